@@ -1,0 +1,245 @@
+"""The plugin API. A connector is one frozen value of data and pure functions; see README.md.
+
+Nothing here performs I/O, reads a clock or holds state. What must be asked of a provider is described by
+`Request` values; `workers.transport` carries them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol, TypeAlias
+
+from connectors.payload import MAX_IDENTIFIER, Payload
+from core.errors import MalformedPayload, Permanent
+from core.events import Record
+
+SLUG = re.compile(r"[a-z][a-z0-9_]{1,39}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One HTTP request as received. `headers` has lower-case names; a repeated header keeps every value."""
+
+    body: bytes
+    headers: Mapping[str, tuple[str, ...]]
+    received_at: datetime
+    method: str = "POST"
+    query: Mapping[str, str] = field(default_factory=dict)
+
+    def header(self, name: str) -> str | None:
+        """The value of a header that may stand once. None when it is missing or stands more than once."""
+        values = self.headers.get(name.lower(), ())
+        return values[0] if len(values) == 1 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What a good signature proves. `message_id` is the sender's id of the message, where it is signed."""
+
+    secret_index: int
+    message_id: str | None = None
+
+
+class Signature(Protocol):
+    """How deliveries are signed. A scheme verifies, and also signs for tests and simulation."""
+
+    def verify(self, delivery: Delivery, secrets: Sequence[str]) -> Verified:
+        """Prove the delivery against any live secret. Raises SignatureRejected, and nothing else."""
+
+    def sign(self, body: bytes, secret: str, *, at: datetime, message_id: str) -> dict[str, str]:
+        """The headers a provider would send with this body."""
+
+    def new_secret(self) -> str:
+        """A fresh secret in the provider's text form."""
+
+    def check_secret(self, secret: str) -> None:
+        """Raise Invalid("webhook_secret", …) where a secret cannot be used with this scheme."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """An HTTP request to a provider. `url` starts with / and is then under the API base, or is absolute.
+
+    An absolute one is carried only when it lies under the API base, or under the provider's documented base,
+    which is then replaced by the configured one; so a link in an answer never leads elsewhere.
+    `authorized` requests get the headers that `Api.authorize` yields; `json` and `form` exclude each other.
+    """
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    json: object | None = None
+    form: Mapping[str, str] | None = None
+    authorized: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """What came back. Only 2xx reaches a connector: the transport turns the rest into Transient or Permanent."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def payload(self) -> Payload:
+        """The body as checked JSON. Raises MalformedPayload."""
+        return Payload.from_bytes(self.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a connection gives a connector to describe requests with. `repr` never shows a secret.
+
+    The transport sets `asked_at`, a moment before the first request of a talk: a connector has no clock.
+    """
+
+    secrets: Mapping[str, str] = field(repr=False)
+    settings: Mapping[str, str]
+    external_id: str | None
+    asked_at: datetime | None = None
+
+    def moment(self) -> datetime:
+        """When the talk began: a statement fetched in it is at least this new."""
+        if self.asked_at is None:
+            raise ValueError("a talk needs the moment it begins")
+        return self.asked_at
+
+    def secret(self, name: str) -> str:
+        """A secret the talk cannot do without. Raises Permanent, which names it."""
+        if not (value := self.secrets.get(name)):
+            raise Permanent(f"the connection has no {name}")
+        return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorization:
+    """Headers that authorise requests, good for `expires_in_seconds`."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    expires_in_seconds: int
+
+
+# A conversation with a provider: yields requests, is sent responses, returns its result.
+Talk: TypeAlias = Generator[Request, Response, list[Record]]
+AuthorizationTalk: TypeAlias = Generator[Request, Response, Authorization]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """A provider's HTTP API: where it is and how a request is authorised."""
+
+    base: str
+    authorize: Callable[[Credentials], AuthorizationTalk]
+    # Requests a second that the provider allows one account.
+    rate_per_second: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """An event was only a pointer: `talk` fetches what it points at. Returned by `read` in place of records."""
+
+    talk: Callable[[Credentials], Talk] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing a provider said, cut out of a delivery. `name` is canonical (aliases resolved)."""
+
+    id: str
+    name: str
+    item: Payload
+    external_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What frames an item: the delivery it came in and what its signature proved."""
+
+    delivery: Delivery
+    verified: Verified
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """Something a user types when making a connection, shown as a form field."""
+
+    name: str
+    label: str
+    help: str = ""
+    secret: bool = False
+    required: bool = False
+
+
+Reading: TypeAlias = Sequence[Record] | Fetch
+Reader: TypeAlias = Callable[[Payload], Reading]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connector:
+    """A provider plugin. `events` maps each event name to the pure function that reads it.
+
+    An event name is mapped (`events`), ignored (`ignored`, with the reason) or unknown; unknown events are
+    stored and raise an alarm. `event_id` must be equal on every resend of the same event.
+    """
+
+    slug: str
+    title: str
+    signature: Signature
+    event_id: Callable[[Payload, Envelope], str]
+    event_name: Callable[[Payload], str]
+    events: Mapping[str, Reader]
+    docs_url: str
+    checked: str
+    """Version or date of the provider's documentation this was checked against."""
+    ignored: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    split: Callable[[Payload], Iterable[Payload]] = lambda body: (body,)
+    external_id: Callable[[Payload], str | None] = lambda item: None
+    fields: tuple[Field, ...] = ()
+    api: Api | None = None
+    # Whether we make the webhook secret (True) or the provider does and the user pastes it (False).
+    makes_secret: bool = True
+    # How long a provider may send the same event again; identities are kept at least this long.
+    resend_days: int = 30
+    # Providers that forbid their own name in the address get /api/hooks/<opaque id>.
+    opaque_address: bool = False
+
+    def __post_init__(self) -> None:
+        if not SLUG.fullmatch(self.slug):
+            raise ValueError(f"slug {self.slug!r} must match {SLUG.pattern}")
+        if overlap := set(self.events) & set(self.ignored):
+            raise ValueError(f"{self.slug}: both mapped and ignored: {sorted(overlap)}")
+        known = set(self.events) | set(self.ignored)
+        if dangling := set(self.aliases.values()) - known:
+            raise ValueError(f"{self.slug}: aliases of unknown events: {sorted(dangling)}")
+
+    def verify(self, delivery: Delivery, secrets: Sequence[str]) -> Verified:
+        """Prove the delivery. Raises SignatureRejected; without a live secret nothing is accepted."""
+        return self.signature.verify(delivery, secrets)
+
+    def open(self, delivery: Delivery, verified: Verified) -> list[Event]:
+        """Cut a verified delivery into events. Raises MalformedPayload when the body cannot be read."""
+        envelope = Envelope(delivery=delivery, verified=verified)
+        found = []
+        for item in self.split(Payload.from_bytes(delivery.body)):
+            event_id, name, external_id = self.event_id(item, envelope), self.event_name(item), self.external_id(item)
+            # All three stand in indexes, and an over-long one would fail there.
+            for label, text in (("event id", event_id), ("event name", name), ("account", external_id or "-")):
+                if not 0 < len(text) <= MAX_IDENTIFIER:
+                    raise MalformedPayload("", f"{label} must be 1 to {MAX_IDENTIFIER} characters")
+            canonical = self.aliases.get(name, name)
+            found.append(Event(id=event_id, name=canonical, item=item, external_id=external_id))
+        return found
+
+    def read(self, name: str, item: Payload) -> Reading | None:
+        """What an event means; None when it is ignored or unknown. Raises MalformedPayload."""
+        reader = self.events.get(self.aliases.get(name, name))
+        return None if reader is None else reader(item)
+
+    def ignores(self, name: str) -> str | None:
+        """Why an event is ignored, or None when it is not."""
+        return self.ignored.get(self.aliases.get(name, name))

@@ -1,0 +1,42 @@
+"""The way to PostgreSQL: one pool a process, and transactions that commit on success alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+
+class Database:
+    """A pool of connections and the two ways to open a transaction on it."""
+
+    def __init__(self, url: str, *, pool_size: int = 10, application_name: str = "ledgerwire") -> None:
+        """`url` is a `postgresql+psycopg://` address. Connects on first use."""
+        self.engine = create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=10,
+            # A connection that died with its server is noticed at check-out, not in the middle of work.
+            pool_pre_ping=True,
+            connect_args={"application_name": application_name, "connect_timeout": 5},
+        )
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session whose transaction commits when the block ends well, and is rolled back otherwise."""
+        with self._sessions.begin() as session:
+            yield session
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A connection whose transaction commits when the block ends well, and is rolled back otherwise."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        """Close every connection of the pool."""
+        self.engine.dispose()

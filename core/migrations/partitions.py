@@ -1,0 +1,68 @@
+"""Partitions of the big tables: by month through their UUIDv7 key, or by hash for key tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, text
+
+from core.ids import lowest_id_at
+
+TIMED = (
+    "audit_log",
+    "deliveries",
+    "events",
+    "event_results",
+    "event_effects",
+    "transactions",
+    "payments",
+    "payment_adjustments",
+    "payouts",
+    "allocations",
+    "feed",
+)
+
+
+def create_hash_partitions(execute: Callable[[str], object], table: str, count: int) -> None:
+    """Split a key table into `count` parts."""
+    for part in range(count):
+        execute(f"CREATE TABLE {table}_{part} PARTITION OF {table} FOR VALUES WITH (MODULUS {count}, REMAINDER {part})")
+
+
+def _month(year: int, month: int) -> datetime:
+    return datetime(year + (month - 1) // 12, (month - 1) % 12 + 1, 1, tzinfo=UTC)
+
+
+def ensure(connection: Connection, now: datetime, months_ahead: int = 2) -> list[str]:
+    """Create the partitions of this month and the next ones; return the names of the new ones.
+
+    Repeating it changes nothing. Every table also has a default partition, so that a clock that is far
+    off costs speed and never a row.
+    """
+    made = []
+    # Two processes may start at once: the second waits, then finds everything there.
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('ledgerwire.partitions'))"))
+    existing = set(
+        connection.scalars(
+            text(
+                "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid "
+                "JOIN pg_class parent ON parent.oid = inhparent WHERE parent.relname = ANY(:tables)"
+            ),
+            {"tables": list(TIMED)},
+        )
+    )
+    for table in TIMED:
+        if f"{table}_default" not in existing:
+            connection.exec_driver_sql(f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT")
+        for ahead in range(months_ahead + 1):
+            start = _month(now.year, now.month + ahead)
+            end = _month(now.year, now.month + ahead + 1)
+            name = f"{table}_{start:%Y_%m}"
+            if name not in existing:
+                connection.exec_driver_sql(
+                    f"CREATE TABLE {name} PARTITION OF {table} "
+                    f"FOR VALUES FROM ('{lowest_id_at(start)}') TO ('{lowest_id_at(end)}')"
+                )
+                made.append(name)
+    return made
