@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 from collections.abc import Mapping
 from functools import lru_cache
@@ -119,6 +121,20 @@ class Settings(BaseSettings):
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 32:
             raise ValueError("must have at least 32 characters")
+        return value
+
+    @field_validator("master_keys")
+    @classmethod
+    def _a_key_ring(cls, value: SecretStr | None) -> SecretStr | None:
+        for entry in value.get_secret_value().split(",") if value is not None else ():
+            name, _, key = entry.strip().partition(":")
+            try:
+                usable = bool(name) and len(base64.b64decode(key, validate=True)) == 32
+            except binascii.Error:
+                usable = False
+            if not usable:
+                # From None, and without the entry: it is a secret.
+                raise ValueError("must be id:base64 of 32 bytes, comma-separated") from None
         return value
 
     @model_validator(mode="after")
