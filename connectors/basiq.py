@@ -1,0 +1,254 @@
+"""Basiq: bank transactions and accounts by Australian open banking.
+
+Checked against Basiq's documentation source at 79bc160 (2024-12-18).
+A webhook holds ids and links only; what they point at is fetched. A fetched statement carries no time of its own,
+so its version is the moment the talk began. That converges in any order: of two fetches the one that began
+later has the higher version, and a fetch that began after a change sees the change, as all later ones do.
+Pending transactions are deleted and made anew, under new ids, whenever Basiq refreshes; PendingSnapshot says
+that those not listed any more are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from datetime import datetime, time
+from functools import partial
+from typing import TypeAlias
+from urllib.parse import parse_qs, quote, urlsplit
+
+from connectors.base import (
+    Api,
+    Authorization,
+    AuthorizationTalk,
+    Connector,
+    Credentials,
+    Fetch,
+    Field,
+    Reader,
+    Request,
+    Response,
+    Talk,
+)
+from connectors.payload import Payload, micros
+from connectors.signatures import StandardWebhooks
+from core import events
+from core.errors import MalformedPayload
+from core.events import ConnectionHealth, TransactionStatus
+
+MAX_PAGES = 200
+STATUS = {"pending": TransactionStatus.PENDING, "posted": TransactionStatus.POSTED}
+Pages: TypeAlias = Generator[Request, Response, list[Payload]]
+
+
+def user_of(item: Payload) -> str | None:
+    """The Basiq user in the path of a link; the body names it nowhere else."""
+    links = item.optional_at("links")
+    path = _path((links and links.optional_text("eventEntity")) or "")
+    steps = path.split("/")
+    return steps[2] if len(steps) > 2 and steps[1] == "users" and steps[2] else None
+
+
+def _path(link: str) -> str:
+    try:
+        return urlsplit(link).path
+    except ValueError:
+        return ""
+
+
+def authorize(credentials: Credentials) -> AuthorizationTalk:
+    """Trade the API key for a bearer token, good for an hour."""
+    answer = yield Request(
+        method="POST",
+        url="/token",
+        headers={"Authorization": f"Basic {credentials.secret('api_key')}", "basiq-version": "3.0"},
+        form={"scope": "SERVER_ACCESS"},
+        authorized=False,
+    )
+    token = answer.payload()
+    return Authorization(
+        headers={"Authorization": f"Bearer {token.text('access_token')}"},
+        expires_in_seconds=token.integer("expires_in"),
+    )
+
+
+def _link(item: Payload, name: str) -> str:
+    """A link of the event, with the quotes and parentheses of its filter encoded."""
+    return quote(item.at("links").text(name), safe=":/?&=%,.-_~")
+
+
+def _user(item: Payload, credentials: Credentials) -> str:
+    """The user an event is about, who must be the one this connection belongs to."""
+    user = user_of(item)
+    if user is None or credentials.external_id not in (None, user):
+        raise MalformedPayload("links.eventEntity", "names no user, or another than the connection's")
+    return user
+
+
+def _pages(url: str) -> Pages:
+    """Every item of a list, page by page. A list that leads in a circle or does not end is refused."""
+    found: list[Payload] = []
+    seen: set[str] = set()
+    while url:
+        if url in seen or len(seen) == MAX_PAGES:
+            raise MalformedPayload("links.next", f"leads in a circle or past {MAX_PAGES} pages")
+        seen.add(url)
+        page = (yield Request(method="GET", url=url)).payload()
+        found.extend(page.items("data"))
+        links = page.optional_at("links")
+        url = _link(page, "next") if links and links.optional_text("next") else ""
+    return found
+
+
+def account_of(item: Payload, version: int) -> events.BankAccount:
+    """One account. Its balance may be empty where the bank does not tell it."""
+    currency, kind = item.currency("currency"), item.optional_at("class")
+    product = kind.optional_text("product") if kind else None
+    return events.BankAccount(
+        object_id=item.identifier("id"),
+        version=version,
+        name=item.optional_text("name") or product or item.identifier("id"),
+        currency=currency,
+        number=item.optional_text("accountNo"),
+        kind=kind.optional_text("type") if kind else None,
+        balance=item.decimal_money("balance", currency) if item.optional_text("balance") else None,
+        available=item.optional_text("status") != "unavailable",
+    )
+
+
+def transaction_of(item: Payload, currency: str, asked_at: datetime) -> events.BankTransaction:
+    """One transaction. An institution may know only a day, which Basiq writes as midnight; a pending one perhaps
+    not even that, and then counts as of when it was seen.
+    """
+    moment = item.optional_iso("transactionDate") or item.optional_iso("postDate")
+    status = item.choice("status", STATUS)
+    if moment is None and status is TransactionStatus.POSTED:
+        raise item.wrong("postDate", "a date once posted")
+    bpay = item.optional_at("paymentDetails", "bpay")
+    return events.BankTransaction(
+        object_id=item.identifier("id"),
+        version=micros(asked_at),
+        account_id=item.identifier("account"),
+        status=status,
+        money=item.decimal_money("amount", currency),
+        narration=item.text("description"),
+        occurred_at=moment or asked_at,
+        booked_on=moment.date() if moment and moment.time() == time.min else None,
+        bank_reference=bpay.optional_text("crn") if bpay else None,
+        balance=item.decimal_money("balance", currency) if item.optional_text("balance") else None,
+        category=item.optional_text("class"),
+    )
+
+
+def _wholly_listed(link: str, listed: list[Payload]) -> set[str]:
+    """The accounts of which a link lists every transaction: all, or those of the one bank its filter names."""
+    narrowed = parse_qs(urlsplit(link).query).get("filter", [""])[0]
+    bank = narrowed.removeprefix("connection.id.eq('").removesuffix("')")
+    if narrowed and narrowed != f"connection.id.eq('{bank}')":
+        return set()
+    found = set()
+    for account in listed:
+        nested = account.optional_at("connection")
+        if not bank or bank == (nested or account).optional_text("id" if nested else "connection"):
+            found.add(account.identifier("id"))
+    return found
+
+
+def fetch_transactions(item: Payload, credentials: Credentials) -> Talk:
+    """The transactions an event points at, after the accounts they stand on."""
+    user, asked_at, link = _user(item, credentials), credentials.moment(), _link(item, "eventEntity")
+    accounts_url = f"/users/{quote(user, safe='')}/accounts"
+    listed = yield from _pages(accounts_url)
+    accounts = {account.object_id: account for account in (account_of(one, micros(asked_at)) for one in listed)}
+    transactions = []
+    for one in (yield from _pages(link)):
+        owner = one.identifier("account")
+        if owner not in accounts:
+            answer = yield Request(method="GET", url=f"{accounts_url}/{quote(owner, safe='')}")
+            accounts[owner] = account_of(answer.payload(), micros(asked_at))
+        currency = one.currency("currency") if one.has("currency") else accounts[owner].currency
+        transactions.append(transaction_of(one, currency, asked_at))
+    whole = sorted(_wholly_listed(link, listed))
+    snapshots = [events.PendingSnapshot(object_id=owner, version=micros(asked_at)) for owner in whole]
+    return [*accounts.values(), *transactions, *snapshots]
+
+
+def fetch_account(item: Payload, credentials: Credentials) -> Talk:
+    """The account an event points at."""
+    _user(item, credentials)
+    answer = yield Request(method="GET", url=_link(item, "eventEntity"))
+    return [account_of(answer.payload(), micros(credentials.moment()))]
+
+
+def fetch_state(health: ConnectionHealth, item: Payload, credentials: Credentials) -> Talk:
+    """A change of the link. Health is no ladder, and only the event itself knows when it happened."""
+    user = _user(item, credentials)
+    event = (yield Request(method="GET", url=_link(item, "event"))).payload()
+    if event.text("userId") != user:
+        raise event.wrong("userId", "the user of the webhook")
+    subject = _path(item.at("links").text("eventEntity")).rstrip("/").rsplit("/", 1)[-1]
+    state = events.ConnectionState(
+        object_id=subject,
+        version=micros(event.iso("createdDate")),
+        health=health,
+        reason=None if health is ConnectionHealth.ACTIVE else item.text("eventTypeId").replace(".", " "),
+    )
+    return [state]
+
+
+def _pointer(talk: Callable[[Payload, Credentials], Talk]) -> Reader:
+    """A reader whose event only points: it checks the links and leaves the rest to a talk."""
+
+    def read(item: Payload) -> Fetch:
+        _link(item, "event")
+        if user_of(item) is None:
+            raise item.at("links").wrong("eventEntity", "a link below /users/")
+        return Fetch(talk=partial(talk, item))
+
+    return read
+
+
+ACTIVE = _pointer(partial(fetch_state, ConnectionHealth.ACTIVE))
+NEEDS_ATTENTION = _pointer(partial(fetch_state, ConnectionHealth.NEEDS_ATTENTION))
+REVOKED = _pointer(partial(fetch_state, ConnectionHealth.REVOKED))
+
+connector = Connector(
+    slug="basiq",
+    title="Basiq",
+    docs_url="https://api.basiq.io/docs/webhooks",
+    checked="2024-12-18",
+    # v1 only: Basiq documents no other version.
+    signature=StandardWebhooks(asymmetric=False),
+    # Basiq makes the secret and shows it when the webhook is created.
+    makes_secret=False,
+    event_id=lambda item, envelope: item.identifier("eventId"),
+    event_name=lambda item: item.identifier("eventTypeId"),
+    external_id=user_of,
+    api=Api(base="https://au-api.basiq.io", authorize=authorize),
+    fields=(
+        Field(name="webhook_secret", label="Webhook secret", help="Begins with whsec_.", secret=True, required=True),
+        Field(name="api_key", label="API key", help="From the Basiq dashboard.", secret=True, required=True),
+    ),
+    events={
+        "transactions.updated": _pointer(fetch_transactions),
+        "account.updated": _pointer(fetch_account),
+        "connection.created": ACTIVE,
+        "connection.activated": ACTIVE,
+        "connection.invalidated": NEEDS_ATTENTION,
+        "connection.deleted": REVOKED,
+        "consent.created": ACTIVE,
+        "consent.updated": ACTIVE,
+        "consent.warning": NEEDS_ATTENTION,
+        "consent.revoked": REVOKED,
+        "consent.expired": REVOKED,
+        "user.deleted": REVOKED,
+    },
+    ignored={
+        "connection.updated": "no webhook exists for it, and its changes come as other events",
+        "consent.reminder": "a courtesy notice every 90 days; nothing changed",
+        "consent.archived": "housekeeping after a consent ended; its end was told before",
+        "user.created": "a user without accounts has nothing to show yet",
+        "user.updated": "contact details, which are not kept here",
+    },
+    # Names that older clients of this product were configured with.
+    aliases={"transaction.created": "transactions.updated", "transaction.updated": "transactions.updated"},
+)

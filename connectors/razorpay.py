@@ -1,0 +1,321 @@
+"""Razorpay: payments, refunds, disputes and settlements of an Indian gateway, and RazorpayX bank movements.
+
+Checked against Razorpay's documentation repository at ab3bda5 (2026-04-09) and the Python SDK 2.0.1.
+A webhook carries whole entities as they were at the event. Whatever event brings a payment entity, its id
+(pay_…) is the business key: payment.captured, order.paid and invoice.paid of one payment are one payment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TypeVar
+
+from connectors.base import Connector, Envelope, Reading
+from connectors.payload import MAX_IDENTIFIER, Payload, micros
+from connectors.signatures import Hmac
+from core import events
+from core.events import DisputeStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus
+from core.money import Money
+
+T = TypeVar("T")
+
+PAYMENT = {
+    "created": PaymentStatus.PENDING,
+    # Cash on delivery: ordered, not yet collected.
+    "pending": PaymentStatus.PENDING,
+    "authorized": PaymentStatus.PENDING,
+    "failed": PaymentStatus.FAILED,
+    "captured": PaymentStatus.SUCCEEDED,
+    # What was given back is told by the refunds; the payment itself did succeed.
+    "refunded": PaymentStatus.SUCCEEDED,
+}
+REFUND = {
+    "created": RefundStatus.PENDING,
+    "pending": RefundStatus.PENDING,
+    "failed": RefundStatus.FAILED,
+    "processed": RefundStatus.SUCCEEDED,
+}
+DISPUTE = {
+    "open": DisputeStatus.OPEN,
+    "under_review": DisputeStatus.UNDER_REVIEW,
+    "closed": DisputeStatus.CLOSED,
+    "won": DisputeStatus.WON,
+    "lost": DisputeStatus.LOST,
+}
+SETTLEMENT = {
+    "created": PayoutStatus.PENDING,
+    "failed": PayoutStatus.FAILED,
+    "processed": PayoutStatus.PAID,
+}
+PAYOUT = {
+    "pending": PayoutStatus.PENDING,
+    "scheduled": PayoutStatus.PENDING,
+    "queued": PayoutStatus.PENDING,
+    "processing": PayoutStatus.PENDING,
+    "rejected": PayoutStatus.FAILED,
+    "cancelled": PayoutStatus.FAILED,
+    "failed": PayoutStatus.FAILED,
+    "processed": PayoutStatus.PAID,
+    "reversed": PayoutStatus.REVERSED,
+}
+
+# Entities whose notes may name the invoice, and the fields of theirs that may, by rank.
+NOTED = ("payment", "order", "invoice", "payment_link", "virtual_account", "qr_code", "subscription")
+NOTES = ("invoice_number", "invoice_id", "invoice")
+NAMED = (
+    (1, "order", "receipt"),
+    (1, "invoice", "invoice_number"),
+    (1, "invoice", "receipt"),
+    (2, "payment_link", "reference_id"),
+    (3, "payment", "description"),
+)
+NO_MONEY = "tells of no movement of money"
+PLAN = "a state of the plan; what is collected comes as subscription.charged"
+LINK = "a state of the link; what is paid comes as payout and transaction events"
+PARTNER = "onboarding of a partner's merchant, which this product does not do"
+# Where a payment's acquirer puts the bank's own reference, by method.
+BANK_REFERENCES = ("rrn", "bank_transaction_id", "utr", "upi_transaction_id")
+
+
+def event_id(item: Payload, envelope: Envelope) -> str:
+    """The id in the header; there is none in the body. Without a usable one, a hash of the body."""
+    given = envelope.delivery.header("x-razorpay-event-id")
+    if given and len(given) <= MAX_IDENTIFIER and given.isascii() and given.isprintable():
+        return given
+    return f"body:{hashlib.sha256(envelope.delivery.body).hexdigest()}"
+
+
+def version(item: Payload) -> int:
+    """The event's own time. It has whole seconds; the status ladder decides within one."""
+    return micros(item.epoch("created_at"))
+
+
+def references(item: Payload) -> tuple[Reference, ...]:
+    """What may name the invoice, best first. `notes` is an object, or [] or text, which names nothing."""
+    found = []
+    for name in NOTED:
+        notes = item.optional_at("payload", name, "entity", "notes")
+        for key in NOTES if notes else ():
+            value = notes.value.get(key) if notes and isinstance(notes.value, dict) else None
+            # Razorpay keeps a number that was put into notes as a number.
+            if type(value) in (str, int):
+                found.append((0, str(value)))
+    for rank, name, key in NAMED:
+        entity = item.optional_at("payload", name, "entity")
+        if entity and (text := entity.optional_text(key)):
+            found.append((rank, text))
+    usable = [Reference(rank, text.strip()) for rank, text in found if 0 < len(text.strip()) <= MAX_IDENTIFIER]
+    return tuple(sorted(set(usable)))
+
+
+def payment_of(item: Payload, *, only_authorized: bool = False) -> events.Payment:
+    """The payment entity of any event that holds one."""
+    entity = item.at("payload", "payment", "entity")
+    currency = entity.currency("currency")
+    transfer = item.optional_at("payload", "bank_transfer", "entity")
+    acquirer = entity.optional_at("acquirer_data")
+    bank = [acquirer.optional_text(key) for key in BANK_REFERENCES] if acquirer else []
+    payer = transfer.optional_at("payer_bank_account") if transfer else entity.optional_at("card")
+    status = entity.choice("status", PAYMENT)
+    failure = entity.optional_text("error_description") or entity.optional_text("error_reason")
+    return events.Payment(
+        object_id=entity.identifier("id"),
+        version=version(item),
+        # An old sample of payment.authorized has the status captured: the capture says so itself.
+        status=PaymentStatus.PENDING if only_authorized else status,
+        money=entity.minor_money("amount", currency, positive=True),
+        occurred_at=entity.epoch("created_at"),
+        references=references(item),
+        method=entity.optional_text("method"),
+        payer_name=payer.optional_text("name") if payer else None,
+        payer_email=entity.optional_text("email"),
+        bank_reference=next(filter(None, bank), None) or (transfer.optional_text("bank_reference") if transfer else None),
+        description=entity.optional_text("description"),
+        # The fee of an international payment is in the settlement currency, which the entity may not name.
+        fee=None if entity.optional_boolean("international") or not entity.has("fee") else
+        entity.minor_money("fee", currency),
+        failure=failure if status is PaymentStatus.FAILED else None,
+    )  # fmt: skip
+
+
+def read_payment(item: Payload) -> Reading:
+    """An event about a payment, or one that brings it along (an order, invoice or link that it paid)."""
+    return [payment_of(item)]
+
+
+def read_authorized(item: Payload) -> Reading:
+    """An authorisation moves no money, whatever else the entity says."""
+    return [payment_of(item, only_authorized=True)]
+
+
+def _with_payment(item: Payload, record: Record) -> Reading:
+    """The record, after the payment it belongs to where the event holds it too."""
+    return [payment_of(item), record] if item.optional_at("payload", "payment", "entity") else [record]
+
+
+def read_refund(item: Payload) -> Reading:
+    """A refund. Its entity's status decides: refund.created may already say processed."""
+    entity = item.at("payload", "refund", "entity")
+    notes = entity.optional_at("notes")
+    refund = events.Refund(
+        object_id=entity.identifier("id"),
+        version=version(item),
+        payment_id=entity.identifier("payment_id"),
+        status=entity.choice("status", REFUND),
+        money=entity.minor_money("amount", entity.currency("currency"), positive=True),
+        occurred_at=entity.epoch("created_at"),
+        reason=notes.optional_text("comment") if notes else None,
+    )
+    return _with_payment(item, refund)
+
+
+def read_dispute(item: Payload) -> Reading:
+    """A dispute. Money is taken only once it is lost."""
+    entity = item.at("payload", "dispute", "entity")
+    currency = entity.currency("currency")
+    deducted = entity.minor_money("amount_deducted", currency)
+    status = entity.choice("status", DISPUTE)
+    dispute = events.Dispute(
+        object_id=entity.identifier("id"),
+        version=version(item),
+        payment_id=entity.identifier("payment_id"),
+        status=status,
+        money=entity.minor_money("amount", currency, positive=True),
+        deducted=deducted if status is DisputeStatus.LOST else Money(0, currency),
+        occurred_at=entity.epoch("created_at"),
+        reason=entity.optional_text("reason_code"),
+        respond_by=entity.optional_epoch("respond_by"),
+    )
+    return _with_payment(item, dispute)
+
+
+def read_settlement(item: Payload) -> Reading:
+    """Collected money sent to the merchant's bank. The entity has no currency: Razorpay settles in rupees."""
+    entity = item.at("payload", "settlement", "entity")
+    return [_payout(item, entity, "INR", entity.choice("status", SETTLEMENT))]
+
+
+def read_payout(item: Payload) -> Reading:
+    """A RazorpayX payout: the merchant's money to somebody else."""
+    entity = item.at("payload", "payout", "entity")
+    return [_payout(item, entity, entity.currency("currency"), entity.choice("status", PAYOUT), to_third_party=True)]
+
+
+def _payout(
+    item: Payload, entity: Payload, currency: str, status: PayoutStatus, *, to_third_party: bool = False
+) -> events.Payout:
+    return events.Payout(
+        object_id=entity.identifier("id"),
+        version=version(item),
+        status=status,
+        money=entity.minor_money("amount", currency, positive=True),
+        occurred_at=entity.epoch("created_at"),
+        fee=entity.minor_money("fees", currency) if entity.has("fees") else None,
+        bank_reference=entity.optional_text("utr"),
+        to_third_party=to_third_party,
+    )
+
+
+def read_transaction(item: Payload) -> Reading:
+    """A movement on a RazorpayX account, with the account's balance after it."""
+    entity = item.at("payload", "transaction", "entity")
+    currency, number = entity.currency("currency"), entity.identifier("account_number")
+    credit, debit = entity.minor_money("credit", currency), entity.minor_money("debit", currency)
+    if (credit.minor == 0) == (debit.minor == 0) or min(credit.minor, debit.minor) < 0:
+        raise entity.wrong("credit", "one of credit and debit to be zero and the other positive")
+    balance = entity.minor_money("balance", currency)
+    source = entity.at("source")
+    payer, bank_reference = source.optional_text("payer_name"), source.optional_text("bank_reference")
+    told = [source.optional_text("narration"), source.optional_text("mode"), payer, bank_reference]
+    moved = events.BankTransaction(
+        object_id=entity.identifier("id"),
+        version=version(item),
+        account_id=number,
+        status=events.TransactionStatus.POSTED,
+        money=credit - debit,
+        narration=" ".join(filter(None, told)) or source.identifier("id"),
+        occurred_at=entity.epoch("created_at"),
+        counterparty=payer,
+        bank_reference=bank_reference or source.optional_text("utr"),
+        balance=balance,
+        category=source.optional_text("entity"),
+    )
+    account = events.BankAccount(
+        object_id=number,
+        version=version(item),
+        name=f"RazorpayX {number[-4:]}",
+        currency=currency,
+        number=number,
+        kind="current",
+        balance=balance,
+    )
+    return [account, moved]
+
+
+def read_revoked(item: Payload) -> Reading:
+    """The merchant withdrew our access."""
+    state = events.ConnectionState(
+        object_id=item.identifier("account_id"),
+        version=version(item),
+        health=events.ConnectionHealth.REVOKED,
+        reason="access withdrawn at Razorpay",
+    )
+    return [state]
+
+
+def _each(names: str, meaning: T) -> dict[str, T]:
+    """The same meaning for several names."""
+    return dict.fromkeys(names.split(), meaning)
+
+
+connector = Connector(
+    slug="razorpay",
+    title="Razorpay",
+    docs_url="https://razorpay.com/docs/webhooks/",
+    checked="2026-04-09",
+    signature=Hmac(header="X-Razorpay-Signature", id_header="X-Razorpay-Event-Id"),
+    # Retries go on for a day; on request, events of the last fifteen days are sent again.
+    resend_days=30,
+    # Razorpay refuses an address that contains its name.
+    opaque_address=True,
+    event_id=event_id,
+    event_name=lambda item: item.identifier("event"),
+    external_id=lambda item: item.optional_identifier("account_id"),
+    events={
+        "payment.authorized": read_authorized,
+        **_each("payment.captured payment.failed payment.pending order.paid", read_payment),
+        **_each("invoice.paid invoice.partially_paid subscription.charged", read_payment),
+        **_each("payment_link.paid payment_link.partially_paid", read_payment),
+        **_each("virtual_account.credited qr_code.credited", read_payment),
+        **_each("refund.created refund.processed refund.failed refund.speed_changed", read_refund),
+        **_each("payment.dispute.created payment.dispute.under_review payment.dispute.closed", read_dispute),
+        **_each("payment.dispute.won payment.dispute.lost payment.dispute.action_required", read_dispute),
+        "settlement.processed": read_settlement,
+        "transaction.created": read_transaction,
+        **_each("payout.pending payout.queued payout.initiated payout.processed", read_payout),
+        **_each("payout.rejected payout.updated payout.reversed payout.failed", read_payout),
+        "account.app.authorization_revoked": read_revoked,
+    },
+    ignored={
+        **_each("payment.downtime.started payment.downtime.updated payment.downtime.resolved", NO_MONEY),
+        **_each("payout.downtime.started payout.downtime.resolved", NO_MONEY),
+        **_each("invoice.expired payment_link.cancelled payment_link.expired", "a request for money ended unpaid"),
+        **_each("virtual_account.created virtual_account.closed qr_code.created qr_code.closed", NO_MONEY),
+        **_each("subscription.authenticated subscription.activated subscription.completed", PLAN),
+        **_each("subscription.updated subscription.pending subscription.halted", PLAN),
+        **_each("subscription.cancelled subscription.paused subscription.resumed", PLAN),
+        **_each("transfer.processed transfer.failed", "a share passed on to a linked account is that account's money"),
+        **_each("fund_account.validation.completed fund_account.validation.failed", NO_MONEY),
+        **_each("payout_link.pending payout_link.issued payout_link.processing payout_link.processed", LINK),
+        **_each("payout_link.attempted payout_link.cancelled payout_link.rejected payout_link.expired", LINK),
+        **_each("product.route.under_review product.route.needs_clarification product.route.activated", PARTNER),
+        **{
+            f"{area}.{step}": PARTNER
+            for area in ("account", "product.payment_gateway", "product.payment_links")
+            for step in (
+                "activated", "needs_clarification", "under_review", "rejected", "activated_kyc_pending",
+                "instantly_activated", "payments_enabled", "funds_on_hold", "suspended",
+            )
+        },
+    },
+)  # fmt: skip
