@@ -33,7 +33,16 @@ FILES: Mapping[str, str] = {
 
 # Outline icons of @tabler/icons that pages use: `<svg><use href="…/icons.svg#home"></use></svg>`.
 ICONS = (
-    *("activity", "alert-triangle", "arrows-exchange", "bell", "building-bank", "building-store", "cash", "check"),
+    *(
+        "activity",
+        "alert-triangle",
+        "arrows-exchange",
+        "bell",
+        "building-bank",
+        "building-store",
+        "cash",
+        "check",
+    ),
     *("chevron-left", "chevron-right", "clock", "copy", "dots", "download", "eye", "file-invoice", "home"),
     *("inbox", "info-circle", "key", "link", "logout", "menu-2", "moon", "plug-connected", "plus", "refresh"),
     *("route", "search", "settings", "shield-check", "shield-x", "sun", "trash", "user", "webhook", "x"),
@@ -69,7 +78,9 @@ def sprite(names: Iterable[str], read: Callable[[str], str]) -> str:
 
 def fingerprint(lock: bytes) -> str:
     """What the vendor folder must have been made from to be current."""
-    return hashlib.sha256(b"\n".join((lock, repr(sorted(FILES.items())).encode(), repr(ICONS).encode()))).hexdigest()
+    return hashlib.sha256(
+        b"\n".join((lock, repr(sorted(FILES.items())).encode(), repr(ICONS).encode()))
+    ).hexdigest()
 
 
 def is_current(vendor: Path, lock: bytes) -> bool:
@@ -106,7 +117,7 @@ def fetch(folder: Path) -> Path:
     for name in ("package.json", "package-lock.json", ".npmrc"):
         shutil.copy(ROOT / name, folder / name)
     program, npm = node()
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [str(program), str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
         cwd=folder,
         capture_output=True,
@@ -115,7 +126,9 @@ def fetch(folder: Path) -> Path:
         check=False,
     )
     if done.returncode != 0:
-        raise AssetsFailed(f"npm could not fetch them (is its registry reachable?):\n{done.stderr.strip()[-2000:]}")
+        raise AssetsFailed(
+            f"npm could not fetch them (is its registry reachable?):\n{done.stderr.strip()[-2000:]}"
+        )
     return folder / "node_modules"
 
 

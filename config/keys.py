@@ -27,9 +27,9 @@ def ensure_keys(data_dir: Path, environment: Mapping[str, str] = os.environ) -> 
     Raises:
         BrokenKeys: A file is there but unreadable or damaged. Nothing is replaced then.
     """
-    made = {"SECRET_KEY": _new_secret, "MASTER_KEYS": lambda: _new_master_key("k1")}
+    made = {"SECRET_KEY": _new_secret(), "MASTER_KEYS": _new_master_key("k1")}
     return {
-        variable: _read_or_make(data_dir / "secrets" / name, variable, made[variable]())
+        variable: _read_or_make(data_dir / "secrets" / name, variable, made[variable])
         for variable, name in _FILES.items()
         if not environment.get(variable, "").strip()
     }
@@ -39,7 +39,9 @@ def stored_keys(data_dir: Path) -> dict[str, str]:
     """The key variables that are on disk; nothing is made."""
     folder = data_dir / "secrets"
     return {
-        variable: _read(folder / name, variable) for variable, name in _FILES.items() if (folder / name).exists()
+        variable: _read(folder / name, variable)
+        for variable, name in _FILES.items()
+        if (folder / name).exists()
     }
 
 
@@ -82,7 +84,9 @@ def _read(path: Path, variable: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise BrokenKeys(f"{variable}: {path} cannot be read ({type(error).__name__})") from None
     if not _usable(variable, text):
-        raise BrokenKeys(f"{variable}: {path} is damaged. Put it back from a backup: what it sealed needs it.")
+        raise BrokenKeys(
+            f"{variable}: {path} is damaged. Put it back from a backup: what it sealed needs it."
+        )
     return text
 
 

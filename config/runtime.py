@@ -64,7 +64,7 @@ def note(data_dir: Path, runtime: Runtime) -> None:
 
 
 def noted(data_dir: Path) -> Runtime | None:
-    """What runs on this data folder, or None when nothing does (a note of a process that died does not count)."""
+    """What runs on this data folder, or None when nothing does (a dead process's note does not count)."""
     try:
         runtime = Runtime(**json.loads((data_dir / "runtime.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -117,14 +117,16 @@ def connect() -> Settings:
         runtime = noted(data_dir)
         if runtime is None:
             raise NotRunning(
-                f"Ledgerwire is not running on {given.data_dir}. Start it with `make run`, or set DATABASE_URL and "
-                "REDIS_URL."
+                f"Ledgerwire is not running on {given.data_dir}. Start it with `make run`, or set "
+                "DATABASE_URL and REDIS_URL."
             )
         if given.database_url is None and runtime.database_url is not None:
             found["DATABASE_URL"] = runtime.database_url
         if given.redis_url is None and runtime.redis_url is not None:
             found["REDIS_URL"] = runtime.redis_url
-    missing = {name: key for name, key in keys.stored_keys(data_dir).items() if not found.get(name, "").strip()}
+    missing = {
+        name: key for name, key in keys.stored_keys(data_dir).items() if not found.get(name, "").strip()
+    }
     return apply({**found, **missing, "DATA_DIR": str(data_dir)})
 
 

@@ -55,14 +55,17 @@ class Settings(BaseSettings):
     allow_local_providers: bool | None = Field(
         None, description="Let provider addresses be loopback or private. Empty: as DEMO_MODE says."
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line logged.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe line logged."
+    )
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     database_pool_size: int = Field(10, ge=1, le=1000, description="Connections kept per process.")
     worker_processes: int = Field(1, ge=1, le=64, description="Processes of one Celery worker.")
 
     # Secrets.
     secret_key: SecretStr | None = Field(
-        None, description="Signs cookies and access tokens, at least 32 characters. Empty: made under DATA_DIR."
+        None,
+        description="Signs cookies and access tokens, at least 32 characters. Empty: made under DATA_DIR.",
     )
     master_keys: SecretStr | None = Field(
         None,
@@ -71,7 +74,9 @@ class Settings(BaseSettings):
     )
 
     # Limits.
-    webhook_max_bytes: int = Field(1_048_576, ge=1024, le=16_777_216, description="Largest webhook body, bytes.")
+    webhook_max_bytes: int = Field(
+        1_048_576, ge=1024, le=16_777_216, description="Largest webhook body, bytes."
+    )
     webhook_rate_per_second: int = Field(
         5000, ge=1, description="Webhooks a second one process takes before it answers 429."
     )
@@ -105,7 +110,9 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _postgres_only(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
+        if value is not None and not value.startswith(
+            ("postgresql://", "postgres://", "postgresql+psycopg://")
+        ):
             raise ValueError("must start with postgresql://")
         return value
 
@@ -187,7 +194,7 @@ class Settings(BaseSettings):
         return self.provider_api_bases.get(slug)
 
 
-_SECRET_SUFFIX = "_WEBHOOK_SECRET"
+_SECRET_SUFFIX = "_WEBHOOK_SECRET"  # noqa: S105 - a name, not a secret
 _BASE_SUFFIX = "_API_BASE"
 
 

@@ -67,7 +67,9 @@ def parse_procfile(text: str) -> dict[str, list[str]]:
 def find_procfile() -> Path:
     """The Procfile of the checkout, or the one a built wheel carries."""
     here = Path(__file__).resolve().parent
-    return next((path for path in (here.parent / "Procfile", here / "Procfile") if path.is_file()), here / "Procfile")
+    return next(
+        (path for path in (here.parent / "Procfile", here / "Procfile") if path.is_file()), here / "Procfile"
+    )
 
 
 def instances(entries: Mapping[str, list[str]], scale: Mapping[str, int]) -> dict[str, list[str]]:
@@ -143,7 +145,9 @@ class Supervisor:
             self._add_server(name, server)
 
     def _add_child(self, name: str, command: list[str], number: int) -> None:
-        child = _Child(name=name, command=command, prefix=self._prefix(name, _COLOURS[number % len(_COLOURS)]))
+        child = _Child(
+            name=name, command=command, prefix=self._prefix(name, _COLOURS[number % len(_COLOURS)])
+        )
         self._children[name] = child
         self._entries.append(
             _Entry(
@@ -157,7 +161,11 @@ class Supervisor:
     def _add_server(self, name: str, server: Watched) -> None:
         self._entries.append(
             _Entry(
-                name=name, start=server.launch, alive=server.alive, ended=lambda: "ended", started_at=time.monotonic()
+                name=name,
+                start=server.launch,
+                alive=server.alive,
+                ended=lambda: "ended",
+                started_at=time.monotonic(),
             )
         )
 
@@ -246,7 +254,7 @@ class Supervisor:
     # Processes.
 
     def _spawn(self, child: _Child) -> None:
-        child.process = subprocess.Popen(  # noqa: S603
+        child.process = subprocess.Popen(
             child.command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -254,7 +262,7 @@ class Supervisor:
             env=self._environment,
             start_new_session=True,
             # Should the supervisor be killed, nobody would look after them.
-            preexec_fn=lambda: die_with_parent(signal.SIGTERM),
+            preexec_fn=lambda: die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - one thread
         )
         if child.process.stdout is not None:
             os.set_blocking(child.process.stdout.fileno(), False)

@@ -5,8 +5,17 @@ user is made, and a server that already runs on the data is taken over instead o
 """
 
 from config.embedded.errors import EmbeddedServerError
+from config.embedded.postgres import binaries as postgres_binaries
 from config.embedded.postgres import start_postgres
 from config.embedded.server import Server
+from config.embedded.valkey import binary as valkey_binary
 from config.embedded.valkey import start_valkey
 
-__all__ = ["EmbeddedServerError", "Server", "start_postgres", "start_valkey"]
+__all__ = [
+    "EmbeddedServerError",
+    "Server",
+    "postgres_binaries",
+    "start_postgres",
+    "start_valkey",
+    "valkey_binary",
+]

@@ -103,8 +103,8 @@ def choose(binary: Path, folder: Path, data: Path) -> Account:
     if mine.uid != 0:
         if data.exists() and data.stat().st_uid != mine.uid:
             raise EmbeddedServerError(
-                f"{data} belongs to account {name_of(data.stat().st_uid)}, and this is {mine.name}. Run Ledgerwire as "
-                "the account that made it, or point DATA_DIR to another folder."
+                f"{data} belongs to account {name_of(data.stat().st_uid)}, and this is {mine.name}. "
+                "Run Ledgerwire as the account that made it, or point DATA_DIR to another folder."
             )
         return mine
     refusals = []
@@ -159,9 +159,9 @@ def _candidates(data: Path) -> list[Account]:
 
 
 def _refusal(account: Account, binary: Path, folder: Path) -> str | None:
-    """Why the account cannot be used, or None when it can. Tried for real: modes do not tell the whole story."""
+    """Why the account cannot be used, or None when it can. Tried for real: modes do not tell everything."""
     try:
-        subprocess.run(  # noqa: S603
+        subprocess.run(
             [str(binary), "--version"],
             preexec_fn=preparation(account, probe=(binary, folder)),
             cwd="/",
@@ -170,7 +170,11 @@ def _refusal(account: Account, binary: Path, folder: Path) -> str | None:
             timeout=30,
         )
     except subprocess.SubprocessError as error:
-        return "switching is not allowed, or the files cannot be reached" if "preexec" in str(error) else str(error)
+        return (
+            "switching is not allowed, or the files cannot be reached"
+            if "preexec" in str(error)
+            else str(error)
+        )
     except OSError as error:
         return f"it cannot run the server program ({error.strerror})"
     return None

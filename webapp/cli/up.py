@@ -36,7 +36,9 @@ class StopRequested(Exception):
 
 
 @click.command("up", help=__doc__)
-@click.option("--ingress", default=0, show_default=True, type=click.IntRange(0, 64), help="Webhook-only processes.")
+@click.option(
+    "--ingress", default=0, show_default=True, type=click.IntRange(0, 64), help="Webhook-only processes."
+)
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Celery workers.")
 def command(ingress: int, workers: int) -> None:
     """Start everything and stay until Ctrl-C."""
@@ -68,7 +70,9 @@ def command(ingress: int, workers: int) -> None:
 class Start:
     """One start of the whole installation, from the servers to the last process."""
 
-    def __init__(self, given: Settings, environment: dict[str, str], data_dir: Path, scale: dict[str, int]) -> None:
+    def __init__(
+        self, given: Settings, environment: dict[str, str], data_dir: Path, scale: dict[str, int]
+    ) -> None:
         self.given = given
         self.environment = {**environment, "DATA_DIR": str(data_dir)}
         self.data_dir = data_dir
@@ -127,7 +131,9 @@ class Start:
                     self.data_dir, self.given.database_name, progress=_remark
                 )
                 self.environment["DATABASE_URL"] = self.servers["postgres"].url
-        urls = {f"{kind}_url": self.servers[name].url for kind, name in _KINDS.items() if name in self.servers}
+        urls = {
+            f"{kind}_url": self.servers[name].url for kind, name in _KINDS.items() if name in self.servers
+        }
         runtime.note(self.data_dir, runtime.Runtime(pid=psutil.Process().pid, url=self.url, **urls))
 
     def _prepare_database(self) -> None:
@@ -167,7 +173,9 @@ class Start:
                 return True
             if time.monotonic() - said > _PATIENCE_SECONDS:
                 said = time.monotonic()
-                keeper.say(f"not ready after {said - began:.0f} s: {verdict}. `ledgerwire doctor` may tell more.")
+                keeper.say(
+                    f"not ready after {said - began:.0f} s: {verdict}. `ledgerwire doctor` may tell more."
+                )
         return False
 
     def _greet(self) -> None:
@@ -239,6 +247,11 @@ def _holder(port: int) -> str:
     """Which process listens on a port, as far as we may know."""
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and connection.pid
+                and connection.laddr
+                and connection.laddr.port == port
+            ):
                 return f"; process {connection.pid} ({psutil.Process(connection.pid).name()}) listens there"
     return ""
