@@ -1,0 +1,56 @@
+"""Rate limits of what strangers may try: signing in, registering, refreshing.
+
+Counted in Redis over all processes; with Redis down, in the memory of each.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+
+from config.settings import Settings
+
+limiter = Limiter(
+    get_remote_address,
+    strategy="sliding-window-counter",
+    in_memory_fallback_enabled=True,
+    swallow_errors=True,
+    default_limits=(),
+)
+
+_MAX_KEY = 300
+
+
+def _address_and_email() -> str:
+    body = request.get_json(silent=True, cache=True) if request.is_json else request.form
+    email = body.get("email") if hasattr(body, "get") else None
+    named = email.strip().lower() if isinstance(email, str) else ""
+    return f"{get_remote_address()} {named.encode('ascii', 'backslashreplace').decode()}"[:_MAX_KEY]
+
+
+def _failed(response: Response) -> bool:
+    return response.status_code >= 400
+
+
+# Only failures count, so that a script which signs in rightly a hundred times is not locked out.
+login_limit = limiter.shared_limit(
+    "10 per minute;50 per hour", scope="login", key_func=_address_and_email, deduct_when=_failed
+)
+login_address_limit = limiter.shared_limit("100 per minute", scope="login-address", deduct_when=_failed)
+register_limit = limiter.shared_limit("60 per minute", scope="register")
+refresh_limit = limiter.shared_limit("120 per minute", scope="refresh")
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """Bind the limiter to an app."""
+    url = settings.redis_url or "memory://"
+    options: dict[str, object] = {}
+    if url.startswith("unix://"):
+        url = "redis+unix://" + url.removeprefix("unix://")
+    if not url.startswith("memory"):
+        # A frozen Redis must not hold up a sign-in.
+        options = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+    app.config.setdefault("RATELIMIT_STORAGE_URI", url)
+    app.config.setdefault("RATELIMIT_STORAGE_OPTIONS", options)
+    limiter.init_app(app)
