@@ -1,0 +1,122 @@
+"""What every test may ask for: real servers, an empty migrated database, a clean environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+from config import embedded, settings
+
+# Read before any test cleans the environment: a developer may bring servers of their own.
+_GIVEN_DATABASE = os.environ.get("DATABASE_URL", "")
+_GIVEN_REDIS = os.environ.get("REDIS_URL", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The servers of this test run. `postgres` and `valkey` are None where the developer's own are used."""
+
+    database_url: str
+    redis_url: str
+    postgres: embedded.Server | None
+    valkey: embedded.Server | None
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Take our variables out of the environment, so that a test sees what it sets and nothing else."""
+    ours = {field.upper() for field in settings.Settings.model_fields}
+    for name in list(os.environ):
+        if name.upper() in ours or name.upper().endswith(("_WEBHOOK_SECRET", "_API_BASE")):
+            monkeypatch.delenv(name)
+    settings.load.cache_clear()
+    yield
+    settings.load.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """One PostgreSQL and one Valkey for the whole run. They die with the test runner, however it ends."""
+    folder = Path(tempfile.mkdtemp(prefix="lw-tests-"))
+    started: list[embedded.Server] = []
+    try:
+        postgres = valkey = None
+        if not _GIVEN_DATABASE:
+            postgres = embedded.start_postgres(folder, "ledgerwire", die_with_parent=True, sync=False)
+            started.append(postgres)
+        if not _GIVEN_REDIS:
+            valkey = embedded.start_valkey(folder, die_with_parent=True)
+            started.append(valkey)
+        yield Servers(
+            database_url=postgres.url if postgres else _GIVEN_DATABASE,
+            # A developer's own data is in database 0 and stays there.
+            redis_url=valkey.url if valkey else _other_path(_GIVEN_REDIS, "15"),
+            postgres=postgres,
+            valkey=valkey,
+        )
+    finally:
+        for server in started:
+            server.stop(5.0)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template_database(servers: Servers) -> Iterator[str]:
+    """Name of a migrated database that others are copied from."""
+    from core import migrations
+
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    _create(servers.database_url, name)
+    url = _other_path(servers.database_url, name)
+    migrations.upgrade("postgresql+psycopg://" + url.split("://", 1)[1])
+    yield name
+    _drop(servers.database_url, name)
+
+
+@pytest.fixture
+def database_url(servers: Servers, template_database: str) -> Iterator[str]:
+    """Address (postgresql://…) of a migrated database of this test's own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _create(servers.database_url, name, template_database)
+    yield _other_path(servers.database_url, name)
+    _drop(servers.database_url, name)
+
+
+@pytest.fixture
+def redis_url(servers: Servers) -> str:
+    """Address of an empty Redis."""
+    with redis.Redis.from_url(servers.redis_url) as client:
+        client.flushdb()
+    return servers.redis_url
+
+
+def _create(server_url: str, name: str, template: str = "template1") -> None:
+    # Copying files costs a checkpoint, writing them to the log does not: faster for small databases.
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log")
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+
+def _drop(server_url: str, name: str) -> None:
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _other_path(url: str, path: str) -> str:
+    """A server's address with another database. For Redis on a unix socket the number is a parameter."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return f"unix://{parts.path}?db={path}"
+    # urlunsplit drops an empty host, which PostgreSQL's socket addresses have.
+    return urlunsplit(parts._replace(path=f"/{path}"))
