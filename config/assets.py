@@ -78,9 +78,7 @@ def sprite(names: Iterable[str], read: Callable[[str], str]) -> str:
 
 def fingerprint(lock: bytes) -> str:
     """What the vendor folder must have been made from to be current."""
-    return hashlib.sha256(
-        b"\n".join((lock, repr(sorted(FILES.items())).encode(), repr(ICONS).encode()))
-    ).hexdigest()
+    return hashlib.sha256(b"\n".join((lock, repr(sorted(FILES.items())).encode(), repr(ICONS).encode()))).hexdigest()
 
 
 def is_current(vendor: Path, lock: bytes) -> bool:
@@ -126,9 +124,7 @@ def fetch(folder: Path) -> Path:
         check=False,
     )
     if done.returncode != 0:
-        raise AssetsFailed(
-            f"npm could not fetch them (is its registry reachable?):\n{done.stderr.strip()[-2000:]}"
-        )
+        raise AssetsFailed(f"npm could not fetch them (is its registry reachable?):\n{done.stderr.strip()[-2000:]}")
     return folder / "node_modules"
 
 

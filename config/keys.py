@@ -38,11 +38,7 @@ def ensure_keys(data_dir: Path, environment: Mapping[str, str] = os.environ) -> 
 def stored_keys(data_dir: Path) -> dict[str, str]:
     """The key variables that are on disk; nothing is made."""
     folder = data_dir / "secrets"
-    return {
-        variable: _read(folder / name, variable)
-        for variable, name in _FILES.items()
-        if (folder / name).exists()
-    }
+    return {variable: _read(folder / name, variable) for variable, name in _FILES.items() if (folder / name).exists()}
 
 
 def add_master_key(data_dir: Path) -> str:
@@ -84,9 +80,7 @@ def _read(path: Path, variable: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise BrokenKeys(f"{variable}: {path} cannot be read ({type(error).__name__})") from None
     if not _usable(variable, text):
-        raise BrokenKeys(
-            f"{variable}: {path} is damaged. Put it back from a backup: what it sealed needs it."
-        )
+        raise BrokenKeys(f"{variable}: {path} is damaged. Put it back from a backup: what it sealed needs it.")
     return text
 
 

@@ -12,9 +12,7 @@ import structlog
 
 from config.settings import Settings
 
-_SECRET = re.compile(
-    r"secret|password|passwd|token|authorization|signature|cookie|api_?key|master_key", re.IGNORECASE
-)
+_SECRET = re.compile(r"secret|password|passwd|token|authorization|signature|cookie|api_?key|master_key", re.IGNORECASE)
 HIDDEN = "[hidden]"
 # Deep enough for every value we log ourselves; what is deeper is shown as its type.
 _MAX_DEPTH = 6
@@ -24,10 +22,7 @@ def _hide(value: object, depth: int = 0) -> object:
     if depth >= _MAX_DEPTH:
         return type(value).__name__
     if isinstance(value, dict):
-        return {
-            key: HIDDEN if _SECRET.search(str(key)) else _hide(inner, depth + 1)
-            for key, inner in value.items()
-        }
+        return {key: HIDDEN if _SECRET.search(str(key)) else _hide(inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_hide(inner, depth + 1) for inner in value]
     return value
@@ -57,15 +52,11 @@ def configure(settings: Settings, process: str) -> None:
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if machine
         else [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         ]
     )
 
-    def name_process(
-        _logger: object, _method: str, event: MutableMapping[str, Any]
-    ) -> MutableMapping[str, Any]:
+    def name_process(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event.setdefault("process", process)
         return event
 

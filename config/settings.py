@@ -45,9 +45,7 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None, description="Address under which providers and browsers reach this installation."
     )
-    trusted_proxies: int = Field(
-        0, ge=0, le=10, description="How many reverse proxies in front set X-Forwarded-For."
-    )
+    trusted_proxies: int = Field(0, ge=0, le=10, description="How many reverse proxies in front set X-Forwarded-For.")
 
     # How it runs.
     async_mode: AsyncMode = Field("eventlet", description="Runtime of web: eventlet, gevent or threading.")
@@ -55,9 +53,7 @@ class Settings(BaseSettings):
     allow_local_providers: bool | None = Field(
         None, description="Let provider addresses be loopback or private. Empty: as DEMO_MODE says."
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Least severe line logged."
-    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line logged.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     database_pool_size: int = Field(10, ge=1, le=1000, description="Connections kept per process.")
     worker_processes: int = Field(1, ge=1, le=64, description="Processes of one Celery worker.")
@@ -74,9 +70,7 @@ class Settings(BaseSettings):
     )
 
     # Limits.
-    webhook_max_bytes: int = Field(
-        1_048_576, ge=1024, le=16_777_216, description="Largest webhook body, bytes."
-    )
+    webhook_max_bytes: int = Field(1_048_576, ge=1024, le=16_777_216, description="Largest webhook body, bytes.")
     webhook_rate_per_second: int = Field(
         5000, ge=1, description="Webhooks a second one process takes before it answers 429."
     )
@@ -110,9 +104,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _postgres_only(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(
-            ("postgresql://", "postgres://", "postgresql+psycopg://")
-        ):
+        if value is not None and not value.startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
             raise ValueError("must start with postgresql://")
         return value
 

@@ -22,6 +22,7 @@ from typing import Protocol, TextIO
 import psutil
 
 from config.embedded.account import die_with_parent
+from config.embedded.server import is_running
 
 GRACE_SECONDS = 8.0
 _FIRST_DELAY = 0.5
@@ -67,9 +68,7 @@ def parse_procfile(text: str) -> dict[str, list[str]]:
 def find_procfile() -> Path:
     """The Procfile of the checkout, or the one a built wheel carries."""
     here = Path(__file__).resolve().parent
-    return next(
-        (path for path in (here.parent / "Procfile", here / "Procfile") if path.is_file()), here / "Procfile"
-    )
+    return next((path for path in (here.parent / "Procfile", here / "Procfile") if path.is_file()), here / "Procfile")
 
 
 def instances(entries: Mapping[str, list[str]], scale: Mapping[str, int]) -> dict[str, list[str]]:
@@ -145,9 +144,7 @@ class Supervisor:
             self._add_server(name, server)
 
     def _add_child(self, name: str, command: list[str], number: int) -> None:
-        child = _Child(
-            name=name, command=command, prefix=self._prefix(name, _COLOURS[number % len(_COLOURS)])
-        )
+        child = _Child(name=name, command=command, prefix=self._prefix(name, _COLOURS[number % len(_COLOURS)]))
         self._children[name] = child
         self._entries.append(
             _Entry(
@@ -207,7 +204,11 @@ class Supervisor:
             self._pump(0.05)
         for name in self.pids():
             self.say(f"{name} did not stop within {self._grace:g} s and is ended by force")
-        self._end(families | self._families(roots))
+        families |= self._families(roots)
+        self._end(families)
+        deadline = time.monotonic() + 2
+        while any(is_running(process.pid) for process in families) and time.monotonic() < deadline:
+            self._pump(0.02)
         self._pump(0)
         for child in self._children.values():
             if child.process:

@@ -170,11 +170,7 @@ def _refusal(account: Account, binary: Path, folder: Path) -> str | None:
             timeout=30,
         )
     except subprocess.SubprocessError as error:
-        return (
-            "switching is not allowed, or the files cannot be reached"
-            if "preexec" in str(error)
-            else str(error)
-        )
+        return "switching is not allowed, or the files cannot be reached" if "preexec" in str(error) else str(error)
     except OSError as error:
         return f"it cannot run the server program ({error.strerror})"
     return None

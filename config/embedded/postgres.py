@@ -65,9 +65,7 @@ class Postgres(Server):
     _gentle = signal.SIGINT  # fast shutdown
     _firm = signal.SIGQUIT  # immediate: the next start recovers
 
-    def __init__(
-        self, home: Path, *, database: str, die_with_parent: bool, progress: Progress, sync: bool
-    ) -> None:
+    def __init__(self, home: Path, *, database: str, die_with_parent: bool, progress: Progress, sync: bool) -> None:
         super().__init__(home, die_with_parent=die_with_parent, progress=progress)
         self.database = database
         self.data = home / "data"
@@ -131,9 +129,7 @@ class Postgres(Server):
         return False
 
     def _connect(self, database: str) -> psycopg.Connection[tuple[object, ...]]:
-        return psycopg.connect(
-            host=self._socket, user=_SUPERUSER, dbname=database, autocommit=True, connect_timeout=5
-        )
+        return psycopg.connect(host=self._socket, user=_SUPERUSER, dbname=database, autocommit=True, connect_timeout=5)
 
     def _use_socket(self, folder: str) -> None:
         self._socket = folder
@@ -168,18 +164,14 @@ class Postgres(Server):
             )
         except subprocess.CalledProcessError as error:
             said = error.stderr.decode(errors="replace").strip()
-            raise EmbeddedServerError(
-                f"PostgreSQL could not make its data folder {self.data}:\n{said}"
-            ) from error
+            raise EmbeddedServerError(f"PostgreSQL could not make its data folder {self.data}:\n{said}") from error
         new.rename(self.data)
 
     def _configure(self, account: accounts.Account) -> None:
         # These files are ours and the server's account cannot change them.
         users = {account.name, accounts.name_of(os.geteuid())}
         names = "".join(
-            f"{_IDENTITY_MAP} {quoted(user)} {role}\n"
-            for user in sorted(users)
-            for role in (_SUPERUSER, ROLE)
+            f"{_IDENTITY_MAP} {quoted(user)} {role}\n" for user in sorted(users) for role in (_SUPERUSER, ROLE)
         )
         for name, text in (
             ("postgresql.conf", _SETTINGS + "include_if_exists 'custom.conf'\n"),
@@ -232,9 +224,7 @@ class Postgres(Server):
         deadline = time.monotonic() + 30
         while self._orphans():
             if time.monotonic() > deadline:
-                raise EmbeddedServerError(
-                    f"Processes of an earlier PostgreSQL still work on {self.data}: stop them"
-                )
+                raise EmbeddedServerError(f"Processes of an earlier PostgreSQL still work on {self.data}: stop them")
             time.sleep(0.1)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
@@ -254,15 +244,11 @@ class Postgres(Server):
             if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE]).fetchone():
                 return
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB").format(role))
-            connection.execute(
-                sql.SQL("GRANT pg_monitor, pg_checkpoint, pg_signal_backend TO {}").format(role)
-            )
+            connection.execute(sql.SQL("GRANT pg_monitor, pg_checkpoint, pg_signal_backend TO {}").format(role))
 
     def _create_database(self) -> None:
         with self._connect("postgres") as connection:
-            found = connection.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", [self.database]
-            ).fetchone()
+            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [self.database]).fetchone()
             if not found:
                 statement = sql.SQL("CREATE DATABASE {} OWNER {}")
                 connection.execute(statement.format(sql.Identifier(self.database), sql.Identifier(ROLE)))

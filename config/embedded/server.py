@@ -107,9 +107,7 @@ class Server(ABC):
         began = said = time.monotonic()
         while not self.answers():
             if not self.alive():
-                raise EmbeddedServerError(
-                    f"{self.title} stopped while starting. Its log ends with:\n{self.log_tail()}"
-                )
+                raise EmbeddedServerError(f"{self.title} stopped while starting. Its log ends with:\n{self.log_tail()}")
             now = time.monotonic()
             if now - said >= _SILENT_SECONDS:
                 said = now
@@ -267,9 +265,7 @@ def clean_environment() -> dict[str, str]:
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
-def _preparation(
-    account: accounts.Account | None, parent_death: signal.Signals | None
-) -> Callable[[], None] | None:
+def _preparation(account: accounts.Account | None, parent_death: signal.Signals | None) -> Callable[[], None] | None:
     if account is not None:
         return accounts.preparation(account, parent_death=parent_death)
     if parent_death is not None:

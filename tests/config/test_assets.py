@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -17,13 +17,13 @@ ICON = """<svg\n  width="24"\n  class="icon">
 
 def test_an_icon_becomes_a_symbol_without_its_empty_square() -> None:
     text = assets.symbol("home", ICON)
-    element = ElementTree.fromstring(text)
+    element = ET.fromstring(text)
     assert (element.tag, element.get("id"), element.get("viewBox")) == ("symbol", "home", "0 0 24 24")
     assert [path.get("d") for path in element] == ["M5 12l-2 0"]
 
 
 def test_the_sprite_holds_every_icon_once() -> None:
-    tree = ElementTree.fromstring(assets.sprite(assets.ICONS, lambda _: ICON))
+    tree = ET.fromstring(assets.sprite(assets.ICONS, lambda _: ICON))
     names = [symbol.get("id") for symbol in tree]
     assert names == list(assets.ICONS)
     assert len(set(names)) == len(names)

@@ -14,16 +14,16 @@ RING = "k1:" + base64.b64encode(bytes(32)).decode()
 
 def bounded() -> list[tuple[str, str, int]]:
     """(variable, side, limit) of every number that has a limit."""
-    found = []
-    for name, field in Settings.model_fields.items():
-        for rule in field.metadata:
-            for side in ("ge", "le"):
-                if (limit := getattr(rule, side, None)) is not None:
-                    found.append((name.upper(), side, limit))
-    return found
+    return [
+        (name.upper(), side, getattr(rule, side))
+        for name, field in Settings.model_fields.items()
+        for rule in field.metadata
+        for side in ("ge", "le")
+        if getattr(rule, side, None) is not None
+    ]
 
 
-@pytest.mark.parametrize(("variable", "side", "limit"), bounded(), ids=lambda value: str(value))
+@pytest.mark.parametrize(("variable", "side", "limit"), bounded(), ids=str)
 def test_a_number_is_taken_up_to_its_limit_and_not_past_it(variable: str, side: str, limit: int) -> None:
     inwards = 1 if side == "ge" else -1
     for value in (limit, limit + inwards):

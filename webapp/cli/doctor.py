@@ -98,9 +98,7 @@ def examine() -> Iterator[Finding]:
     try:
         connected = runtime.connect()
     except runtime.NotRunning:
-        yield warn(
-            "servers", "the embedded PostgreSQL and Valkey are not running", "Start them with `make run`."
-        )
+        yield warn("servers", "the embedded PostgreSQL and Valkey are not running", "Start them with `make run`.")
         return
     except keys.BrokenKeys:
         return
@@ -142,9 +140,7 @@ def check_data_dir(data_dir: Path) -> Iterator[Finding]:
         yield fail("data folder", f"{data_dir} cannot be written", "Run as its owner, or set DATA_DIR.")
         return
     secrets = data_dir / "secrets"
-    exposed = [
-        path for path in (secrets, *secrets.glob("*")) if path.exists() and path.stat().st_mode & 0o077
-    ]
+    exposed = [path for path in (secrets, *secrets.glob("*")) if path.exists() and path.stat().st_mode & 0o077]
     if exposed:
         yield fail("data folder", f"{exposed[0]} can be read by others", f"chmod -R go= {secrets}")
     else:
@@ -217,22 +213,16 @@ def check_processes(running: runtime.Runtime) -> Iterator[Finding]:
         if any(words[-1] in found for found in commands):
             yield fine("process", f"{name} runs")
         else:
-            yield fail(
-                "process", f"{name} does not run", "Look at the output of `make run`: it says why it stopped."
-            )
+            yield fail("process", f"{name} does not run", "Look at the output of `make run`: it says why it stopped.")
 
 
-def guarded(
-    subject: str, check: Callable[[Settings], Iterator[Finding]], connected: Settings
-) -> Iterator[Finding]:
+def guarded(subject: str, check: Callable[[Settings], Iterator[Finding]], connected: Settings) -> Iterator[Finding]:
     """A check that talks to a server; whatever goes wrong there is a finding too."""
     try:
         yield from check(connected)
     except Exception as error:  # noqa: BLE001 - a report must name the failure instead of ending in it
         # The type only: a driver's message may hold the address with its password.
-        yield fail(
-            subject, f"cannot be used ({type(error).__name__})", f"Check that it runs: {subject.upper()}_URL."
-        )
+        yield fail(subject, f"cannot be used ({type(error).__name__})", f"Check that it runs: {subject.upper()}_URL.")
 
 
 def check_database(connected: Settings) -> Iterator[Finding]:
@@ -283,25 +273,19 @@ def check_redis(connected: Settings) -> Iterator[Finding]:
     """Redis answers, keeps its data on disk and throws nothing away."""
     import redis  # noqa: PLC0415
 
-    with redis.Redis.from_url(
-        connected.required_redis_url, socket_timeout=5, decode_responses=True
-    ) as client:
+    with redis.Redis.from_url(connected.required_redis_url, socket_timeout=5, decode_responses=True) as client:
         server = client.info("server")
         yield fine("redis", f"{'Valkey' if 'valkey_version' in server else 'Redis'} {_version(server)}")
         try:
             policy = client.config_get("maxmemory-policy")["maxmemory-policy"]
             appends = client.config_get("appendonly")["appendonly"]
         except redis.ResponseError:
-            yield warn(
-                "redis", "does not show its configuration", "Make sure that maxmemory-policy is noeviction."
-            )
+            yield warn("redis", "does not show its configuration", "Make sure that maxmemory-policy is noeviction.")
             return
     if policy == "noeviction":
         yield fine("redis", "throws nothing away (noeviction)")
     else:
-        yield fail(
-            "redis", f"maxmemory-policy is {policy}", "Set it to noeviction: queued work would vanish."
-        )
+        yield fail("redis", f"maxmemory-policy is {policy}", "Set it to noeviction: queued work would vanish.")
     if appends == "yes":
         yield fine("redis", "keeps its data on disk (appendonly)")
     else:

@@ -36,9 +36,7 @@ class StopRequested(Exception):
 
 
 @click.command("up", help=__doc__)
-@click.option(
-    "--ingress", default=0, show_default=True, type=click.IntRange(0, 64), help="Webhook-only processes."
-)
+@click.option("--ingress", default=0, show_default=True, type=click.IntRange(0, 64), help="Webhook-only processes.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Celery workers.")
 def command(ingress: int, workers: int) -> None:
     """Start everything and stay until Ctrl-C."""
@@ -70,9 +68,7 @@ def command(ingress: int, workers: int) -> None:
 class Start:
     """One start of the whole installation, from the servers to the last process."""
 
-    def __init__(
-        self, given: Settings, environment: dict[str, str], data_dir: Path, scale: dict[str, int]
-    ) -> None:
+    def __init__(self, given: Settings, environment: dict[str, str], data_dir: Path, scale: dict[str, int]) -> None:
         self.given = given
         self.environment = {**environment, "DATA_DIR": str(data_dir)}
         self.data_dir = data_dir
@@ -127,13 +123,9 @@ class Start:
                 self.environment["REDIS_URL"] = self.servers["valkey"].url
         if self.given.database_url is None:
             with _step("PostgreSQL"):
-                self.servers["postgres"] = start_postgres(
-                    self.data_dir, self.given.database_name, progress=_remark
-                )
+                self.servers["postgres"] = start_postgres(self.data_dir, self.given.database_name, progress=_remark)
                 self.environment["DATABASE_URL"] = self.servers["postgres"].url
-        urls = {
-            f"{kind}_url": self.servers[name].url for kind, name in _KINDS.items() if name in self.servers
-        }
+        urls = {f"{kind}_url": self.servers[name].url for kind, name in _KINDS.items() if name in self.servers}
         runtime.note(self.data_dir, runtime.Runtime(pid=psutil.Process().pid, url=self.url, **urls))
 
     def _prepare_database(self) -> None:
@@ -173,9 +165,7 @@ class Start:
                 return True
             if time.monotonic() - said > _PATIENCE_SECONDS:
                 said = time.monotonic()
-                keeper.say(
-                    f"not ready after {said - began:.0f} s: {verdict}. `ledgerwire doctor` may tell more."
-                )
+                keeper.say(f"not ready after {said - began:.0f} s: {verdict}. `ledgerwire doctor` may tell more.")
         return False
 
     def _greet(self) -> None:
