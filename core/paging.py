@@ -1,0 +1,85 @@
+"""Keyset pages: a cursor names the last row seen, so that page 1000 costs what page 1 does."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from core.errors import Invalid
+from core.ids import parse_id
+
+MAX_LIMIT = 100
+_MAX_CURSOR = 200
+
+
+def check_limit(limit: int) -> int:
+    """The limit itself when it is 1 to 100. Raises Invalid."""
+    if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
+        raise Invalid("limit", f"must be 1 to {MAX_LIMIT}")
+    return limit
+
+
+def _spell(parts: Sequence[str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(list(parts)).encode("ascii")).decode("ascii").rstrip("=")
+
+
+def _parts(cursor: str, count: int) -> list[str]:
+    try:
+        if len(cursor) > _MAX_CURSOR:
+            raise ValueError("too long")
+        found = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error, RecursionError) as error:
+        raise Invalid("cursor", "is not one that this list gave out") from error
+    if not isinstance(found, list) or len(found) != count or not all(isinstance(part, str) for part in found):
+        raise Invalid("cursor", "is not one that this list gave out")
+    return found
+
+
+def after_id(cursor: str | None) -> UUID | None:
+    """The id in a cursor of a list ordered by id. Raises Invalid."""
+    if not cursor:
+        return None
+    identity = parse_id(_parts(cursor, 1)[0])
+    if identity is None:
+        raise Invalid("cursor", "is not one that this list gave out")
+    return identity
+
+
+def after_moment(cursor: str | None) -> tuple[datetime, UUID] | None:
+    """The time and id in a cursor of a list ordered by time, then id. Raises Invalid."""
+    if not cursor:
+        return None
+    spelled, identity_text = _parts(cursor, 2)
+    identity = parse_id(identity_text)
+    try:
+        moment = datetime.fromisoformat(spelled)
+    except ValueError:
+        moment = None  # type: ignore[assignment]
+    if identity is None or moment is None or moment.tzinfo is None:
+        raise Invalid("cursor", "is not one that this list gave out")
+    return moment, identity
+
+
+def page(
+    rows: Sequence[Any], limit: int, shape: Callable[[Any], dict[str, Any]], *, by_moment: str | None = None
+) -> dict[str, Any]:
+    """One page out of `limit` + 1 rows that were asked for. `by_moment` names the column ordered by first."""
+    shown = rows[:limit]
+    cursor = None
+    if len(rows) > limit:
+        last = shown[-1]
+        cursor = (
+            _spell([str(last.id)]) if by_moment is None else _spell([getattr(last, by_moment).isoformat(), str(last.id)])
+        )
+    return {"items": [shape(row) for row in shown], "next_cursor": cursor}
+
+
+def contains(text: str) -> str:
+    """A LIKE pattern for "has this text in it", with the text's own wildcards made plain."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
