@@ -4,7 +4,6 @@
 # PYTHON=… chooses another interpreter. The newest of these that is at least 3.11 is used otherwise.
 VENV = .venv
 BIN = $(VENV)/bin
-PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKS = deploy/requirements
 
 .PHONY: help run test test-long check format bench seed clean lock assets screenshots ready ready-dev browser
@@ -58,22 +57,11 @@ lock: ## resolve the dependency locks anew (needs uv)
 	$(COMPILE) --group build -c $(LOCKS)/main.txt -o $(LOCKS)/build.txt
 	$(COMPILE) pyproject.toml --group dev -c $(LOCKS)/main.txt -c $(LOCKS)/build.txt -o $(LOCKS)/dev.txt
 
-# Set-up. Each step leaves a stamp named after the content of its lock, so that the next start skips it.
 ready:
-	@set -e; \
-	$(FIND_PYTHON); \
-	echo "[1/4] Python environment"; $(MAKE_VENV); \
-	echo "[2/4] Libraries"; $(INSTALL_MAIN); \
-	echo "[3/4] Ledgerwire"; $(INSTALL_SELF); \
-	echo "[4/4] Browser libraries"; $(BIN)/python -m config.assets
+	@$(FIND_PYTHON); exec "$$found" deploy/set_up.py
 
 ready-dev:
-	@set -e; \
-	$(FIND_PYTHON); \
-	echo "[1/4] Python environment"; $(MAKE_VENV); \
-	echo "[2/4] Libraries, with those of development"; $(INSTALL_DEV); \
-	echo "[3/4] Ledgerwire"; $(INSTALL_SELF); \
-	echo "[4/4] Browser libraries"; $(BIN)/python -m config.assets
+	@$(FIND_PYTHON); exec "$$found" deploy/set_up.py --dev
 
 # Chromium for the browser tests. CHROMIUM_PATH names another one; without any, those tests are skipped.
 browser:
@@ -89,7 +77,7 @@ browser:
 	fi
 
 FIND_PYTHON = \
-	if [ -x $(BIN)/python ] && $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	if [ -x $(BIN)/pip ] && $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	    found=$(BIN)/python; \
 	else \
 	    found=; \
@@ -101,39 +89,4 @@ FIND_PYTHON = \
 	    if [ -z "$$found" ]; then \
 	        echo "Python 3.11 or newer was not found. Install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1; \
 	    fi; \
-	fi
-
-MAKE_VENV = \
-	if [ ! -f $(VENV)/.complete ] || [ "$$found" != "$(BIN)/python" ]; then \
-	    "$$found" -c 'import venv, ensurepip' 2>/dev/null || [ -x $(BIN)/pip ] || { \
-	        echo "This Python ($$found) has no venv or pip (on Debian: apt-get install python3-venv)." >&2; exit 1; }; \
-	    [ -x $(BIN)/pip ] && [ "$$found" = "$(BIN)/python" ] || "$$found" -m venv --clear $(VENV); \
-	    $(PIP) --version >/dev/null; \
-	    touch $(VENV)/.complete; \
-	fi
-
-# cksum is POSIX; the hash that protects the download is in the lock itself.
-INSTALL_MAIN = \
-	stamp=$(VENV)/.main-$$(cat $(LOCKS)/main.txt $(LOCKS)/build.txt | cksum | tr ' ' -); \
-	dev=$(VENV)/.dev-$$(cksum < $(LOCKS)/dev.txt | tr ' ' -); \
-	if [ ! -f "$$stamp" ] && [ ! -f "$$dev" ]; then \
-	    echo "      downloading and installing, this takes a minute or two the first time"; \
-	    $(PIP) install --quiet --require-hashes -r $(LOCKS)/main.txt -r $(LOCKS)/build.txt; \
-	    rm -f $(VENV)/.main-* $(VENV)/.dev-*; touch "$$stamp"; \
-	fi
-
-INSTALL_DEV = \
-	stamp=$(VENV)/.dev-$$(cksum < $(LOCKS)/dev.txt | tr ' ' -); \
-	if [ ! -f "$$stamp" ]; then \
-	    echo "      downloading and installing, this takes a minute or two the first time"; \
-	    $(PIP) install --quiet --require-hashes -r $(LOCKS)/dev.txt; \
-	    rm -f $(VENV)/.main-* $(VENV)/.dev-*; touch "$$stamp"; \
-	fi
-
-# Again when the folder moved: an editable installation remembers where it is.
-INSTALL_SELF = \
-	stamp=$(VENV)/.self-$$({ pwd; cat pyproject.toml config/__init__.py; } | cksum | tr ' ' -); \
-	if [ ! -f "$$stamp" ]; then \
-	    $(PIP) install --quiet --no-deps --no-build-isolation -e .; \
-	    rm -f $(VENV)/.self-*; touch "$$stamp"; \
 	fi

@@ -124,6 +124,8 @@ def connect() -> Settings:
             found["DATABASE_URL"] = runtime.database_url
         if given.redis_url is None and runtime.redis_url is not None:
             found["REDIS_URL"] = runtime.redis_url
+        if not (found.get("DATABASE_URL") and found.get("REDIS_URL")):
+            raise NotRunning(f"Ledgerwire is still starting (pid {runtime.pid}). Try again in a moment.")
     missing = {name: key for name, key in keys.stored_keys(data_dir).items() if not found.get(name, "").strip()}
     return apply({**found, **missing, "DATA_DIR": str(data_dir)})
 

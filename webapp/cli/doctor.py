@@ -97,8 +97,8 @@ def examine() -> Iterator[Finding]:
         yield from check_processes(running)
     try:
         connected = runtime.connect()
-    except runtime.NotRunning:
-        yield warn("servers", "the embedded PostgreSQL and Valkey are not running", "Start them with `make run`.")
+    except runtime.NotRunning as error:
+        yield warn("servers", "the embedded PostgreSQL and Valkey are not running", str(error))
         return
     except keys.BrokenKeys:
         return

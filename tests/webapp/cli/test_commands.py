@@ -74,7 +74,7 @@ def test_doctor_tells_of_an_exposed_key_and_how_to_hide_it(data_dir: Path, monke
     assert result.exit_code == 1
     assert "can be read by others" in result.output
     assert "chmod -R go=" in result.output
-    assert "Start them with `make run`" in result.output
+    assert "Start it with `make run`" in result.output
 
 
 def test_doctor_reads_the_bad_setting_out(monkeypatch: pytest.MonkeyPatch) -> None:
