@@ -198,7 +198,7 @@ class Connector:
     ignored: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     split: Callable[[Payload], Iterable[Payload]] = lambda body: (body,)
-    external_id: Callable[[Payload], str | None] = lambda item: None
+    external_id: Callable[[Payload], str | None] = lambda _item: None
     fields: tuple[Field, ...] = ()
     api: Api | None = None
     # Whether we make the webhook secret (True) or the provider does and the user pastes it (False).

@@ -116,8 +116,10 @@ def account_of(item: Payload, version: int) -> events.BankAccount:
 
 
 def transaction_of(item: Payload, currency: str, asked_at: datetime) -> events.BankTransaction:
-    """One transaction. An institution may know only a day, which Basiq writes as midnight; a pending one perhaps
-    not even that, and then counts as of when it was seen.
+    """One transaction.
+
+    An institution may know only a day, which Basiq writes as midnight. Of a pending one it may not know even
+    that, which then counts as of when it was seen.
     """
     moment = item.optional_iso("transactionDate") or item.optional_iso("postDate")
     status = item.choice("status", STATUS)
@@ -220,7 +222,7 @@ connector = Connector(
     signature=StandardWebhooks(asymmetric=False),
     # Basiq makes the secret and shows it when the webhook is created.
     makes_secret=False,
-    event_id=lambda item, envelope: item.identifier("eventId"),
+    event_id=lambda item, _envelope: item.identifier("eventId"),
     event_name=lambda item: item.identifier("eventTypeId"),
     external_id=user_of,
     api=Api(base="https://au-api.basiq.io", authorize=authorize),

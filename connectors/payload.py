@@ -74,8 +74,8 @@ class Payload:
     @property
     def path(self) -> str:
         """Where this value stands, such as payload.payment.entity."""
-        above = self._parent.path if self._parent else ""
-        return ".".join([above, *map(str, self._keys)]) if above else ".".join(map(str, self._keys))
+        above = (self._parent.path,) if self._parent and self._parent.path else ()
+        return ".".join([*above, *map(str, self._keys)])
 
     def __repr__(self) -> str:
         return f"Payload({self.path or '$'}: {_name(self.value)})"
@@ -93,10 +93,10 @@ class Payload:
         value = self.value
         for index, key in enumerate(keys):
             if type(value) is not dict or key not in value:
-                raise Payload(None, self, keys[:index])._wrong(key, "an object", value)
+                raise MalformedPayload(self._path_to(*keys[: index + 1]), "is missing")
             value = value[key]
         if type(value) is not dict:
-            raise Payload(None, self, keys[:-1])._mistyped(keys[-1] if keys else "", "object", value)
+            raise self._mistyped(keys, "object", value)
         return Payload(value, self, keys)
 
     def optional_at(self, *keys: str) -> Payload | None:
@@ -111,12 +111,12 @@ class Payload:
     def items(self, key: str | None = None) -> tuple[Payload, ...]:
         """The objects of a list: the one under `key`, or this value itself."""
         value = self.value if key is None else self._get(key)
-        if type(value) is not list:
-            raise self._mistyped("" if key is None else key, "list", value)
         where: tuple[str, ...] = () if key is None else (key,)
+        if type(value) is not list:
+            raise self._mistyped(where, "list", value)
         for index, item in enumerate(value):
             if type(item) is not dict:
-                raise Payload(None, self, where)._mistyped(index, "object", item)
+                raise self._mistyped((*where, index), "object", item)
         return tuple(Payload(item, self, (*where, index)) for index, item in enumerate(value))
 
     def keys(self) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ class Payload:
         """A string, possibly empty."""
         value = self._get(key)
         if type(value) is not str:
-            raise self._mistyped(key, "text", value)
+            raise self._mistyped((key,), "text", value)
         return value
 
     def optional_text(self, key: str) -> str | None:
@@ -142,7 +142,7 @@ class Payload:
         if value is None:
             return None
         if type(value) is not str:
-            raise self._mistyped(key, "text", value)
+            raise self._mistyped((key,), "text", value)
         return value or None
 
     def identifier(self, key: str) -> str:
@@ -160,7 +160,7 @@ class Payload:
         """A whole number of at most 64 bits. True and 1.0 are none."""
         value = self._get(key)
         if type(value) is not int:
-            raise self._mistyped(key, "whole number", value)
+            raise self._mistyped((key,), "whole number", value)
         if not -_INT64 <= value < _INT64:
             raise MalformedPayload(self._path_to(key), "does not fit 64 bits")
         return value
@@ -173,7 +173,7 @@ class Payload:
         """True or false."""
         value = self._get(key)
         if type(value) is not bool:
-            raise self._mistyped(key, "true or false", value)
+            raise self._mistyped((key,), "true or false", value)
         return value
 
     def optional_boolean(self, key: str) -> bool | None:
@@ -199,11 +199,11 @@ class Payload:
 
     def minor_money(self, key: str, currency: str, *, positive: bool = False) -> Money:
         """A whole number of minor units."""
-        return self._money(key, currency, self.integer(key), positive)
+        return self._money(key, currency, self.integer(key), positive=positive)
 
     def decimal_money(self, key: str, currency: str, *, positive: bool = False) -> Money:
         """Decimal text in major units, such as "-124.69"."""
-        return self._money(key, currency, self.text(key), positive)
+        return self._money(key, currency, self.text(key), positive=positive)
 
     def epoch(self, key: str) -> datetime:
         """Unix seconds as an aware moment."""
@@ -220,15 +220,13 @@ class Payload:
         """An RFC 3339 moment. Without an offset it is no moment, hence refused."""
         value = self.text(key)
         try:
-            moment = datetime.fromisoformat(value)
-            if moment.tzinfo is None or "T" not in value:
-                raise ValueError
-            moment = moment.astimezone(UTC)
-            if not 1970 <= moment.year <= 9998:
-                raise ValueError
-        except (ValueError, OverflowError):
-            raise self._wrong(key, "an RFC 3339 time with offset", value) from None
-        return moment
+            moment: datetime | None = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        # The year is judged before the change to UTC, which could leave what datetime can hold.
+        if moment is None or moment.tzinfo is None or "T" not in value or not 1970 <= moment.year <= 9998:
+            raise self._wrong(key, "an RFC 3339 time with offset", value)
+        return moment.astimezone(UTC)
 
     def optional_iso(self, key: str) -> datetime | None:
         """An RFC 3339 moment, or None where it is missing, null or empty."""
@@ -240,7 +238,7 @@ class Payload:
         """The error for a value that has the right type and still cannot be used; the caller raises it."""
         return self._wrong(key, expected, self._object().get(key))
 
-    def _money(self, key: str, currency: str, amount: int | str, positive: bool) -> Money:
+    def _money(self, key: str, currency: str, amount: int | str, *, positive: bool) -> Money:
         try:
             money = Money(amount, currency) if isinstance(amount, int) else Money.from_decimal(amount, currency)
         except Invalid as error:
@@ -260,22 +258,20 @@ class Payload:
             raise MalformedPayload(self._path_to(key), "is missing")
         return value
 
-    def _path_to(self, key: str | int) -> str:
-        return Payload(None, self, (key,)).path if key != "" else self.path
+    def _path_to(self, *keys: str | int) -> str:
+        return Payload(None, self, keys).path
 
-    def _mistyped(self, key: str | int, expected: str, value: object) -> MalformedPayload:
-        return MalformedPayload(self._path_to(key), f"expected {expected}, got {_name(value)}")
+    def _mistyped(self, keys: tuple[str | int, ...], expected: str, value: object) -> MalformedPayload:
+        return MalformedPayload(self._path_to(*keys), f"expected {expected}, got {_name(value)}")
 
     def _wrong(self, key: str, expected: str, value: object) -> MalformedPayload:
-        if type(value) is not str:
-            missing = type(value) is dict and key not in value
-            return MalformedPayload(self._path_to(key), "is missing" if missing else f"expected {expected}")
-        return MalformedPayload(self._path_to(key), f"expected {expected}, got {value[:40]!r}")
+        shown = f", got {value[:40]!r}" if isinstance(value, str) else ""
+        return MalformedPayload(self._path_to(key), f"expected {expected}{shown}")
 
 
 def _name(value: object) -> str:
     """What JSON calls the type of a value."""
-    names = {type(None): "null", bool: "boolean", int: "int", float: "number", str: "text", list: "list"}
+    names = {type(None): "null", bool: "boolean", int: "whole number", float: "number", str: "text", list: "list"}
     return names.get(type(value), "object")
 
 

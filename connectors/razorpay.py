@@ -77,7 +77,7 @@ PARTNER = "onboarding of a partner's merchant, which this product does not do"
 BANK_REFERENCES = ("rrn", "bank_transaction_id", "utr", "upi_transaction_id")
 
 
-def event_id(item: Payload, envelope: Envelope) -> str:
+def event_id(_item: Payload, envelope: Envelope) -> str:
     """The id in the header; there is none in the body. Without a usable one, a hash of the body."""
     given = envelope.delivery.header("x-razorpay-event-id")
     if given and len(given) <= MAX_IDENTIFIER and given.isascii() and given.isprintable():
@@ -118,6 +118,7 @@ def payment_of(item: Payload, *, only_authorized: bool = False) -> events.Paymen
     payer = transfer.optional_at("payer_bank_account") if transfer else entity.optional_at("card")
     status = entity.choice("status", PAYMENT)
     failure = entity.optional_text("error_description") or entity.optional_text("error_reason")
+    bank.append(transfer.optional_text("bank_reference") if transfer else None)
     return events.Payment(
         object_id=entity.identifier("id"),
         version=version(item),
@@ -129,7 +130,7 @@ def payment_of(item: Payload, *, only_authorized: bool = False) -> events.Paymen
         method=entity.optional_text("method"),
         payer_name=payer.optional_text("name") if payer else None,
         payer_email=entity.optional_text("email"),
-        bank_reference=next(filter(None, bank), None) or (transfer.optional_text("bank_reference") if transfer else None),
+        bank_reference=next(filter(None, bank), None),
         description=entity.optional_text("description"),
         # The fee of an international payment is in the settlement currency, which the entity may not name.
         fee=None if entity.optional_boolean("international") or not entity.has("fee") else

@@ -210,7 +210,7 @@ class StandardWebhooks:
             usable = True
             if key.symmetric is not None:
                 expected = _seal_v1(key.symmetric, message)
-                proven = any([hmac.compare_digest(expected, entry) for entry in symmetric])
+                proven = any(hmac.compare_digest(expected, entry) for entry in symmetric)
             else:
                 proven = any(_proves(key.public, entry, message) for entry in asymmetric)
             if proven:
@@ -256,8 +256,9 @@ def _seal_v1(key: bytes, message: bytes) -> bytes:
 
 
 def _proves(key: Ed25519PublicKey | None, signature: bytes, message: bytes) -> bool:
+    if key is None:
+        return False
     try:
-        assert key is not None
         key.verify(base64.b64decode(signature, validate=True), message)
     except (InvalidSignature, ValueError):
         return False

@@ -177,7 +177,7 @@ def read_state(health: ConnectionHealth, item: Payload) -> Record:
     )
 
 
-def message_id(item: Payload, envelope: Envelope) -> str:
+def message_id(_item: Payload, envelope: Envelope) -> str:
     """The signed webhook-id: equal on every resend."""
     if envelope.verified.message_id is None:
         raise MalformedPayload("", "the delivery's webhook-id is not proven")

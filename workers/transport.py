@@ -1,0 +1,450 @@
+"""The one HTTP transport: it carries the requests that connectors describe, and nothing else reaches providers.
+
+Every request is bounded in time and size, never follows a redirect, ignores proxy and netrc settings of the
+environment, and goes only to the connector's API base, at an address that was checked and is then connected to.
+What fails becomes Transient (try again later) or Permanent. No secret and no query string is in a message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import socket
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+import requests
+import tenacity
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+
+from connectors.base import Api, Authorization, Connector, Credentials, Request, Response, Talk
+from core.errors import Permanent, Transient
+from core.events import Record
+
+T = TypeVar("T")
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Ranges that lead to private addresses in disguise, or that some Python releases call global.
+_DISGUISES = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "192.0.0.0/24", "192.88.99.0/24",
+        "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/23", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10",
+    )
+)  # fmt: skip
+_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+_MAX_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one talk. `total_seconds` must stay below the lease of the event that is being worked on."""
+
+    connect_seconds: float = 5
+    read_seconds: float = 20
+    total_seconds: float = 45
+    response_bytes: int = 10_000_000
+    attempts: int = 4
+    # A longer Retry-After is not waited for: the event goes back to the queue.
+    wait_seconds: float = 8
+    # The circuit of a provider opens after so many failures in a row, for so long.
+    failures: int = 5
+    open_seconds: float = 30
+
+
+def may_connect(address: IpAddress, *, allow_local: bool) -> bool:
+    """Whether requests may go to this address: public ones, and with `allow_local` loopback and private ones."""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    if address.is_loopback:
+        return allow_local
+    if address.is_multicast or address.is_unspecified or address.is_link_local or address.is_reserved:
+        return False
+    if any(address in network for network in _DISGUISES if network.version == address.version):
+        return False
+    return address.is_global or (allow_local and address.is_private)
+
+
+class _PinnedAdapter(HTTPAdapter):
+    """Resolves a name once, checks what came out, and connects to exactly that."""
+
+    def __init__(self, *, allow_local: bool) -> None:
+        self._allow_local = allow_local
+        super().__init__(pool_connections=20, pool_maxsize=10)
+
+    def build_connection_pool_key_attributes(  # type: ignore[override]  # The stubs' types are private.
+        self,
+        request: requests.PreparedRequest,
+        verify: bool | str,  # noqa: FBT001  # The base class's signature.
+        cert: str | tuple[str, str] | None = None,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Point the connection at a checked address; the certificate must still be the name's own."""
+        hosted, pooled = super().build_connection_pool_key_attributes(request, verify, cert)
+        host: dict[str, Any] = dict(hosted)
+        pool: dict[str, Any] = dict(pooled)
+        name, port = str(host["host"]), host["port"]
+        bracketed = f"[{name}]" if ":" in name else name
+        request.headers["Host"] = f"{bracketed}:{port}" if port else bracketed
+        if host["scheme"] == "https":
+            pool["assert_hostname"] = pool["server_hostname"] = name
+        host["host"] = self._checked(name, port)
+        return host, pool
+
+    def _checked(self, name: str, port: int | None) -> str:
+        try:
+            found = socket.getaddrinfo(name, port or 443, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            raise requests.ConnectionError("the name cannot be resolved") from None
+        # A scope (fe80::1%eth0) only stands on link-local addresses, which are refused anyway.
+        addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+        if not all(may_connect(address, allow_local=self._allow_local) for address in addresses):
+            raise _Refused("its host is not a public address")
+        # IPv4 first: many servers have no route for IPv6, and only one address is tried.
+        chosen = min(addresses, key=lambda address: address.version)
+        return f"[{chosen}]" if chosen.version == 6 else str(chosen)
+
+
+class _Refused(requests.RequestException):
+    """The address may not be connected to."""
+
+
+@dataclass(slots=True)
+class _Circuit:
+    """How a provider has been answering."""
+
+    failures: int = 0
+    closed_again_at: float = 0.0
+    probing: bool = False
+
+
+@dataclass(slots=True)
+class _Account:
+    """What is remembered of one account at one provider. Nothing here is shown anywhere."""
+
+    authorization: Authorization | None = field(default=None, repr=False)
+    good_until: float = 0.0
+    next_request_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A try that failed. `retried` ones may be tried again at once, after `wait_seconds` when the provider says."""
+
+    message: str
+    status: int = 0
+    retried: bool = False
+    wait_seconds: float | None = None
+
+    def error(self) -> Transient | Permanent:
+        """What the caller is told."""
+        return Transient(self.message, self.wait_seconds) if self.retried else Permanent(self.message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """What the talks of one process share."""
+
+    session: requests.Session
+    limits: Limits
+    allow_local: bool
+    now: Callable[[], datetime]
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    circuits: OrderedDict[str, _Circuit] = field(default_factory=OrderedDict)
+    accounts: OrderedDict[str, _Account] = field(default_factory=OrderedDict, repr=False)
+
+
+class Transport:
+    """Carries the talks of connectors. One a process, made after the fork; safe to use from several threads.
+
+    `api_bases` replaces a connector's own API base, by slug; a connection's `settings["api_base"]` goes first.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_local: bool = False,
+        api_bases: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        user_agent: str = "Ledgerwire/1",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        session = requests.Session()
+        session.trust_env = False
+        session.headers["User-Agent"] = user_agent
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        session.mount("https://", _PinnedAdapter(allow_local=allow_local))
+        session.mount("http://", _PinnedAdapter(allow_local=allow_local))
+        self._api_bases = dict(api_bases or {})
+        self._shared = _Shared(
+            session=session, limits=limits or Limits(), allow_local=allow_local, now=now, clock=clock, sleep=sleep
+        )
+
+    def run(self, connector: Connector, credentials: Credentials, talk: Callable[[Credentials], Talk]) -> list[Record]:
+        """Hold a talk (`Fetch.talk`) to its end and return its records.
+
+        Raises Transient or Permanent for what the provider does, and MalformedPayload for what it says.
+        """
+        if connector.api is None:
+            raise Permanent(f"{connector.slug} has no API")
+        credentials = replace(credentials, asked_at=self._shared.now())
+        chosen = credentials.settings.get("api_base") or self._api_bases.get(connector.slug) or connector.api.base
+        run = _Run(self._shared, connector.slug, connector.api, chosen.rstrip("/"), credentials)
+        return run.hold(talk(credentials), authorized=True)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._shared.session.close()
+
+
+class _Run:
+    """One talk: where it may go, how long it may take, and whose account it uses."""
+
+    def __init__(self, shared: _Shared, slug: str, api: Api, base: str, credentials: Credentials) -> None:
+        self._shared, self._slug, self._api, self._base, self._credentials = shared, slug, api, base, credentials
+        self._limits = shared.limits
+        self._ends_at = shared.clock() + shared.limits.total_seconds
+        self._circuit = self._remembered(shared.circuits, f"{slug} {base}", _Circuit)
+        self._account = self._remembered(shared.accounts, self._account_key(), _Account)
+
+    def hold(self, talk: Generator[Request, Response, T], *, authorized: bool) -> T:
+        """Answer a talk's requests until it returns."""
+        try:
+            request = next(talk)
+            while True:
+                request = talk.send(self._carry(request, with_authorization=authorized))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            talk.close()
+
+    def _carry(self, request: Request, *, with_authorization: bool) -> Response:
+        """One request, with its authorisation renewed once when the provider does not take it."""
+        url = self._where(request.url)
+        if not (with_authorization and request.authorized):
+            return self._try(request, url, {})
+        answer = self._try(request, url, self._authorization(), unauthorized_ok=True)
+        if answer.status == 401:
+            self._account.authorization = None
+            answer = self._try(request, url, self._authorization(), unauthorized_ok=True)
+        if answer.status == 401:
+            self._account.authorization = None
+            raise Permanent(f"{self._slug} does not accept the connection's credentials")
+        return answer
+
+    def _authorization(self) -> Mapping[str, str]:
+        """The account's authorisation, asked for when there is none that is good a little longer."""
+        account, clock = self._account, self._shared.clock
+        known = account.authorization
+        if known is None or clock() >= account.good_until:
+            known = self.hold(self._api.authorize(self._credentials), authorized=False)
+            account.authorization = known
+            account.good_until = clock() + known.expires_in_seconds - min(60.0, known.expires_in_seconds * 0.1)
+        return known.headers
+
+    def _try(
+        self, request: Request, url: str, headers: Mapping[str, str], *, unauthorized_ok: bool = False
+    ) -> Response:
+        """Send, and send again while that may help and time is left. A POST that does something is sent once."""
+        repeatable = request.method != "POST" or not request.authorized
+
+        def outcome() -> Response | _Failure:
+            self._pass_circuit()
+            self._keep_rate()
+            answer = self._send(request, url, headers)
+            self._judge(answer)
+            if isinstance(answer, _Failure) and unauthorized_ok and answer.status == 401:
+                return Response(status=401, headers={}, body=b"")
+            return answer
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            failure = state.outcome.result() if state.outcome else None
+            if isinstance(failure, _Failure) and failure.wait_seconds is not None:
+                return failure.wait_seconds
+            return tenacity.wait_random_exponential(0.2, self._limits.wait_seconds)(state)
+
+        def give_up(state: tenacity.RetryCallState) -> bool:
+            pause = state.upcoming_sleep
+            too_long = pause > self._limits.wait_seconds or self._shared.clock() + pause >= self._ends_at
+            return too_long or state.attempt_number >= self._limits.attempts
+
+        def again(answer: Response | _Failure) -> bool:
+            return repeatable and isinstance(answer, _Failure) and answer.retried
+
+        retrying: tenacity.Retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_result(again),
+            wait=wait,
+            stop=give_up,
+            sleep=self._shared.sleep,
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        )
+        answer = retrying(outcome)
+        if isinstance(answer, _Failure):
+            raise answer.error()
+        return answer
+
+    def _send(self, request: Request, url: str, headers: Mapping[str, str]) -> Response | _Failure:
+        """One exchange. Errors are returned, not raised: a library's own exceptions carry headers and addresses."""
+        what = f"{self._slug}: {request.method} {urlsplit(url).path}"
+        left = self._ends_at - self._shared.clock()
+        if left <= 0:
+            return _Failure(f"{what} was not reached in time", retried=True)
+        try:
+            with self._shared.session.request(
+                request.method,
+                url,
+                params=dict(request.params) or None,
+                headers={"Accept": "application/json", **request.headers, **headers},
+                json=request.json,
+                data=dict(request.form) if request.form is not None else None,
+                timeout=(min(self._limits.connect_seconds, left), min(self._limits.read_seconds, left)),
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                if not 200 <= answer.status_code < 300:
+                    return self._refusal(what, answer)
+                body = self._body(answer)
+                if isinstance(body, str):
+                    return _Failure(f"{what} {body}", retried=body == "took too long")
+                return Response(
+                    status=answer.status_code,
+                    headers={name.lower(): value for name, value in answer.headers.items()},
+                    body=body,
+                )
+        except _Refused as error:
+            return _Failure(f"{what} was not sent: {error}")
+        except ValueError:
+            # A bad URL or header: the libraries' errors for these are ValueErrors too.
+            return _Failure(f"{what} cannot be sent as described")
+        except (requests.Timeout, TimeoutError):
+            return _Failure(f"{what} took too long", retried=True)
+        except (requests.RequestException, HTTPError, OSError) as error:
+            return _Failure(f"{what} failed: {type(error).__name__}", retried=True)
+
+    def _body(self, answer: requests.Response) -> bytes | str:
+        """The body, or why it was not read to its end. Chunks come as they arrive, so that time is looked at."""
+        chunks, size = [], 0
+        while chunk := answer.raw.read1(65_536, decode_content=True):
+            size += len(chunk)
+            if size > self._limits.response_bytes:
+                return f"answered with more than {self._limits.response_bytes} bytes"
+            if self._shared.clock() > self._ends_at:
+                return "took too long"
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _refusal(self, what: str, answer: requests.Response) -> _Failure:
+        status = answer.status_code
+        if 300 <= status < 400:
+            return _Failure(f"{what} answered with a redirect, which is never followed", status=status)
+        wait = _retry_after(answer.headers.get("Retry-After"), self._shared.now())
+        return _Failure(f"{what} answered {status}", status=status, retried=status in _RETRIED, wait_seconds=wait)
+
+    def _where(self, url: str) -> str:
+        """The address of a request: below the API base, also when a link names the documented base instead."""
+        base, given = urlsplit(self._base), _split(url)
+        if base.scheme not in ("https", "http") or not base.hostname or base.username or base.query:
+            raise Permanent(f"{self._slug}: the API base is not an https address")
+        if base.scheme == "http" and not self._shared.allow_local:
+            raise Permanent(f"{self._slug}: the API base must be https")
+        if url.startswith("/") and not url.startswith("//"):
+            return self._base + url
+        if given is None or given.username is not None or given.password is not None:
+            raise Permanent(f"{self._slug}: a link cannot be read")
+        for allowed in (base, urlsplit(self._api.base.rstrip("/"))):
+            same_path = given.path == allowed.path or given.path.startswith(allowed.path.rstrip("/") + "/")
+            if _origin(given) == _origin(allowed) and same_path:
+                rest = given.path[len(allowed.path) :] + (f"?{given.query}" if given.query else "")
+                return self._base + rest
+        raise Permanent(f"{self._slug}: a link leads outside the provider's API")
+
+    def _pass_circuit(self) -> None:
+        """Go on while the circuit is closed; once it has been open long enough, let one request try."""
+        with self._shared.lock:
+            circuit, now = self._circuit, self._shared.clock()
+            if circuit.failures < self._limits.failures:
+                return
+            if now >= circuit.closed_again_at and not circuit.probing:
+                circuit.probing = True
+                return
+            wait = max(circuit.closed_again_at - now, 1.0)
+        raise Transient(f"{self._slug} keeps failing and is left alone for a while", wait)
+
+    def _judge(self, answer: Response | _Failure) -> None:
+        """Count what says that the provider is in trouble. Its 4xx, 429 included, says that it is well."""
+        failed = isinstance(answer, _Failure) and answer.retried and (answer.status == 0 or answer.status >= 500)
+        with self._shared.lock:
+            circuit = self._circuit
+            circuit.probing = False
+            circuit.failures = circuit.failures + 1 if failed else 0
+            if circuit.failures >= self._limits.failures:
+                circuit.closed_again_at = self._shared.clock() + self._limits.open_seconds
+
+    def _keep_rate(self) -> None:
+        """Wait for this account's turn. Turns are handed out in advance, so threads do not meet."""
+        with self._shared.lock:
+            now = self._shared.clock()
+            turn = max(now, self._account.next_request_at)
+            if turn >= self._ends_at:
+                # Nothing was sent, so a probe must not stay taken.
+                self._circuit.probing = False
+            else:
+                self._account.next_request_at = turn + 1.0 / self._api.rate_per_second
+        if turn >= self._ends_at:
+            raise Transient(f"{self._slug}: too many requests wait for their turn", turn - now)
+        if turn > now:
+            self._shared.sleep(turn - now)
+
+    def _account_key(self) -> str:
+        """One key for an account, which changes with its secrets and does not show them."""
+        known = self._credentials
+        parts = [sorted(known.secrets.items()), sorted(known.settings.items()), known.external_id or ""]
+        digest = hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
+        return f"{self._slug} {self._base} {digest}"
+
+    def _remembered(self, store: OrderedDict[str, T], key: str, make: Callable[[], T]) -> T:
+        with self._shared.lock:
+            found = store.setdefault(key, make())
+            store.move_to_end(key)
+            if len(store) > _MAX_REMEMBERED:
+                store.popitem(last=False)
+            return found
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    # A dot segment would climb out of the base once the address is normalised.
+    return None if ".." in parts.path.split("/") or "\\" in url else parts
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int]:
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _retry_after(text: str | None, now: datetime) -> float | None:
+    """Seconds of a Retry-After header, which holds a number or a date. None when it holds neither."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) < 9:
+        return float(text)
+    try:
+        return max((parsedate_to_datetime(text) - now).total_seconds(), 0.0)
+    except (ValueError, TypeError):
+        return None
