@@ -2,7 +2,7 @@
 
 PostgreSQL refuses to run as root. Started by root it therefore runs as an existing unprivileged account.
 Nothing is created and nobody's folder is opened for that: where the account cannot walk down to our files
-(a clone below /root, mode 0700), the child keeps one Linux capability that lets it read and search, and
+(a clone below a home folder of mode 0700), the child keeps one Linux capability that lets it read and search, and
 nothing else. Where even switching accounts is not allowed (a container without capabilities) the child
 gets a user namespace in which we appear under another number.
 """
