@@ -1,0 +1,1 @@
+"""Bank accounts and transactions, and how they are matched with invoices."""

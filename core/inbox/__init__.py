@@ -1,0 +1,1 @@
+"""The webhook's way in: deliveries, events, the queue of record."""

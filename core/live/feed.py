@@ -37,7 +37,13 @@ class FeedEvent:
 
     def message(self) -> dict[str, object]:
         """The shape that clients receive."""
-        return {"room": self.room, "seq": self.seq, "name": self.name, "at": self.at.isoformat(), "data": self.data}
+        return {
+            "room": self.room,
+            "seq": self.seq,
+            "name": self.name,
+            "at": self.at.isoformat(),
+            "data": self.data,
+        }
 
 
 _ANNOUNCE = text(
@@ -47,9 +53,7 @@ _ANNOUNCE = text(
 )
 
 
-def announce(
-    session: Session | Connection, events: Iterable[DomainEvent], event_id: UUID | None = None
-) -> None:
+def announce(session: Session | Connection, events: Iterable[DomainEvent], event_id: UUID | None = None) -> None:
     """Write events to the outbox in the caller's transaction; they are heard after it commits."""
     announce_all(session, [(event, event_id) for event in events])
 

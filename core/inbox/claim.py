@@ -1,0 +1,271 @@
+"""The queue of record: claim a batch under a lease, finish it with fencing, put aside what fails.
+
+`due_at` is when an event may be claimed, so a claim moves it behind the lease; `attempts` counts claims and
+fences: who finishes must still hold the attempt it claimed. Messages only ring; these rows decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
+
+Queue = Literal["ready", "fetch"]
+
+# 5 s, 20 s, 80 s, … up to 6 hours between tries.
+_FIRST_DELAY_SECONDS = 5.0
+_LONGEST_DELAY_SECONDS = 6 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """An event in hand until its lease ends, with the body it stands in."""
+
+    event_id: UUID
+    attempts: int
+    claimed_at: datetime
+    delivery_id: UUID
+    item_index: int
+    connector: str
+    connection_id: UUID
+    user_id: UUID
+    name: str
+    trust: str
+    received_at: datetime
+    body: bytes
+
+
+_CLAIM = text(
+    """
+    UPDATE event_queue AS queue
+    SET attempts = queue.attempts + 1, due_at = :now + :lease, claimed_at = :now
+    FROM (
+        SELECT event_id FROM event_queue
+        WHERE state = :queue AND due_at <= :now
+        ORDER BY due_at, event_id LIMIT :limit FOR UPDATE SKIP LOCKED
+    ) AS due
+    WHERE queue.event_id = due.event_id
+    RETURNING queue.event_id, queue.attempts, queue.claimed_at, queue.delivery_id
+    """
+)
+_BODIES = text(
+    """
+    SELECT events.id AS event_id, events.item_index, events.connector, events.connection_id, events.name,
+           events.trust, events.received_at, deliveries.body, connections.user_id
+    FROM events JOIN deliveries ON deliveries.id = events.delivery_id
+    JOIN connections ON connections.id = events.connection_id
+    WHERE events.id = ANY(CAST(:events AS uuid[])) AND deliveries.id = ANY(CAST(:deliveries AS uuid[]))
+    """
+)
+
+
+def claim(
+    connection: Connection | Session, *, queue: Queue, limit: int, lease_seconds: float, now: datetime
+) -> list[Claimed]:
+    """Take up to `limit` due events, oldest first, for `lease_seconds`.
+
+    The caller commits, works, and calls `hold` in the transaction that carries the effects.
+    """
+    taken = {
+        row.event_id: row
+        for row in connection.execute(
+            _CLAIM, {"queue": queue, "limit": limit, "now": now, "lease": timedelta(seconds=lease_seconds)}
+        )
+    }
+    if not taken:
+        return []
+    rows = connection.execute(
+        _BODIES, {"events": list(taken), "deliveries": [row.delivery_id for row in taken.values()]}
+    )
+    claimed = [
+        Claimed(
+            event_id=row.event_id,
+            attempts=taken[row.event_id].attempts,
+            claimed_at=taken[row.event_id].claimed_at,
+            delivery_id=taken[row.event_id].delivery_id,
+            item_index=row.item_index,
+            connector=row.connector,
+            connection_id=row.connection_id,
+            user_id=row.user_id,
+            name=row.name,
+            trust=row.trust,
+            received_at=row.received_at,
+            body=row.body,
+        )
+        for row in rows
+    ]
+    claimed.sort(key=lambda event: event.event_id)
+    return claimed
+
+
+def hold(connection: Connection | Session, claimed: Sequence[Claimed]) -> set[UUID]:
+    """Lock the queue rows of events that are still ours, and return their ids.
+
+    An event that another worker took over after our lease ended is not among them: its effects are not ours
+    to write any more.
+    """
+    return set(
+        connection.scalars(
+            text(
+                "SELECT queue.event_id FROM event_queue AS queue "
+                "JOIN unnest(CAST(:ids AS uuid[]), CAST(:attempts AS integer[])) AS ours (event_id, attempts) "
+                "USING (event_id, attempts) ORDER BY queue.event_id FOR UPDATE OF queue"
+            ),
+            {"ids": [event.event_id for event in claimed], "attempts": [event.attempts for event in claimed]},
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The end of an event. `note` says why it was ignored."""
+
+    claimed: Claimed
+    outcome: Literal["processed", "ignored"]
+    read_micros: int
+    note: str | None = None
+
+
+def finish(connection: Connection | Session, finished: Sequence[Finished]) -> None:
+    """Take events that are held out of the queue, with their result."""
+    connection.execute(
+        text(
+            """
+            WITH done AS (
+                DELETE FROM event_queue WHERE event_id = ANY(CAST(:ids AS uuid[]))
+            )
+            INSERT INTO event_results (event_id, outcome, attempts, claimed_at, read_micros, note)
+            SELECT * FROM unnest(
+                CAST(:ids AS uuid[]), CAST(:outcomes AS text[]), CAST(:attempts AS integer[]),
+                CAST(:claimed AS timestamptz[]), CAST(:reads AS integer[]), CAST(:notes AS text[]))
+            """
+        ),
+        {
+            "ids": [end.claimed.event_id for end in finished],
+            "outcomes": [end.outcome for end in finished],
+            "attempts": [end.claimed.attempts for end in finished],
+            "claimed": [end.claimed.claimed_at for end in finished],
+            "reads": [end.read_micros for end in finished],
+            "notes": [end.note for end in finished],
+        },
+    )
+
+
+def put_off_to_fetch(connection: Connection | Session, claimed: Sequence[Claimed], now: datetime) -> None:
+    """Move held events that are only pointers to the queue of fetches."""
+    connection.execute(
+        text(
+            "UPDATE event_queue SET state = 'fetch', due_at = :now, attempts = 0 "
+            "WHERE event_id = ANY(CAST(:ids AS uuid[]))"
+        ),
+        {"ids": [event.event_id for event in claimed], "now": now},
+    )
+
+
+def release(connection: Connection | Session, claimed: Sequence[Claimed], now: datetime) -> None:
+    """Give events back at once, because nothing could be done with them (the database was away)."""
+    connection.execute(
+        text(
+            "UPDATE event_queue AS queue SET due_at = :now "
+            "FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS integer[])) AS ours (event_id, attempts) "
+            "WHERE queue.event_id = ours.event_id AND queue.attempts = ours.attempts"
+        ),
+        {
+            "now": now,
+            "ids": [event.event_id for event in claimed],
+            "attempts": [event.attempts for event in claimed],
+        },
+    )
+
+
+def delay_seconds(attempts: int, retry_after_seconds: float | None = None) -> float:
+    """How long an event waits after its `attempts`-th failure; never less than the provider asked for."""
+    ours = min(_FIRST_DELAY_SECONDS * 4.0 ** min(attempts - 1, 32), _LONGEST_DELAY_SECONDS)
+    return min(max(ours, retry_after_seconds or 0.0), _LONGEST_DELAY_SECONDS)
+
+
+def fail(
+    connection: Connection | Session,
+    claimed: Claimed,
+    *,
+    error: str,
+    now: datetime,
+    max_attempts: int,
+    permanent: bool = False,
+    retry_after_seconds: float | None = None,
+) -> Literal["retry", "dead", "lost"]:
+    """Put an event back for later, or among the dead after `max_attempts` or when trying is no use.
+
+    "lost" means that another worker holds it by now. A dead event keeps everything: it can be replayed.
+    """
+    dead = permanent or claimed.attempts >= max_attempts
+    wait = timedelta(seconds=delay_seconds(claimed.attempts, retry_after_seconds))
+    changed = connection.execute(
+        text(
+            "UPDATE event_queue SET state = CASE WHEN :dead THEN 'dead' ELSE state END, due_at = :due, error = :error "
+            "WHERE event_id = :id AND attempts = :attempts AND state IN ('ready', 'fetch') RETURNING event_id"
+        ),
+        {
+            "dead": dead,
+            "due": now + wait,
+            "error": error.replace("\x00", "")[:2000],
+            "id": claimed.event_id,
+            "attempts": claimed.attempts,
+        },
+    ).all()
+    if not changed:
+        return "lost"
+    return "dead" if dead else "retry"
+
+
+def adopt_unrouted(session: Session, connector: str, external_id: str, connection_id: UUID, now: datetime) -> int:
+    """Give waiting events to the connection that just appeared; return how many.
+
+    An event that reached the new connection by its own address as well is already known there: the unrouted
+    copy then leaves the queue.
+    """
+    rows = session.execute(
+        text(
+            "SELECT queue.event_id, events.provider_event_id FROM event_queue AS queue "
+            "JOIN events ON events.id = queue.event_id "
+            "WHERE queue.connector = :connector AND queue.external_id = :external_id AND queue.state = 'unrouted' "
+            "ORDER BY queue.event_id FOR UPDATE OF queue"
+        ),
+        {"connector": connector, "external_id": external_id},
+    ).all()
+    if not rows:
+        return 0
+    adopted = session.scalars(
+        text(
+            "INSERT INTO event_keys (connector, scope, provider_event_id, event_id) "
+            "SELECT :connector, :scope, * FROM unnest(CAST(:keys AS text[]), CAST(:ids AS uuid[])) "
+            "ON CONFLICT DO NOTHING RETURNING event_id"
+        ),
+        {
+            "connector": connector,
+            "scope": str(connection_id),
+            "keys": [row.provider_event_id for row in rows],
+            "ids": [row.event_id for row in rows],
+        },
+    ).all()
+    session.execute(
+        text("UPDATE events SET connection_id = :connection WHERE id = ANY(CAST(:ids AS uuid[]))"),
+        {"connection": connection_id, "ids": adopted},
+    )
+    session.execute(
+        text(
+            "UPDATE event_queue SET connection_id = :connection, state = 'ready', due_at = :now "
+            "WHERE event_id = ANY(CAST(:ids AS uuid[]))"
+        ),
+        {"connection": connection_id, "now": now, "ids": adopted},
+    )
+    session.execute(
+        text("DELETE FROM event_queue WHERE event_id = ANY(CAST(:ids AS uuid[])) AND state = 'unrouted'"),
+        {"ids": [row.event_id for row in rows]},
+    )
+    return len(adopted)

@@ -1,0 +1,100 @@
+"""Statements become books: every record of a batch takes effect in the caller's one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import assert_never
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from core.banking import apply as banking_apply
+from core.bulk import Rows
+from core.events import (
+    BankAccount,
+    BankTransaction,
+    ConnectionState,
+    Dispute,
+    DomainEvent,
+    Payment,
+    Payout,
+    PendingSnapshot,
+    Refund,
+)
+from core.live.feed import announce_all
+from core.payments import apply as payments_apply
+from core.statements import Effect, Outcome, Statement
+
+_EFFECTS = Rows(event_id="uuid", object_kind="text", object_id="uuid", effect="text")
+
+_Area = Callable[[Connection, Sequence[Statement], Outcome], None]
+
+
+def _area(statement: Statement) -> _Area:
+    match statement.record:
+        case Payment() | Refund() | Dispute():
+            return payments_apply.apply
+        case BankTransaction() | PendingSnapshot():
+            return banking_apply.apply
+        case BankAccount():
+            return banking_apply.apply_accounts
+        case Payout():
+            return banking_apply.apply_payouts
+        case ConnectionState():
+            return banking_apply.apply_health
+        case _:
+            assert_never(statement.record)
+
+
+# Always the same order, so that two batches take their locks in the same order.
+_ORDER: tuple[_Area, ...] = (
+    banking_apply.apply_accounts,
+    payments_apply.apply,
+    banking_apply.apply,
+    banking_apply.apply_payouts,
+    banking_apply.apply_health,
+)
+
+
+def apply(connection: Connection, statements: Sequence[Statement]) -> Outcome:
+    """Apply a batch and write what it announces and effects it had; the caller commits.
+
+    Repeats are harmless. Raises what the database raises when a statement cannot be held by the books.
+    """
+    outcome = Outcome()
+    by_area: dict[_Area, list[Statement]] = {}
+    for statement in statements:
+        by_area.setdefault(_area(statement), []).append(statement)
+    for area in _ORDER:
+        if area in by_area:
+            area(connection, by_area[area], outcome)
+    _store_effects(connection, outcome)
+    _announce_dashboards(outcome)
+    announce_all(connection, outcome.announcements)
+    return outcome
+
+
+def _store_effects(connection: Connection, outcome: Outcome) -> None:
+    if not outcome.effects:
+        return
+    # One row for each event and object: what the event did first is what it did.
+    first: dict[tuple[UUID, str, UUID], Effect] = {}
+    for effect in outcome.effects:
+        first.setdefault((effect.event_id, effect.object_kind, effect.object_id), effect)
+    connection.execute(
+        text(_EFFECTS.insert("event_effects", "ON CONFLICT DO NOTHING")),
+        {
+            "event_id": [effect.event_id for effect in first.values()],
+            "object_kind": [effect.object_kind for effect in first.values()],
+            "object_id": [effect.object_id for effect in first.values()],
+            "effect": [effect.effect for effect in first.values()],
+        },
+    )
+
+
+def _announce_dashboards(outcome: Outcome) -> None:
+    """Tell each person once in a batch that figures moved."""
+    rooms = {event.room for event, _ in outcome.announcements if event.room.startswith("user:")}
+    outcome.announcements.extend(
+        (DomainEvent(room=room, name="dashboard.updated", data={}), None) for room in sorted(rooms)
+    )

@@ -1,0 +1,210 @@
+"""Pure rules of payments: which statement holds, what is taken back, and how invoices are filled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from core.events import Dispute, DisputeStatus, Payment, PaymentStatus, Reference, Refund, RefundStatus, Trust
+from core.invoicing.references import candidate_keys
+from core.statements import supersedes
+
+# Postgres keeps a cancelled payment (a match that was undone) above every provider's word.
+_RANK = {status.value: rank for rank, status in enumerate(PaymentStatus)} | {"cancelled": len(PaymentStatus)}
+_ADJUSTMENT_RANK = {
+    "refund": {status.value: rank for rank, status in enumerate(RefundStatus)},
+    "dispute": {status.value: rank for rank, status in enumerate(DisputeStatus)},
+}
+
+# What the winning statement sets; also the content that decides between statements of equal age.
+DETAILS = (
+    "amount",
+    "currency",
+    "occurred_at",
+    "method",
+    "payer_name",
+    "payer_email",
+    "bank_reference",
+    "description",
+    "fee",
+    "failure",
+)
+
+
+_UNKNOWN = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True, kw_only=True)
+class PaymentState:
+    """A payment as it will be written. `exists` says whether it has a row already."""
+
+    id: UUID
+    user_id: UUID
+    connection_id: UUID | None
+    connector: str | None
+    object_id: str | None
+    exists: bool
+    source: str = "gateway"
+    transaction_id: UUID | None = None
+    version: int = 0
+    status: str = "pending"
+    amount: int = 0
+    currency: str = ""
+    refunded: int = 0
+    deducted: int = 0
+    allocated: int = 0
+    invoice_references: list[Reference] = field(default_factory=list)
+    reference_keys: list[str] = field(default_factory=list)
+    invoice_id: UUID | None = None
+    method: str | None = None
+    payer_name: str | None = None
+    payer_email: str | None = None
+    bank_reference: str | None = None
+    description: str | None = None
+    fee: int | None = None
+    failure: str | None = None
+    occurred_at: datetime = _UNKNOWN
+    trust: str = Trust.HINT
+    stated: bool = False
+    # The status it had before this transaction, None when it is new.
+    was: str | None = None
+
+    @property
+    def net(self) -> int:
+        """What is left of it after refunds and lost disputes; nothing until it has succeeded."""
+        return self.amount - self.refunded - self.deducted if self.status == "succeeded" else 0
+
+    @property
+    def spendable(self) -> int:
+        """What may pay invoices. A hint never moves money."""
+        return 0 if self.trust == Trust.HINT else self.net
+
+    def standing(self) -> tuple[Any, ...]:
+        """Its place among statements, see `supersedes`."""
+        return (
+            self.trust != Trust.HINT,
+            _RANK[self.status],
+            self.version,
+            *(getattr(self, name) for name in DETAILS),
+        )
+
+    def hear(self, record: Payment, trust: Trust) -> bool:
+        """Take in a statement; return whether anything changed."""
+        changed = self._learn(record.references)
+        values = {
+            "amount": record.money.minor,
+            "currency": record.money.currency,
+            "occurred_at": record.occurred_at,
+            "method": record.method,
+            "payer_name": record.payer_name,
+            "payer_email": record.payer_email,
+            "bank_reference": record.bank_reference,
+            "description": record.description,
+            "fee": None if record.fee is None else record.fee.minor,
+            "failure": record.failure,
+        }
+        standing = (trust != Trust.HINT, _RANK[record.status], record.version, *values.values())
+        if self.stated and not supersedes(standing, self.standing()):
+            return changed
+        self.stated = True
+        self.status, self.version, self.trust = record.status.value, record.version, trust.value
+        for name, value in values.items():
+            setattr(self, name, value)
+        return True
+
+    def _learn(self, references: Iterable[Reference]) -> bool:
+        known = set(self.invoice_references)
+        if known.issuperset(references):
+            return False
+        self.invoice_references = sorted(known.union(references))
+        self.reference_keys = list(
+            dict.fromkeys(key for reference in self.invoice_references for key in candidate_keys(reference.text))
+        )
+        return True
+
+    def limit_returns(self, refunded: int, deducted: int) -> None:
+        """Set what came back; never more than the payment had."""
+        self.refunded = min(refunded, self.amount)
+        self.deducted = min(deducted, self.amount - self.refunded)
+
+
+def adjustment_standing(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The place of a refund or dispute among statements about it."""
+    return (
+        True,
+        _ADJUSTMENT_RANK[row["kind"]][row["status"]],
+        row["version"],
+        row["amount"],
+        row["taken"],
+        row["currency"],
+        row["payment_object_id"],
+        row["reason"],
+        row["respond_by"],
+        row["occurred_at"],
+    )
+
+
+def adjustment_values(record: Refund | Dispute) -> dict[str, Any]:
+    """The columns that a refund or dispute sets."""
+    common = {
+        "object_id": record.object_id,
+        "payment_object_id": record.payment_id,
+        "version": record.version,
+        "status": record.status.value,
+        "amount": record.money.minor,
+        "currency": record.money.currency,
+        "reason": record.reason,
+        "occurred_at": record.occurred_at,
+    }
+    if isinstance(record, Refund):
+        taken = record.money.minor if record.status is RefundStatus.SUCCEEDED else 0
+        return common | {"kind": "refund", "taken": taken, "respond_by": None}
+    return common | {"kind": "dispute", "taken": _taken_by(record), "respond_by": record.respond_by}
+
+
+def _taken_by(dispute: Dispute) -> int:
+    match dispute.status:
+        case DisputeStatus.WON:
+            return 0
+        # A provider that reports a lost dispute without a figure has taken what was disputed.
+        case DisputeStatus.LOST:
+            return dispute.deducted.minor or dispute.money.minor
+        case _:
+            return dispute.deducted.minor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A payment that names an invoice, as far as filling the invoice needs it."""
+
+    payment_id: UUID
+    occurred_at: datetime
+    object_id: str
+    currency: str
+    spendable: int
+
+
+def fill(total: int, currency: str, shares: Sequence[Share]) -> dict[UUID, int]:
+    """How much each payment pays of an invoice: the earliest first, until the total is reached.
+
+    The order is that of the money, not of its news, so any order of arrival ends with the same allocation.
+    What is over stays with its payment, unapplied. Another currency pays nothing.
+    """
+    left = total
+    paid = {}
+    for share in sorted(shares, key=lambda share: (share.occurred_at, share.object_id, share.payment_id)):
+        amount = min(share.spendable, left) if share.currency == currency else 0
+        if amount > 0:
+            paid[share.payment_id] = amount
+            left -= amount
+    return paid
+
+
+def status_of(total: int, paid: int) -> str:
+    """The state of an issued invoice by what is paid of it."""
+    if paid == 0:
+        return "open"
+    return "paid" if paid == total else "partial"

@@ -1,0 +1,284 @@
+"""The webhook's way in: verify the raw bytes, store, answer. 2xx means that the delivery is on disk.
+
+200 accepted or already known · 400 body unreadable · 401 signature refused · 404 no such connector or
+connection · 413 too large · 429 and 503 with Retry-After.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from uuid import UUID
+
+import structlog
+from flask import Blueprint, Flask, Response, current_app, request
+from prometheus_client import Counter
+from sqlalchemy.exc import SQLAlchemyError
+
+from connectors import registry
+from connectors.base import Connector, Delivery, Event, Verified
+from core.errors import MalformedPayload, NotFound, SignatureRejected
+from core.ids import new_id, parse_id
+from core.inbox import store
+from core.inbox.store import NewDelivery, NewEvent
+from webapp.committer import Committer, Overloaded
+from webapp.directory import Directory, Endpoint
+from webapp.limiter import TokenBucket
+from webapp.ringer import Ringer
+
+log = structlog.get_logger(__name__)
+
+blueprint = Blueprint("webhooks", __name__)
+
+RECEIVED = Counter("ledgerwire_webhooks_total", "Webhooks by connector and answer.", ["connector", "answer"])
+
+RETRY_SECONDS = 5
+# Refused deliveries kept a second and process: more tell an operator nothing new.
+_QUARANTINE_PER_SECOND = 5.0
+# Headers that carry credentials of ours or of intermediaries, never of the provider's signature.
+_NOT_KEPT = frozenset({"cookie", "authorization", "proxy-authorization"})
+
+
+class Inlet:
+    """What the webhook views of one process share."""
+
+    def __init__(self, app: Flask) -> None:
+        parts = app.extensions["ledgerwire"]
+        self.settings = parts.settings
+        self.database = parts.database
+        self.directory = Directory(parts.database, parts.ring)
+        self.ringer = Ringer(parts.settings)
+        self.committer = Committer(
+            parts.database, queue_limit=parts.settings.webhook_queue_limit, on_commit=self.ringer.ring
+        )
+        self.bucket = TokenBucket(parts.settings.webhook_rate_per_second)
+        self.quarantine_bucket = TokenBucket(_QUARANTINE_PER_SECOND, burst=50)
+        self.second_looks = TokenBucket(20)
+
+
+@blueprint.record_once
+def _install(state: object) -> None:
+    app: Flask = state.app  # type: ignore[attr-defined]  # Flask's BlueprintSetupState.
+    inlet = Inlet(app)
+    app.extensions["ledgerwire.inlet"] = inlet
+    app.extensions["ledgerwire"].committer = inlet.committer
+
+
+def _inlet() -> Inlet:
+    inlet: Inlet = current_app.extensions["ledgerwire.inlet"]
+    return inlet
+
+
+def _answer(status: HTTPStatus, connector: str, body: dict[str, object]) -> Response:
+    RECEIVED.labels(connector, status.value).inc()
+    headers = {"Cache-Control": "no-store"}
+    if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    problem = status >= HTTPStatus.BAD_REQUEST
+    if problem:
+        body = {"type": f"/problems/{body['code']}", "title": status.phrase, "status": status.value, **body}
+    return Response(
+        json.dumps(body),
+        status=status.value,
+        headers=headers,
+        content_type="application/problem+json" if problem else "application/json",
+    )
+
+
+@blueprint.post("/api/connectors/<slug>/webhook")
+def platform_webhook(slug: str) -> Response:
+    """A webhook under the platform-wide secret: each event names its connection."""
+    try:
+        connector = registry.get(slug)
+    except NotFound:
+        return _unknown()
+    secrets = _inlet().settings.webhook_secrets(slug)
+    return _receive(connector, secrets, None)
+
+
+@blueprint.post("/api/connectors/<slug>/webhook/<connection>")
+def connection_webhook(slug: str, connection: str) -> Response:
+    """A webhook under a connection's own secret."""
+    identity = parse_id(connection)
+    if identity is None:
+        return _unknown()
+    endpoint = _inlet().directory.by_id(identity)
+    if endpoint is None or endpoint.connector != slug:
+        return _unknown()
+    return _receive_for(endpoint, lambda: _inlet().directory.by_id(identity, fresh=True))
+
+
+@blueprint.post("/api/hooks/<hook_id>")
+def opaque_webhook(hook_id: str) -> Response:
+    """The same under an address that names no provider."""
+    endpoint = _inlet().directory.by_hook(hook_id[:100])
+    if endpoint is None:
+        return _unknown()
+    return _receive_for(endpoint, lambda: _inlet().directory.by_hook(hook_id, fresh=True))
+
+
+def _unknown() -> Response:
+    return _answer(
+        HTTPStatus.NOT_FOUND, "-", {"code": "not_found", "detail": "There is no such connector or connection here."}
+    )
+
+
+def _receive_for(endpoint: Endpoint, reload: Callable[[], Endpoint | None]) -> Response:
+    """Receive under a connection's secrets; a refusal is judged again with what the database says now."""
+    connector = registry.get(endpoint.connector)
+
+    def newer_secrets() -> tuple[str, ...]:
+        fresh = reload()
+        return () if fresh is None else fresh.secrets
+
+    return _receive(connector, endpoint.secrets, endpoint, newer_secrets)
+
+
+def _receive(
+    connector: Connector,
+    secrets: tuple[str, ...],
+    endpoint: Endpoint | None,
+    newer_secrets: Callable[[], tuple[str, ...]] | None = None,
+) -> Response:
+    inlet = _inlet()
+    if not inlet.bucket.take():
+        return _answer(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            connector.slug,
+            {"code": "too_many_requests", "detail": "Too many webhooks at once; send again later."},
+        )
+    received_at = datetime.now(UTC)
+    request.max_content_length = inlet.settings.webhook_max_bytes
+    body = request.get_data(cache=False)
+    delivery = Delivery(body=body, headers=_headers(), received_at=received_at, method=request.method)
+    started = time.perf_counter_ns()
+    try:
+        verified = _verify(connector, delivery, secrets, newer_secrets)
+    except SignatureRejected as error:
+        _keep_refused(connector, endpoint, delivery, error.reason)
+        return _answer(
+            HTTPStatus.UNAUTHORIZED,
+            connector.slug,
+            {"code": "signature_rejected", "detail": "The signature does not prove this body."},
+        )
+    verify_micros = (time.perf_counter_ns() - started) // 1000
+    try:
+        events = connector.open(delivery, verified)
+    except MalformedPayload as error:
+        _keep_refused(connector, endpoint, delivery, f"unreadable: {error}")
+        return _answer(
+            HTTPStatus.BAD_REQUEST, connector.slug, {"code": "malformed_payload", "detail": str(error)[:300]}
+        )
+    stored = NewDelivery(
+        id=new_id(),
+        connector=connector.slug,
+        connection_id=None if endpoint is None else endpoint.connection_id,
+        received_at=received_at,
+        path=request.path,
+        remote_addr=request.remote_addr or "",
+        headers_json=json.dumps(_kept_headers(delivery)),
+        body=body,
+        secret_index=verified.secret_index,
+        message_id=verified.message_id,
+        verify_micros=verify_micros,
+        events=[_event(connector, endpoint, event, place) for place, event in enumerate(events)],
+    )
+    try:
+        fresh = inlet.committer.submit(stored)
+    except Overloaded as error:
+        log.warning("delivery not accepted", connector=connector.slug, reason=str(error))
+        return _answer(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            connector.slug,
+            {"code": "unavailable", "detail": "The delivery could not be stored; send it again."},
+        )
+    return _answer(
+        HTTPStatus.OK,
+        connector.slug,
+        {"status": "accepted" if fresh else "already_known", "delivery_id": str(stored.id), "new_events": fresh},
+    )
+
+
+def _verify(
+    connector: Connector,
+    delivery: Delivery,
+    secrets: tuple[str, ...],
+    newer_secrets: Callable[[], tuple[str, ...]] | None,
+) -> Verified:
+    try:
+        return connector.verify(delivery, secrets)
+    except SignatureRejected:
+        # Guessing is cheap for the sender and a query for us, so the second look is rationed as well.
+        if newer_secrets is None or not _inlet().second_looks.take():
+            raise
+        return connector.verify(delivery, newer_secrets())
+
+
+def _event(connector: Connector, endpoint: Endpoint | None, event: Event, place: int) -> NewEvent:
+    return NewEvent(
+        id=new_id(),
+        provider_event_id=event.id,
+        name=event.name,
+        item_index=place,
+        connection_id=_connection_of(connector, endpoint, event.external_id),
+        external_id=event.external_id,
+        known_name=event.name in connector.events or event.name in connector.ignored,
+    )
+
+
+def _connection_of(connector: Connector, endpoint: Endpoint | None, external_id: str | None) -> UUID | None:
+    """Whose event it is. An event of another account than the connection's may only go to the same user."""
+    if endpoint is not None and (external_id is None or endpoint.external_id in {None, external_id}):
+        return endpoint.connection_id
+    if external_id is None:
+        return None
+    found = _inlet().directory.by_external(connector.slug, external_id)
+    if found is None or (endpoint is not None and found[1] != endpoint.user_id):
+        return None
+    return found[0]
+
+
+def _headers() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for spelled, value in request.headers:
+        name = spelled.lower()
+        found[name] = (*found.get(name, ()), value)
+    return found
+
+
+def _kept_headers(delivery: Delivery) -> list[tuple[str, str]]:
+    return [
+        (name, value.replace("\x00", ""))
+        for name, values in delivery.headers.items()
+        if name not in _NOT_KEPT
+        for value in values
+    ]
+
+
+def _keep_refused(connector: Connector, endpoint: Endpoint | None, delivery: Delivery, reason: str) -> None:
+    inlet = _inlet()
+    log.info("delivery refused", connector=connector.slug, reason=reason)
+    if not inlet.quarantine_bucket.take():
+        return
+    try:
+        with inlet.database.session() as session:
+            store.quarantine(
+                session,
+                identity=new_id(),
+                connector=connector.slug,
+                connection_id=None if endpoint is None else endpoint.connection_id,
+                received_at=delivery.received_at,
+                path=request.path,
+                remote_addr=request.remote_addr or "",
+                headers=_kept_headers(delivery),
+                body=delivery.body,
+                reason=reason,
+                max_rows=inlet.settings.quarantine_max_rows,
+                max_body=inlet.settings.quarantine_max_body,
+            )
+    except SQLAlchemyError as error:
+        # The sender's answer does not depend on whether we could keep a copy.
+        log.warning("refused delivery not kept", error=type(error).__name__)

@@ -1,0 +1,111 @@
+"""Pointers become records: ask the provider's API what an event points at, then apply the answer."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from sqlalchemy import text
+
+from connectors import registry
+from connectors.base import Credentials, Fetch
+from connectors.payload import Payload
+from core import intake
+from core.connections import store as connections
+from core.errors import MalformedPayload, Permanent, PlatformError, Transient
+from core.events import Record, Trust
+from core.inbox import claim
+from core.inbox.claim import Claimed, Finished
+from workers.context import Context
+from workers.normalize import statements_of
+
+log = structlog.get_logger(__name__)
+
+# One at a time: a fetch lasts seconds, and the others must not wait for it under our lease.
+BATCH = 1
+
+
+def drain(context: Context) -> int:
+    """Fetch for one event; return how many there were. Zero means that nothing is due."""
+    with context.database.connect() as connection:
+        claimed = claim.claim(
+            connection,
+            queue="fetch",
+            limit=BATCH,
+            lease_seconds=context.settings.lease_seconds,
+            now=context.now(),
+        )
+    for event in claimed:
+        _fetch(context, event)
+    return len(claimed)
+
+
+def _fetch(context: Context, event: Claimed) -> None:
+    started = time.perf_counter_ns()
+    try:
+        records = _ask(context, event)
+    except Transient as error:
+        _put_aside(context, event, error, retry_after_seconds=error.retry_after_seconds)
+    except (Permanent, MalformedPayload) as error:
+        _put_aside(context, event, error, permanent=True)
+    except PlatformError as error:
+        _put_aside(context, event, error)
+    except Exception as error:  # A plugin's bug must not stop the events of others.
+        log.exception("connector failed", connector=event.connector, event_name=event.name)
+        _put_aside(context, event, error)
+    else:
+        micros = (time.perf_counter_ns() - started) // 1000
+        with context.database.connect() as connection:
+            if event.event_id in claim.hold(connection, [event]):
+                intake.apply(connection, statements_of(event, records, Trust.FETCHED))
+                claim.finish(connection, [Finished(claimed=event, outcome="processed", read_micros=micros)])
+        context.doorbell.ring("relay")
+
+
+def _ask(context: Context, event: Claimed) -> list[Record]:
+    connector = registry.get(event.connector)
+    reading = connector.read(event.name, list(connector.split(Payload.from_bytes(event.body)))[event.item_index])
+    match reading:
+        case Fetch():
+            return context.transport.run(connector, credentials_of(context, event), reading.talk)
+        case None:
+            return []
+        case _:
+            # A newer version of the connector reads the event without asking.
+            return list(reading)
+
+
+def credentials_of(context: Context, event: Claimed) -> Credentials:
+    """What the event's connection gives a connector to ask with."""
+    with context.database.session() as session:
+        row = session.execute(
+            text("SELECT external_id, settings FROM connections WHERE id = :id"), {"id": event.connection_id}
+        ).one()
+        secrets = connections.newest_secrets(session, context.ring, event.connection_id, context.now())
+    return Credentials(
+        secrets=secrets,
+        settings={name: str(value) for name, value in row.settings.items()},
+        external_id=row.external_id,
+    )
+
+
+def _put_aside(
+    context: Context,
+    event: Claimed,
+    error: Exception,
+    *,
+    permanent: bool = False,
+    retry_after_seconds: float | None = None,
+) -> None:
+    words = str(error) if isinstance(error, PlatformError) else f"connector bug: {type(error).__name__}"
+    with context.database.connect() as connection:
+        end = claim.fail(
+            connection,
+            event,
+            error=words,
+            now=context.now(),
+            max_attempts=context.settings.max_attempts,
+            permanent=permanent,
+            retry_after_seconds=retry_after_seconds,
+        )
+    log.warning("fetch put aside", event_id=str(event.event_id), connector=event.connector, end=end, error=words)

@@ -1,0 +1,189 @@
+"""Events become books: claim a batch, read it, apply it, in one transaction with its announcements.
+
+The claim and the effects are committed without waiting for the disk (ADR 0004): what a crash of PostgreSQL
+could take back is still in the queue, and the relay's own commit, which does wait, makes everything before
+it durable before a client hears of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from connectors import registry
+from connectors.base import Connector, Fetch
+from connectors.payload import Payload
+from core import intake
+from core.errors import MalformedPayload, PlatformError
+from core.events import Record, Trust
+from core.inbox import claim
+from core.inbox.claim import Claimed, Finished
+from core.statements import Statement
+from workers.context import Context
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+
+
+@dataclass(slots=True)
+class _Read:
+    """What reading a batch found."""
+
+    records: dict[Claimed, Sequence[Record]] = field(default_factory=dict)
+    micros: dict[Claimed, int] = field(default_factory=dict)
+    notes: dict[Claimed, str] = field(default_factory=dict)
+    pointers: list[Claimed] = field(default_factory=list)
+    failures: list[tuple[Claimed, str, bool]] = field(default_factory=list)
+
+
+def drain(context: Context, *, limit: int = BATCH) -> int:
+    """Process one batch; return how many events it held. Zero means that nothing is due."""
+    with context.database.connect() as connection:
+        _without_waiting_for_disk(connection)
+        claimed = claim.claim(
+            connection,
+            queue="ready",
+            limit=limit,
+            lease_seconds=context.settings.lease_seconds,
+            now=context.now(),
+        )
+    if not claimed:
+        return 0
+    process(context, claimed)
+    return len(claimed)
+
+
+def process(context: Context, claimed: Sequence[Claimed]) -> None:
+    """Read and apply claimed events; one that spoils the batch is parked, the others take effect."""
+    read = _read_all(claimed)
+    try:
+        _apply(context, claimed, read)
+    except (OperationalError, InterfaceError):
+        # The database went away, or two batches blocked each other. The rows are ours until the lease ends:
+        # give them back rather than make them wait for it.
+        with context.database.connect() as connection:
+            claim.release(connection, claimed, context.now())
+        raise
+    except (DBAPIError, PlatformError) as error:
+        if len(claimed) == 1:
+            _park(context, claimed[0], f"{type(error).__name__}: {_first_line(error)}", permanent=False)
+            return
+        log.warning("a batch is applied one by one", count=len(claimed), error=type(error).__name__)
+        for event in claimed:
+            process(context, [event])
+
+
+def _without_waiting_for_disk(connection: Connection) -> None:
+    connection.execute(text("SET LOCAL synchronous_commit = off"))
+
+
+def _read_all(claimed: Sequence[Claimed]) -> _Read:
+    read = _Read()
+    items: dict[object, Sequence[Payload]] = {}
+    for event in claimed:
+        started = time.perf_counter_ns()
+        try:
+            _read_one(registry.get(event.connector), event, items, read)
+        except MalformedPayload as error:
+            # The same bytes will read the same tomorrow: a person has to look, or a better parser to come.
+            read.failures.append((event, f"malformed payload: {error}", True))
+        except PlatformError as error:
+            read.failures.append((event, f"{error.code}: {error}", True))
+        except Exception as error:  # A plugin's bug must not stop the events of others.
+            log.exception("connector failed", connector=event.connector, event_name=event.name)
+            read.failures.append((event, f"connector bug: {type(error).__name__}", False))
+        read.micros[event] = (time.perf_counter_ns() - started) // 1000
+    return read
+
+
+def _read_one(connector: Connector, event: Claimed, items: dict[object, Sequence[Payload]], read: _Read) -> None:
+    parts = items.get(event.delivery_id)
+    if parts is None:
+        # A delivery with many events is parsed once.
+        parts = items[event.delivery_id] = list(connector.split(Payload.from_bytes(event.body)))
+    reading = connector.read(event.name, parts[event.item_index])
+    if reading is None:
+        read.notes[event] = connector.ignores(event.name) or "this version does not know the event"
+    elif isinstance(reading, Fetch):
+        read.pointers.append(event)
+    else:
+        read.records[event] = reading
+
+
+def statements_of(event: Claimed, records: Sequence[Record], trust: Trust) -> list[Statement]:
+    """The records of an event, with their origin."""
+    return [
+        Statement(
+            event_id=event.event_id,
+            connection_id=event.connection_id,
+            user_id=event.user_id,
+            connector=event.connector,
+            trust=trust,
+            record=record,
+        )
+        for record in records
+    ]
+
+
+def _apply(context: Context, claimed: Sequence[Claimed], read: _Read) -> None:
+    with context.database.connect() as connection:
+        _without_waiting_for_disk(connection)
+        ours = claim.hold(connection, claimed)
+        if len(ours) < len(claimed):
+            log.warning("lease lost", count=len(claimed) - len(ours))
+        now = context.now()
+        statements = [
+            statement
+            for event, records in read.records.items()
+            if event.event_id in ours
+            for statement in statements_of(event, records, Trust(event.trust))
+        ]
+        intake.apply(connection, statements)
+        finished = [
+            Finished(
+                claimed=event,
+                outcome="processed" if event in read.records else "ignored",
+                read_micros=read.micros[event],
+                note=read.notes.get(event),
+            )
+            for event in (*read.records, *read.notes)
+            if event.event_id in ours
+        ]
+        if finished:
+            claim.finish(connection, finished)
+        pointers = [event for event in read.pointers if event.event_id in ours]
+        if pointers:
+            claim.put_off_to_fetch(connection, pointers, now)
+        for event, error, permanent in read.failures:
+            _fail(connection, context, event, error, permanent=permanent)
+    if pointers:
+        context.doorbell.ring("fetch")
+    context.doorbell.ring("relay")
+
+
+def _park(context: Context, event: Claimed, error: str, *, permanent: bool) -> None:
+    with context.database.connect() as connection:
+        _fail(connection, context, event, error, permanent=permanent)
+
+
+def _fail(connection: Connection, context: Context, event: Claimed, error: str, *, permanent: bool) -> None:
+    end = claim.fail(
+        connection,
+        event,
+        error=error,
+        now=context.now(),
+        max_attempts=context.settings.max_attempts,
+        permanent=permanent,
+    )
+    log.warning("event put aside", event_id=str(event.event_id), connector=event.connector, end=end, error=error)
+
+
+def _first_line(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    return str(cause).strip().split("\n", 1)[0][:500]

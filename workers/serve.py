@@ -1,0 +1,24 @@
+"""Entry point of the worker process: Celery's prefork worker, quiet and quick to stop."""
+
+from __future__ import annotations
+
+import os
+
+from config import log
+from config.settings import load
+from workers.app import make_celery
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    settings = load()
+    log.configure(settings, "worker")
+    # A second worker of the same host must not look like the same one.
+    name = f"worker-{os.getpid()}@%h"
+    make_celery(settings).worker_main(
+        ["worker", "--loglevel=WARNING", "--without-gossip", "--without-mingle", f"--hostname={name}"]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The Celery tasks: each opens nothing, takes nothing, and calls one job. All are safe to run twice."""
+
+from __future__ import annotations
+
+from celery import current_app, shared_task
+
+from workers import fetch, normalize, sweep
+from workers.context import context
+from workers.shift import shift
+
+
+@shared_task(name="ledgerwire.normalize")
+def normalize_events() -> int:
+    """Work off the queue of events."""
+    parts = context()
+    return shift(
+        parts.doorbell,
+        "normalize",
+        lambda: normalize.drain(parts),
+        full=normalize.BATCH,
+        send_for_another=lambda: send("ledgerwire.normalize"),
+    )
+
+
+@shared_task(name="ledgerwire.fetch")
+def fetch_events() -> int:
+    """Work off the queue of fetches."""
+    parts = context()
+    return shift(
+        parts.doorbell,
+        "fetch",
+        lambda: fetch.drain(parts),
+        full=fetch.BATCH,
+        send_for_another=lambda: send("ledgerwire.fetch"),
+        linger_seconds=0.1,
+    )
+
+
+@shared_task(name="ledgerwire.sweep")
+def look_what_is_due() -> None:
+    """Ring for whatever waits: the way back for every ring that was lost."""
+    parts = context()
+    sweep.adopt(parts)
+    due = sweep.due(parts)
+    if due["relay"]:
+        parts.doorbell.ring("relay")
+    if due["normalize"] and not parts.doorbell.ring("normalize"):
+        send("ledgerwire.normalize")
+    if due["fetch"] and not parts.doorbell.ring("fetch"):
+        send("ledgerwire.fetch")
+
+
+@shared_task(name="ledgerwire.housekeeping")
+def keep_house() -> None:
+    """Partitions, expired rows, late matches."""
+    sweep.match(context())
+    sweep.keep_house(context())
+
+
+def send(task: str) -> None:
+    """Send for a worker. Raises kombu's OperationalError when the broker does not answer."""
+    current_app.send_task(task, expires=60)
