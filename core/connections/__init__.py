@@ -1,0 +1,1 @@
+"""Users' links to accounts at providers, and the secrets that prove them."""
