@@ -159,7 +159,7 @@ CREATE TABLE events (
     received_at timestamptz NOT NULL
 ) PARTITION BY RANGE (id);
 CREATE INDEX events_delivery ON events (delivery_id);
-CREATE INDEX events_connection ON events (connection_id, id DESC);
+CREATE INDEX events_connection ON events (connection_id, delivery_id DESC);
 
 -- What is still to be done, and nothing else: finished rows leave it for event_results. `due_at` is also
 -- the lease (a claimed event is due again when its lease ends) and `attempts` is the fencing token.
@@ -463,6 +463,7 @@ CREATE TABLE matches (
 -- A transaction pays at most one match at a time, whoever clicks first.
 CREATE UNIQUE INDEX matches_one_accepted ON matches (transaction_id) WHERE state = 'accepted';
 CREATE INDEX matches_invoice ON matches (invoice_id);
+CREATE INDEX matches_proposed ON matches (user_id) WHERE state = 'proposed';
 
 -- The second guard of every amount: checked at commit, against hand-written SQL as well.
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
