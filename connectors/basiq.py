@@ -73,7 +73,7 @@ def authorize(credentials: Credentials) -> AuthorizationTalk:
 
 def _link(item: Payload, name: str) -> str:
     """A link of the event, with the quotes and parentheses of its filter encoded."""
-    return quote(item.at("links").text(name), safe=":/?&=%,.-_~")
+    return quote(item.at("links").text(name), safe=":/?&=%,;+@!$*~")
 
 
 def _user(item: Payload, credentials: Credentials) -> str:

@@ -94,7 +94,8 @@ def parsed(body: str) -> Payload:
 )
 def test_an_unusable_value_names_its_path(call: object, message: str) -> None:
     payload = parsed(
-        '{"data": {"payment": {"amount": "1.505", "paid": true, "share": 1.0, "huge": 9223372036854775808, "empty": null,'
+        '{"data": {"payment": {"amount": "1.505", "paid": true, "share": 1.0, "huge": 9223372036854775808,'
+        ' "empty": null,'
         ' "blank": "", "word": "c", "millis": 1700000000000, "local": "2026-11-03T10:00:00", "zero": 0,'
         ' "year1": "0001-01-01T00:00:00+14:00"}, "list": [{}, 5]}}'
     )
@@ -105,7 +106,8 @@ def test_an_unusable_value_names_its_path(call: object, message: str) -> None:
 
 def test_values_are_read_as_what_they_are() -> None:
     payload = parsed(
-        '{"a": {"n": -5, "s": "é", "b": false, "t": 1700000000, "i": "2026-11-03T10:00:00.5+05:30", "m": "-1.5", "z": ""}}'
+        '{"a": {"n": -5, "s": "é", "b": false, "t": 1700000000,'
+        ' "i": "2026-11-03T10:00:00.5+05:30", "m": "-1.5", "z": ""}}'
     )
     inner = payload.at("a")
     assert inner.integer("n") == -5

@@ -94,7 +94,7 @@ class Simulator:
         self.announced: dict[str, tuple[str, str]] = {}
         self._tokens: set[str] = set()
         self._faults: deque[tuple[int, dict[str, str]]] = deque()
-        self._server = ThreadingHTTPServer((host, port), _handler(self))
+        self._server = _Server((host, port), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
@@ -206,6 +206,11 @@ class Simulator:
         if first + self.page_size < len(rows):
             links["next"] = f"{here}next={first + self.page_size}"
         return {"type": "list", "count": len(page), "size": len(rows), "data": page, "links": links}
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A caller that hung up is no news."""
 
 
 def _error(code: str, detail: str) -> Json:

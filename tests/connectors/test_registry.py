@@ -1,0 +1,73 @@
+"""Finding connectors: a broken plugin never takes the rest with it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from types import ModuleType
+
+import pytest
+
+from connectors import registry
+from core.errors import NotFound
+
+
+@pytest.fixture
+def plugin(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = ModuleType("acme_ledgerwire")
+    monkeypatch.setitem(sys.modules, "acme_ledgerwire", module)
+    return module
+
+
+def entry(name: str, value: str) -> EntryPoint:
+    return EntryPoint(name=name, value=value, group=registry.GROUP)
+
+
+def test_the_house_has_three() -> None:
+    assert list(registry.all()) == ["basiq", "razorpay", "standard_webhooks"]
+    assert registry.refused() == {}
+
+
+def test_an_unknown_slug_is_not_found() -> None:
+    with pytest.raises(NotFound, match="connector acme does not exist"):
+        registry.get("acme")
+
+
+def test_a_plugin_joins(plugin: ModuleType) -> None:
+    plugin.connector = replace(registry.get("razorpay"), slug="acme")  # type: ignore[attr-defined]
+    found, refused = registry.load([entry("acme", "acme_ledgerwire:connector")])
+    assert found["acme"].slug == "acme"
+    assert refused == {}
+
+
+def test_broken_plugins_are_named_and_left_out(plugin: ModuleType) -> None:
+    plugin.taken = registry.get("razorpay")  # type: ignore[attr-defined]
+    plugin.other = "not a connector"  # type: ignore[attr-defined]
+    found, refused = registry.load(
+        [
+            entry("absent", "no_such_module_at_all:connector"),
+            entry("missing", "acme_ledgerwire:connector"),
+            entry("taken", "acme_ledgerwire:taken"),
+            entry("other", "acme_ledgerwire:other"),
+        ]
+    )
+    assert set(found) == set(registry.BUILT_IN)
+    absent = "cannot be imported: ModuleNotFoundError: No module named 'no_such_module_at_all'"
+    missing = "cannot be imported: AttributeError: module 'acme_ledgerwire' has no attribute 'connector'"
+    assert refused == {
+        "absent (no_such_module_at_all:connector)": absent,
+        "missing (acme_ledgerwire:connector)": missing,
+        "taken (acme_ledgerwire:taken)": "the slug razorpay is taken",
+        "other (acme_ledgerwire:other)": "is a str, not a Connector",
+    }
+
+
+def test_a_connector_that_contradicts_itself_cannot_be_made() -> None:
+    good = registry.get("razorpay")
+    with pytest.raises(ValueError, match="slug"):
+        replace(good, slug="Bad Slug")
+    with pytest.raises(ValueError, match="both mapped and ignored"):
+        replace(good, ignored={"payment.captured": "no reason"})
+    with pytest.raises(ValueError, match="aliases of unknown events"):
+        replace(good, aliases={"a": "b"})
