@@ -130,14 +130,15 @@ class Start:
 
     def _prepare_database(self) -> None:
         # Imported here: a wrong setting or a busy port is told at once, without waiting for SQLAlchemy.
-        from core import demo, migrations  # noqa: PLC0415
+        from core import migrations  # noqa: PLC0415
+        from workers import demo  # noqa: PLC0415
 
         found = runtime.apply(self.environment)
         with _step("Database tables"):
             migrations.upgrade(found.sqlalchemy_url)
         if found.demo_mode:
             with _step("Demo data"):
-                demo.load(found.sqlalchemy_url)
+                demo.load(found)
 
     def _run_processes(self) -> None:
         entries = supervisor.parse_procfile(supervisor.find_procfile().read_text(encoding="utf-8"))

@@ -1,0 +1,311 @@
+"""Demo data: four people, their connections, invoices, and a little history.
+
+The history is not written into the tables: really signed deliveries go the road that every webhook goes, so
+each demo payment has its provenance.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from config.settings import Settings
+from connectors import registry
+from connectors.base import Delivery
+from core.connections import store as connections
+from core.connections.sealing import KeyRing
+from core.database import Database
+from core.identity import Actor, Role, passwords, users
+from core.ids import new_id
+from core.inbox import store
+from core.inbox.store import NewDelivery, NewEvent
+from core.invoicing import invoices
+from core.invoicing.invoices import NewInvoice, NewItem
+from core.money import Money
+from workers import context, fetch, normalize
+from workers.simulators.basiq import DEMO_API_KEY, DEMO_USER, SimulatedTransaction, Simulator
+from workers.simulators.sending import Changes, build_delivery
+
+PASSWORD = "password123"  # noqa: S105 - The demo accounts' password is published, and refused outside demo mode.
+RAZORPAY_ACCOUNT = "acc_DemoLedgerwire"
+
+PEOPLE = (
+    ("seller@demo.com", "Asha Sharma", "Sharma Textiles", Role.SELLER),
+    ("buyer@demo.com", "Vikram Rao", "Rao Retail", Role.BUYER),
+    ("investor@demo.com", "Meera Iyer", "Iyer Capital", Role.INVESTOR),
+    ("operator@demo.com", "Dev Kapoor", "Ledgerwire", Role.OPERATOR),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sale:
+    """An invoice of the demo: who, what, when (days from today), and how much of it is paid, in percent."""
+
+    contact: tuple[str, str]
+    items: tuple[tuple[str, str, int, str], ...]
+    issued: int
+    due: int
+    paid_percent: int = 0
+    currency: str = "INR"
+
+
+_BUYER = ("Rao Retail", "buyer@demo.com")
+_KAVERI = ("Kaveri Exports", "accounts@kaveri.example")
+_SALES = (
+    _Sale(
+        contact=_BUYER,
+        items=(("Cotton fabric, bleached, 44 inch", "400", 18_500, "5"),),
+        issued=-75,
+        due=-45,
+        paid_percent=100,
+    ),
+    _Sale(
+        contact=_KAVERI,
+        items=(("Silk saree, handloom", "24", 4_75_000, "5"), ("Packing", "24", 15_000, "18")),
+        issued=-48,
+        due=-18,
+        paid_percent=100,
+    ),
+    _Sale(
+        contact=("Nilgiri Stores", "pay@nilgiri.example"),
+        items=(("Linen shirting", "150", 42_000, "5"),),
+        issued=-40,
+        due=-10,
+    ),
+    _Sale(
+        contact=_BUYER,
+        items=(("Denim, 10 oz", "220", 31_000, "5"), ("Cutting charges", "1", 12_50_000, "18")),
+        issued=-25,
+        due=5,
+        paid_percent=40,
+    ),
+    _Sale(
+        contact=("Deccan Apparel", "finance@deccan.example"),
+        items=(("Polyester lining", "600", 9_000, "12"),),
+        issued=-12,
+        due=18,
+    ),
+    _Sale(contact=_BUYER, items=(("Cotton yarn 40s, combed", "1", 1_00_00_000, "0"),), issued=-4, due=26),
+    _Sale(
+        contact=("Harbour Homewares", "ap@harbour.example"),
+        items=(("Table linen, export quality", "80", 2_350, "10"),),
+        issued=-6,
+        due=24,
+        currency="AUD",
+    ),
+    _Sale(contact=_KAVERI, items=(("Zari border, metre", "500", 6_400, "5"),), issued=-1, due=29),
+)
+
+
+def load(settings: Settings) -> bool:
+    """Load the demo into an empty database; False when there are people already."""
+    parts = context.make(settings, "ledgerwire-demo")
+    try:
+        with parts.database.session() as session:
+            if session.scalar(text("SELECT EXISTS (SELECT FROM users)")):
+                return False
+            now = datetime.now(UTC)
+            people = _people(session, now)
+            seller = people[Role.SELLER]
+            made = [_invoice(session, seller, sale, now) for sale in _SALES]
+            addresses = _connect(session, seller, parts.ring, now)
+        _pay(parts, addresses["razorpay"], made, now)
+        _bank(parts, addresses["basiq"], made)
+    finally:
+        parts.database.dispose()
+    return True
+
+
+def clear(database: Database) -> None:
+    """Remove every row of every table, the schema stays."""
+    with database.connect() as connection:
+        tables = connection.scalars(
+            text(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' "
+                "AND tablename NOT IN ('alembic_version', 'relay_state') "
+                "AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = format('public.%I', tablename)::regclass)"
+            )
+        ).all()
+        connection.exec_driver_sql(f"TRUNCATE {', '.join(tables)}")
+
+
+def _people(session: Session, now: datetime) -> dict[Role, Actor]:
+    # One hash for all four: it is the same published password, and hashing is slow on purpose.
+    password_hash = passwords.hash_password(PASSWORD)
+    return {
+        role: users.register(
+            session, email=email, name=name, organisation=organisation, role=role, password_hash=password_hash, now=now
+        )
+        for email, name, organisation, role in PEOPLE
+    }
+
+
+def _invoice(session: Session, seller: Actor, sale: _Sale, now: datetime) -> dict[str, Any]:
+    issued = now + timedelta(days=sale.issued)
+    name, email = sale.contact
+    return invoices.create(
+        session,
+        seller,
+        NewInvoice(
+            contact_name=name,
+            contact_email=email,
+            currency=sale.currency,
+            issue_date=issued.date(),
+            due_date=(now + timedelta(days=sale.due)).date(),
+            items=[
+                NewItem(description=words, quantity=Decimal(quantity), unit_price=price, tax_rate=Decimal(rate))
+                for words, quantity, price, rate in sale.items
+            ],
+            payment_terms=f"Net {sale.due - sale.issued} days",
+        ),
+        now,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Address:
+    connection_id: UUID
+    secret: str
+
+
+def _connect(session: Session, seller: Actor, ring: KeyRing, now: datetime) -> dict[str, _Address]:
+    made = {}
+    for slug, name, external_id, more in (
+        ("razorpay", "Razorpay", RAZORPAY_ACCOUNT, {}),
+        ("basiq", "Business account at Basiq", DEMO_USER, {"api_key": DEMO_API_KEY}),
+        ("standard_webhooks", "Our own shop", None, {}),
+    ):
+        secret = registry.get(slug).signature.new_secret()
+        row = connections.create(
+            session,
+            seller,
+            ring,
+            connector=slug,
+            name=name,
+            secrets={"webhook_secret": secret, **more},
+            settings={},
+            external_id=external_id,
+            now=now,
+        )
+        made[slug] = _Address(connection_id=UUID(row["id"]), secret=secret)
+    return made
+
+
+def _pay(parts: context.Context, address: _Address, made: list[dict[str, Any]], now: datetime) -> None:
+    """The payments that the gateway reported so far."""
+    for invoice, sale in zip(made, _SALES, strict=True):
+        if sale.paid_percent:
+            paid = invoice["total"] * sale.paid_percent // 100
+            _deliver(
+                parts,
+                "razorpay",
+                "payment.captured",
+                address,
+                Changes(
+                    invoice_number=invoice["number"],
+                    money=Money(paid, sale.currency),
+                    external_id=RAZORPAY_ACCOUNT,
+                ),
+                # Payments of the last days, a day apart, so that the dashboard has a history.
+                now - timedelta(days=1 + (invoice["total"] % 20), hours=3),
+            )
+    while normalize.drain(parts):
+        pass
+
+
+def _bank(parts: context.Context, address: _Address, made: list[dict[str, Any]]) -> None:
+    """A bank account with some lines, one of which names an open invoice."""
+    foreign = next(invoice for invoice in made if invoice["currency"] == "AUD")
+    now = datetime.now(UTC)
+    lines = [
+        SimulatedTransaction(narration="AUSPOST PARCELS SYDNEY", amount="-84.20", at=now - timedelta(days=6)),
+        SimulatedTransaction(narration="TRANSFER FROM COASTAL CAFE", amount="310.00", at=now - timedelta(days=4)),
+        SimulatedTransaction(narration="OFFICE RENT", amount="-1450.00", at=now - timedelta(days=3)),
+        SimulatedTransaction(
+            narration=f"HARBOUR HOMEWARES {foreign['number']}",
+            amount=str(Money(foreign["total"], "AUD").to_decimal()),
+            at=now - timedelta(days=1),
+        ),
+        SimulatedTransaction(narration="CARD 4921 BUNNINGS", amount="-129.95", status="pending"),
+    ]
+    with Simulator(transactions=lines) as basiq:
+        with parts.database.session() as session:
+            set_api_base(session, address.connection_id, basiq.base_url)
+        body = _deliver(
+            parts,
+            "basiq",
+            "transactions.updated",
+            address,
+            Changes(external_id=DEMO_USER),
+            now,
+        )
+        basiq.announce(body)
+        while normalize.drain(parts) or fetch.drain(parts):
+            pass
+
+
+def set_api_base(session: Session, connection_id: UUID, base_url: str) -> None:
+    """Point a connection at a simulator of its provider."""
+    session.execute(
+        text(
+            "UPDATE connections SET settings = settings || jsonb_build_object('api_base', CAST(:url AS text)) "
+            "WHERE id = :id"
+        ),
+        {"url": base_url, "id": connection_id},
+    )
+
+
+def _deliver(parts: context.Context, slug: str, event: str, address: _Address, changes: Changes, at: datetime) -> bytes:
+    """Sign a sample, verify it like any webhook, and store it."""
+    connector = registry.get(slug)
+    headers, body = build_delivery(
+        connector, event, secret=address.secret, at=at, message_id=f"msg_{secrets.token_hex(8)}", changes=changes
+    )
+    now = datetime.now(UTC)
+    delivery = Delivery(body=body, headers={name.lower(): (value,) for name, value in headers.items()}, received_at=now)
+    verified = connector.verify(delivery, [address.secret])
+    found = connector.open(delivery, verified)
+    with parts.database.connect() as connection:
+        store.store(
+            connection,
+            [
+                NewDelivery(
+                    id=new_id(),
+                    connector=slug,
+                    connection_id=address.connection_id,
+                    received_at=now,
+                    path=f"/api/connectors/{slug}/webhook/{address.connection_id}",
+                    remote_addr="127.0.0.1",
+                    headers_json=_as_json(headers),
+                    body=body,
+                    secret_index=verified.secret_index,
+                    message_id=verified.message_id,
+                    verify_micros=0,
+                    events=[
+                        NewEvent(
+                            id=new_id(),
+                            provider_event_id=one.id,
+                            name=one.name,
+                            item_index=place,
+                            connection_id=address.connection_id,
+                            external_id=one.external_id,
+                            known_name=True,
+                        )
+                        for place, one in enumerate(found)
+                    ],
+                )
+            ],
+        )
+    return body
+
+
+def _as_json(headers: dict[str, str]) -> str:
+    return json.dumps([(name.lower(), value) for name, value in headers.items()])
