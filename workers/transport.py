@@ -274,7 +274,7 @@ class _Run:
             failure = state.outcome.result() if state.outcome else None
             if isinstance(failure, _Failure) and failure.wait_seconds is not None:
                 return failure.wait_seconds
-            return tenacity.wait_exponential_jitter(0.2, self._limits.wait_seconds, jitter=0.3)(state)
+            return (tenacity.wait_exponential(0.2, self._limits.wait_seconds / 2) + tenacity.wait_random(0, 0.3))(state)
 
         def give_up(state: tenacity.RetryCallState) -> bool:
             pause = state.upcoming_sleep
