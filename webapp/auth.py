@@ -42,6 +42,12 @@ def bearer() -> str | None:
     return token.strip()
 
 
+def session_hash() -> bytes | None:
+    """What is stored of this browser's page session, or None without one."""
+    cookie = request.cookies.get(COOKIE)
+    return tokens.digest(cookie) if cookie else None
+
+
 def _identify() -> Actor | None:
     token = bearer()
     database = services().database
@@ -54,11 +60,11 @@ def _identify() -> Actor | None:
         if actor is None:
             raise AuthenticationFailed("the token is not valid any more")
         return actor
-    cookie = request.cookies.get(COOKIE)
-    if not cookie:
+    held = session_hash()
+    if held is None:
         return None
     with database.session() as db:
-        return tokens.actor_by_session_hash(db, tokens.digest(cookie), now())
+        return tokens.actor_by_session_hash(db, held, now())
 
 
 def current_actor() -> Actor | None:

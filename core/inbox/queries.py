@@ -191,7 +191,7 @@ def _body(body: bytes) -> dict[str, Any]:
 def provenance(session: Session, actor: Actor, delivery_id: UUID) -> dict[str, Any]:
     """The way of a delivery: bytes, verdict, events, what each did, and how long each step took.
 
-    `event_ids` of events that were known before are not in this delivery's rows: see `originals`.
+    An event that was known before has no row in this delivery: `webapp.provenance` adds those.
     """
     row = _delivery(session, actor, delivery_id)
     events = _events_of(session, [row.id]).get(row.id, [])[:_MAX_EVENTS]
@@ -369,23 +369,53 @@ def _feed(session: Session, actor: Actor, event_ids: list[UUID]) -> dict[UUID, l
 
 
 def originals(
-    session: Session, connector: str, connection_ids: Sequence[UUID], provider_event_ids: Sequence[str]
+    session: Session, connector: str, connection_id: UUID | None, provider_event_ids: Sequence[str]
 ) -> dict[str, dict[str, str]]:
-    """Where events that a delivery only repeated were said first: by provider event id, delivery and event."""
+    """Where events that a delivery only repeated were said first: by provider event id, delivery and event.
+
+    Without a connection (the delivery came to the address of the whole installation) an id counts only when
+    one scope alone has it, because others' ids may be spelt the same.
+    """
+    scope = "AND event_keys.scope = :scope" if connection_id is not None else ""
     rows = session.execute(
         text(
             "SELECT event_keys.provider_event_id, events.id, events.delivery_id FROM event_keys "
             "JOIN events ON events.id = event_keys.event_id "
-            "WHERE event_keys.connector = :connector AND event_keys.scope = ANY(CAST(:scopes AS text[])) "
-            "AND event_keys.provider_event_id = ANY(CAST(:ids AS text[]))"
+            "WHERE event_keys.connector = :connector AND event_keys.provider_event_id = ANY(CAST(:ids AS text[])) "
+            f"{scope}"
         ),
         {
             "connector": connector,
-            "scopes": [str(identity) for identity in connection_ids],
+            "scope": str(connection_id),
             "ids": list(provider_event_ids)[:_MAX_EVENTS],
-        },
-    )
-    return {row.provider_event_id: {"event_id": str(row.id), "delivery_id": str(row.delivery_id)} for row in rows}
+        }
+        if connection_id is not None
+        else {"connector": connector, "ids": list(provider_event_ids)[:_MAX_EVENTS]},
+    ).all()
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.provider_event_id] = counts.get(row.provider_event_id, 0) + 1
+    return {
+        row.provider_event_id: {"event_id": str(row.id), "delivery_id": str(row.delivery_id)}
+        for row in rows
+        if counts[row.provider_event_id] == 1
+    }
+
+
+def body_of(found: dict[str, Any]) -> bytes:
+    """The bytes in an answer of `provenance`."""
+    return base64.b64decode(found["delivery"]["body_base64"])
+
+
+def arrival(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The steps that every event of a delivery shares: received, verified, stored."""
+    delivery = found["delivery"]
+    verified = delivery["received_at"] + timedelta(milliseconds=delivery["verify_ms"])
+    return [
+        {"name": "received", "at": delivery["received_at"], "ms": 0.0},
+        {"name": "verified", "at": verified, "ms": delivery["verify_ms"]},
+        {"name": "stored", "at": delivery["stored_at"], "ms": max(0.0, _ms(delivery["stored_at"] - verified))},
+    ]
 
 
 _QUARANTINE = """

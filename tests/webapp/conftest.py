@@ -1,0 +1,143 @@
+"""An application over a database of its own, and people to ask it with."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from config.settings import Settings, from_environment
+from core.database import Database
+from core.identity import Actor, Role, passwords, tokens, users
+from webapp.app import create_app
+from webapp.auth import COOKIE
+from webapp.limits import limiter
+from webapp.services import EXTENSION, Services
+
+PASSWORD = "correct horse battery"
+SECRET_KEY = "a secret key of the tests, long enough"
+MASTER_KEY = "k1:" + base64.b64encode(b"\x01" * 32).decode()
+
+
+@lru_cache(maxsize=1)
+def password_hash() -> str:
+    return passwords.hash_password(PASSWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody with an access token."""
+
+    actor: Actor
+    headers: dict[str, str]
+    refresh_token: str
+    cookie: str
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """An application and its parts."""
+
+    app: Flask
+    parts: Services
+    client: FlaskClient
+
+    def person(self, role: Role = Role.SELLER, email: str | None = None, name: str | None = None) -> Person:
+        """A new person who is signed in, both ways."""
+        now = datetime.now(UTC)
+        with self.parts.database.session() as session:
+            actor = users.register(
+                session,
+                email=email or f"{role}-{now.timestamp()}@example.com",
+                name=name or f"A {role}",
+                password_hash=password_hash(),
+                role=role,
+                now=now,
+            )
+            pair = tokens.sign_in(session, self.parts.signing, actor, now)
+            cookie = tokens.open_session(session, actor.id, "tests", now, seconds=3600)
+        return Person(actor, {"Authorization": f"Bearer {pair.access_token}"}, pair.refresh_token, cookie)
+
+    def session(self) -> Any:
+        """A database session."""
+        return self.parts.database.session()
+
+    def browser(self, person: Person | None = None) -> FlaskClient:
+        """A client with its own cookies, signed in by cookie when a person is given."""
+        client = self.app.test_client()
+        if person is not None:
+            client.set_cookie(COOKIE, person.cookie)
+        return client
+
+
+def settings_for(database_url: str, folder: Path, **more: str) -> Settings:
+    return from_environment(
+        {
+            "DATABASE_URL": database_url,
+            "DATA_DIR": str(folder),
+            "SECRET_KEY": SECRET_KEY,
+            "MASTER_KEYS": MASTER_KEY,
+            "DATABASE_POOL_SIZE": "5",
+            **more,
+        }
+    )
+
+
+def make_world(settings: Settings) -> World:
+    database = Database(settings.sqlalchemy_url, pool_size=settings.database_pool_size)
+    app = create_app(settings, database=database)
+    app.testing = True
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    limiter.enabled = False
+    return World(app, app.extensions[EXTENSION], app.test_client())
+
+
+@pytest.fixture
+def world(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[World]:
+    made = make_world(settings_for(database_url, tmp_path, REDIS_URL=redis_url))
+    yield made
+    made.parts.database.dispose()
+
+
+@pytest.fixture
+def seller(world: World) -> Person:
+    return world.person(Role.SELLER, "seller@example.com", "Asha Seller")
+
+
+@pytest.fixture
+def buyer(world: World) -> Person:
+    return world.person(Role.BUYER, "buyer@example.com", "Bina Buyer")
+
+
+@pytest.fixture
+def stranger(world: World) -> Person:
+    return world.person(Role.SELLER, "stranger@example.com", "Somebody Else")
+
+
+@pytest.fixture
+def operator(world: World) -> Person:
+    return world.person(Role.OPERATOR, "operator@example.com", "Olga Operator")
+
+
+@pytest.fixture
+def db(world: World) -> Iterator[Session]:
+    with world.parts.database.session() as session:
+        yield session
+
+
+INVOICE: dict[str, Any] = {
+    "contact": {"name": "Bina Buyer", "email": "Buyer@Example.com"},
+    "currency": "INR",
+    "issue_date": "2026-11-01",
+    "due_date": "2026-12-01",
+    "items": [{"description": "Tea, 1 kg", "quantity": "2.5", "unit_price": 1001, "tax_rate": 18}],
+}

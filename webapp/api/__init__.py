@@ -1,0 +1,31 @@
+"""The HTTP API: a blueprint a noun."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+
+def install(app: Flask) -> None:
+    """Register every blueprint of the API."""
+    from webapp.api import (  # noqa: PLC0415 - an ingress needs health alone.
+        auth,
+        connections,
+        deliveries,
+        docs,
+        invoices,
+        payments,
+        service_tokens,
+        transactions,
+        users,
+    )
+
+    for module in (auth, connections, deliveries, docs, invoices, payments, service_tokens, transactions, users):
+        app.register_blueprint(module.blueprint)
+    install_health(app)
+
+
+def install_health(app: Flask) -> None:
+    """Register what load balancers and Prometheus ask."""
+    from webapp.api import health  # noqa: PLC0415
+
+    app.register_blueprint(health.blueprint)

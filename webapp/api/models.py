@@ -1,0 +1,784 @@
+"""The shapes of the API: what may be sent, and what comes back.
+
+Unknown members and query names are refused everywhere, so that a misspelt field is noticed at once.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from core.money import MAX_MINOR
+
+
+class Input(BaseModel):
+    """Something sent to us."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Output(BaseModel):
+    """Something we answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic turns ValueErrors into field errors.
+    return value
+
+
+def _iso_day(value: object) -> object:
+    if not isinstance(value, str) or len(value) != 10:
+        raise ValueError("must be a date such as 2026-11-21")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_iso_day)]
+Minor = Annotated[int, Field(strict=True, ge=0, le=MAX_MINOR)]
+Quantity = Annotated[Decimal, BeforeValidator(_no_bool), Field(gt=0, lt=10**12, allow_inf_nan=False)]
+Rate = Annotated[Decimal, BeforeValidator(_no_bool), Field(ge=0, le=100, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Email = Annotated[str, Field(min_length=3, max_length=254)]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
+Cursor = Annotated[str, Field(min_length=1, max_length=200)]
+Limit = Annotated[int, Field(ge=1, le=100)]
+Words = Annotated[str, Field(max_length=5000)]
+Search = Annotated[str, Field(min_length=1, max_length=200)]
+Slug = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{1,39}$")]
+
+
+# People -----------------------------------------------------------------------------------------------------
+
+
+class RegisterInput(Input):
+    """A new account."""
+
+    email: Email
+    password: Annotated[SecretStr, Field(min_length=8, max_length=128)]
+    name: Name
+    role: Literal["seller", "buyer", "investor"] = "seller"
+    organisation: Annotated[str, Field(max_length=200)] = ""
+
+
+class LoginInput(Input):
+    """Who signs in."""
+
+    email: Annotated[str, Field(max_length=254)]
+    password: Annotated[SecretStr, Field(max_length=1024)]
+
+
+class RefreshInput(Input):
+    """The refresh token that is traded or given up."""
+
+    refresh_token: Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class LogoutInput(Input):
+    """The sign-in that ends. Without a token it is the one of the Authorization header."""
+
+    refresh_token: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+
+
+class ProfileInput(Input):
+    """What a person changes of themselves. A new password needs the present one."""
+
+    name: Name | None = None
+    organisation: Annotated[str, Field(max_length=200)] | None = None
+    preferences: Annotated[dict[str, str | bool | int | None], Field(max_length=50)] | None = None
+    current_password: Annotated[SecretStr, Field(max_length=1024)] | None = None
+    new_password: Annotated[SecretStr, Field(min_length=8, max_length=128)] | None = None
+
+
+class User(Output):
+    """A person, as they see themselves."""
+
+    id: UUID
+    email: str
+    name: str
+    organisation: str
+    role: Literal["seller", "buyer", "investor", "operator"]
+    preferences: dict[str, Any]
+    created_at: datetime
+
+
+class Tokens(Output):
+    """Proof for the next requests: `Authorization: Bearer <access_token>`."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    token_type: Literal["Bearer"]
+    user: User
+
+
+class ServiceTokenInput(Input):
+    """What the token is for."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class ServiceToken(Output):
+    """A token of another service. `token` is there once, when it is made."""
+
+    id: UUID
+    name: str
+    token: str | None = None
+    created_by: str | None = None
+    created_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class ServiceTokens(Output):
+    """All of them, newest first."""
+
+    items: list[ServiceToken]
+
+
+# Lists ------------------------------------------------------------------------------------------------------
+
+
+class PageQuery(Input):
+    """Which page of a list."""
+
+    limit: Limit = 25
+    cursor: Cursor | None = None
+
+
+class InvoicesQuery(PageQuery):
+    """Which invoices."""
+
+    status: Literal["draft", "open", "partial", "paid", "void", "unpaid", "overdue"] | None = None
+    search: Search | None = None
+
+
+class PaymentsQuery(PageQuery):
+    """Which payments."""
+
+    invoice_id: UUID | None = None
+    status: Literal["pending", "failed", "succeeded", "cancelled"] | None = None
+
+
+class TransactionsQuery(PageQuery):
+    """Which transactions."""
+
+    match_state: Literal["none", "proposed", "accepted"] | None = None
+    search: Search | None = None
+
+
+class ConnectionsQuery(PageQuery):
+    """Which connections."""
+
+    connector: Slug | None = None
+
+
+class DeliveriesQuery(PageQuery):
+    """Which deliveries."""
+
+    connector: Slug | None = None
+    connection_id: UUID | None = None
+    state: Literal["processed", "ready", "fetch", "unrouted", "unknown", "dead"] | None = None
+
+
+class QuarantineQuery(PageQuery):
+    """Which refused deliveries."""
+
+    connector: Slug | None = None
+
+
+# Invoices ---------------------------------------------------------------------------------------------------
+
+
+class ContactInput(Input):
+    """Who owes."""
+
+    name: Name
+    email: Email
+
+
+class ItemInput(Input):
+    """A line: quantity (number or decimal text) at a price in minor units, with tax in percent."""
+
+    description: Annotated[str, Field(min_length=1, max_length=500)]
+    quantity: Quantity
+    unit_price: Minor
+    tax_rate: Rate = Decimal(0)
+
+
+class InvoiceInput(Input):
+    """A new invoice. It is open at once, unless `draft` is set."""
+
+    contact: ContactInput
+    currency: Currency
+    issue_date: Day
+    due_date: Day
+    items: Annotated[list[ItemInput], Field(min_length=1, max_length=200)]
+    notes: Words = ""
+    payment_terms: Words = ""
+    draft: Annotated[bool, Field(strict=True)] = False
+
+
+class InvoiceUpdate(Input):
+    """What may change after an invoice was made."""
+
+    due_date: Day | None = None
+    notes: Words | None = None
+    payment_terms: Words | None = None
+
+
+class Contact(Output):
+    """Who owes."""
+
+    id: UUID
+    name: str
+    email: str
+
+
+class Seller(Output):
+    """Who is owed."""
+
+    id: UUID
+    name: str
+    organisation: str
+
+
+class Item(Output):
+    """A line with its amounts."""
+
+    description: str
+    quantity: str
+    unit_price: int
+    tax_rate: str
+    net: int
+    tax: int
+
+
+class InvoicePayment(Output):
+    """A payment towards an invoice; `allocated` is what of it pays this one."""
+
+    id: UUID
+    status: str
+    source: str
+    method: str | None
+    amount: int
+    allocated: int
+    currency: str
+    bank_reference: str | None
+    occurred_at: datetime
+
+
+class HistoryEntry(Output):
+    """Something that happened to an invoice."""
+
+    at: datetime
+    kind: str
+    actor: str | None
+    amount: int | None
+    currency: str | None
+    payment_id: UUID | None
+    reason: str | None
+
+
+class InvoiceRow(Output):
+    """An invoice in a list. Amounts are minor units of `currency`."""
+
+    id: UUID
+    number: str
+    status: Literal["draft", "open", "partial", "paid", "void"]
+    currency: str
+    contact: Contact
+    seller: Seller
+    buyer_id: UUID | None
+    issue_date: date
+    due_date: date
+    overdue: bool
+    subtotal: int
+    tax: int
+    total: int
+    amount_paid: int
+    amount_due: int
+    notes: str
+    payment_terms: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class Invoice(InvoiceRow):
+    """An invoice with its lines, payments and history."""
+
+    items: list[Item]
+    payments: list[InvoicePayment]
+    history: list[HistoryEntry]
+
+
+class Invoices(Output):
+    """A page of invoices, newest first."""
+
+    items: list[InvoiceRow]
+    next_cursor: str | None
+
+
+class InvoicePayments(Output):
+    """The payments towards an invoice, newest first."""
+
+    items: list[InvoicePayment]
+
+
+class InvoiceActivity(Output):
+    """What happened to an invoice, newest first."""
+
+    items: list[HistoryEntry]
+
+
+# Money ------------------------------------------------------------------------------------------------------
+
+
+class NumberedInvoice(Output):
+    """An invoice by id and number."""
+
+    id: UUID
+    number: str
+
+
+class NamedConnection(Output):
+    """A connection by id and name."""
+
+    id: UUID
+    name: str | None
+
+
+class SeenIn(Output):
+    """A delivery that told of something."""
+
+    delivery_id: UUID
+    event_id: UUID
+    name: str
+    received_at: datetime
+
+
+class Allocation(Output):
+    """The part of a payment that pays an invoice."""
+
+    invoice: NumberedInvoice
+    amount: int
+    reason: str
+    created_at: datetime
+
+
+class PaymentRow(Output):
+    """A payment in a list."""
+
+    id: UUID
+    source: Literal["gateway", "bank", "manual"]
+    connector: str | None
+    connection: NamedConnection | None
+    object_id: str | None
+    status: Literal["pending", "failed", "succeeded", "cancelled"]
+    amount: int
+    currency: str
+    refunded: int
+    deducted: int
+    net: int
+    allocated: int
+    unapplied: int
+    invoice: NumberedInvoice | None
+    method: str | None
+    payer_name: str | None
+    payer_email: str | None
+    bank_reference: str | None
+    description: str | None
+    fee: int | None
+    failure: str | None
+    transaction_id: UUID | None
+    occurred_at: datetime
+    created_at: datetime
+    trust: Literal["signed", "fetched", "hint"]
+    references: list[str]
+
+
+class Payment(PaymentRow):
+    """A payment with what it pays and where it was told."""
+
+    allocations: list[Allocation]
+    deliveries: list[SeenIn]
+
+
+class Payments(Output):
+    """A page of payments, newest first."""
+
+    items: list[PaymentRow]
+    next_cursor: str | None
+
+
+class BankAccount(Output):
+    """The account a transaction is on."""
+
+    name: str
+    number_masked: str | None
+
+
+class TransactionConnection(Output):
+    """The connection a transaction came over."""
+
+    id: UUID
+    name: str | None
+    connector: str | None
+
+
+class MatchContact(Output):
+    """Who owes the matched invoice."""
+
+    name: str
+    email: str
+
+
+class MatchInvoice(Output):
+    """The invoice of a match."""
+
+    id: UUID
+    number: str
+    amount_due: int
+    currency: str
+    contact: MatchContact
+
+
+class Match(Output):
+    """That a transaction is the payment of an invoice: proposed or accepted."""
+
+    id: UUID
+    state: Literal["proposed", "accepted"]
+    score: float
+    features: dict[str, Any]
+    invoice: MatchInvoice
+
+
+class TransactionRow(Output):
+    """A bank transaction in a list; a negative amount left the account."""
+
+    id: UUID
+    status: Literal["pending", "posted", "removed"]
+    amount: int
+    currency: str
+    narration: str
+    counterparty: str | None
+    bank_reference: str | None
+    category: str | None
+    account: BankAccount | None
+    connection: TransactionConnection
+    balance: int | None
+    occurred_at: datetime
+    booked_on: date | None
+    trust: Literal["signed", "fetched", "hint"]
+    match_state: Literal["none", "proposed", "accepted"]
+    match: Match | None
+    payment_id: UUID | None
+
+
+class Transaction(TransactionRow):
+    """A bank transaction with where it was told."""
+
+    deliveries: list[SeenIn]
+
+
+class Transactions(Output):
+    """A page of transactions, newest first."""
+
+    items: list[TransactionRow]
+    next_cursor: str | None
+
+
+class MatchInput(Input):
+    """The invoice that a transaction pays; without it the proposed one."""
+
+    invoice_id: UUID | None = None
+
+
+# Connections ------------------------------------------------------------------------------------------------
+
+SecretMap = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[SecretStr, Field(min_length=1, max_length=4096)]],
+    Field(max_length=10),
+]
+SettingMap = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=2000)]],
+    Field(max_length=20),
+]
+
+
+class ConnectionInput(Input):
+    """A new connection. Which secrets and settings there are, GET /api/connectors says."""
+
+    connector: Slug
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    secrets: SecretMap = Field(default_factory=dict)
+    settings: SettingMap = Field(default_factory=dict)
+
+
+class ConnectionUpdate(Input):
+    """A new name, all settings anew, or new secrets beside which the old ones live on for a while."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    settings: SettingMap | None = None
+    secrets: SecretMap | None = None
+
+
+class HeldSecret(Output):
+    """That there is a secret, never which."""
+
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class Connection(Output):
+    """A link to an account at a provider."""
+
+    id: UUID
+    connector: str
+    name: str
+    webhook_url: str
+    external_id: str | None
+    settings: dict[str, str]
+    health: Literal["active", "needs_attention", "revoked"]
+    health_reason: str | None
+    secrets: list[HeldSecret]
+    created_at: datetime
+    updated_at: datetime
+
+
+class NewConnection(Connection):
+    """A connection that was just made. `new_secrets` holds what we chose for it, and is shown this once."""
+
+    new_secrets: dict[str, str]
+
+
+class Connections(Output):
+    """A page of connections, newest first."""
+
+    items: list[Connection]
+    next_cursor: str | None
+
+
+class ConnectorField(Output):
+    """Something to fill in when a connection is made."""
+
+    name: str
+    label: str
+    help: str
+    secret: bool
+    required: bool
+
+
+class ConnectorInfo(Output):
+    """A provider that can be connected."""
+
+    slug: str
+    title: str
+    docs_url: str
+    checked: str
+    makes_secret: bool
+    fields: list[ConnectorField]
+    events: list[str]
+
+
+class Connectors(Output):
+    """Every provider that can be connected."""
+
+    items: list[ConnectorInfo]
+
+
+# Operations -------------------------------------------------------------------------------------------------
+
+
+class DeliveryRow(Output):
+    """A delivery in a list. `duplicate` means that it only repeated what was known."""
+
+    id: UUID
+    connector: str
+    connection: NamedConnection | None
+    received_at: datetime
+    stored_at: datetime
+    path: str
+    remote_addr: str
+    body_bytes: int
+    verify_ms: float
+    state: Literal["processed", "ignored", "ready", "fetch", "unrouted", "unknown", "dead", "duplicate"]
+    event_count: int
+    event_names: list[str]
+
+
+class Deliveries(Output):
+    """A page of deliveries, newest first."""
+
+    items: list[DeliveryRow]
+    next_cursor: str | None
+
+
+class DeliveryDetail(Output):
+    """A delivery as it was received, and the verdict on it."""
+
+    id: UUID
+    connector: str
+    connection: NamedConnection | None
+    received_at: datetime
+    stored_at: datetime
+    path: str
+    remote_addr: str
+    body_bytes: int
+    verify_ms: float
+    headers: list[list[str]]
+    body_text: str | None
+    body_base64: str
+    sha256: str
+    verdict: Literal["verified"]
+    secret_index: int
+    message_id: str | None
+
+
+class Effect(Output):
+    """What an event did to one of our objects."""
+
+    kind: str
+    id: UUID
+    effect: Literal["created", "updated", "unchanged"]
+    label: str
+    url: str | None
+
+
+class EventAllocation(Output):
+    """Money that an event moved to an invoice, or back."""
+
+    payment_id: UUID
+    invoice: NumberedInvoice
+    amount: int
+    currency: str
+    reason: str
+
+
+class Heard(Output):
+    """A live event that came of it."""
+
+    room: str
+    seq: int
+    name: str
+    at: datetime
+    numbered_at: datetime
+
+
+class Step(Output):
+    """A station on the way, and the milliseconds since the one before."""
+
+    name: Literal["received", "verified", "stored", "claimed", "processed", "numbered"]
+    at: datetime
+    ms: float
+
+
+class ProviderEvent(Output):
+    """One thing the provider said, and all that came of it."""
+
+    id: UUID
+    name: str
+    provider_event_id: str
+    trust: str
+    state: Literal["processed", "ignored", "ready", "fetch", "unrouted", "unknown", "dead", "duplicate"]
+    attempts: int
+    note: str | None
+    read_ms: float | None
+    original_delivery_id: UUID | None
+    effects: list[Effect]
+    allocations: list[EventAllocation]
+    feed: list[Heard]
+    steps: list[Step]
+
+
+class Provenance(Output):
+    """The whole way of a delivery."""
+
+    delivery: DeliveryDetail
+    events: list[ProviderEvent]
+    total_ms: float
+
+
+class QuarantineRow(Output):
+    """A refused delivery, and why."""
+
+    id: UUID
+    connector: str
+    connection: NamedConnection | None
+    received_at: datetime
+    path: str
+    remote_addr: str
+    body_bytes: int
+    reason: str
+
+
+class Quarantine(Output):
+    """A page of refused deliveries, newest first."""
+
+    items: list[QuarantineRow]
+    next_cursor: str | None
+
+
+class ReplayInput(Input):
+    """Whether to say only what a replay would change."""
+
+    dry_run: Annotated[bool, Field(strict=True)] = True
+
+
+class ReplayReport(BaseModel):
+    """What a replay changed, or would."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class CurrencyTotal(Output):
+    """The figures of one currency, in minor units."""
+
+    currency: str
+    open_count: int
+    open_amount: int
+    overdue_amount: int
+    paid_30_days: int
+
+
+class Dashboard(Output):
+    """What a person looks at first."""
+
+    currency_totals: list[CurrencyTotal]
+    open_invoices: list[InvoiceRow]
+    recent_payments: list[PaymentRow]
+    recent_transactions: list[TransactionRow]
+    proposed_matches: int
+    connections: int
+
+
+class Backlog(Output):
+    """What waits to be worked on."""
+
+    pending: int
+    oldest_age_seconds: float
+
+
+class Health(Output):
+    """How this process and what it depends on are. `connected_users` counts all processes, or says it does not."""
+
+    status: Literal["ok", "degraded"]
+    version: str
+    uptime_seconds: float
+    memory_bytes: int
+    connected_users: int
+    connected_users_scope: Literal["installation", "process"]
+    backlog: Backlog | None
+    checks: dict[str, Literal["ok", "down"]]
+
+
+class Ready(Output):
+    """That requests can be served."""
+
+    status: Literal["ready"]

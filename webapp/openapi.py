@@ -1,0 +1,151 @@
+"""The OpenAPI document, and the one decorator by which an operation enters it and has its input read.
+
+spectree writes the document. Input is read by `edge` instead, because what strangers send must end in a problem
+document whatever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+import config
+from flask import Flask, current_app
+from pydantic import BaseModel, ConfigDict
+from spectree import Response, SpecTree
+from spectree.models import SecureType, SecurityScheme, SecuritySchemeData
+
+from webapp.api import edge
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+_BEARER = {"bearer": []}
+_COOKIE = {"session": [], "csrf": []}
+
+
+class FieldProblem(BaseModel):
+    """A value that is not acceptable."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). `type` and `code` never change their meaning."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldProblem] | None = None
+
+
+spec = SpecTree(
+    "flask",
+    title="Ledgerwire",
+    description=(
+        "Verified webhooks from banks and payment gateways, turned into books. Amounts are integers in minor units "
+        "beside `currency`; times are ISO 8601 in UTC; errors are RFC 9457 problem documents; lists give a "
+        "`next_cursor`; POST requests that create something honour `Idempotency-Key`."
+    ),
+    version=config.__version__,
+    annotations=False,
+    mode="strict",
+    naming_strategy=lambda model: model.__name__,
+    nested_naming_strategy=lambda _parent, child: child,
+    security_schemes=[
+        SecurityScheme(
+            name="bearer",
+            data=SecuritySchemeData(type=SecureType.HTTP, scheme="bearer", bearer_format="JWT"),
+        ),
+        SecurityScheme(
+            name="session",
+            data=SecuritySchemeData(type=SecureType.API_KEY, name="ledgerwire_session", field_in="cookie"),
+        ),
+        SecurityScheme(
+            name="csrf", data=SecuritySchemeData(type=SecureType.API_KEY, name="X-CSRFToken", field_in="header")
+        ),
+    ],
+)
+
+
+def operation(
+    tag: str,
+    answers: Mapping[int, type[BaseModel] | None],
+    *,
+    body: type[BaseModel] | None = None,
+    query: type[BaseModel] | None = None,
+    problems: tuple[int, ...] = (),
+    public: bool = False,
+) -> Callable[[_View], _View]:
+    """Describe a view and read its input: it is called with `body` and `query` where it has them.
+
+    `problems` are the error statuses beside those that every operation of its kind can have.
+    """
+    usual = {400, 429, 503} if public else {400, 401, 403, 429, 503}
+    usual |= {415, 413, 422} if body else set()
+    usual |= {422} if query else set()
+    codes: dict[str, Any] = {f"HTTP_{status}": model for status, model in answers.items()}
+    codes |= {f"HTTP_{status}": Problem for status in sorted(usual | set(problems))}
+
+    def decorate(view: _View) -> _View:
+        @wraps(view)
+        def reading(*arguments: Any, **named: Any) -> Any:
+            if query is not None:
+                named["query"] = edge.read_query(query)
+            if body is not None:
+                named["body"] = edge.read_body(body)
+            return view(*arguments, **named)
+
+        described = spec.validate(
+            json=body,
+            query=query,
+            resp=Response(**codes),
+            tags=[tag],
+            security=[] if public else [_BEARER, _COOKIE],
+            skip_validation=True,
+            operation_id=f"{tag}.{view.__name__}",
+        )(reading)
+        return described  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def document(app: Flask) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of an app. Made once an app."""
+    made: dict[str, Any] | None = app.extensions.get("ledgerwire_openapi")
+    if made is None:
+        with app.app_context():
+            spec.app = current_app
+            made = _finish(spec._generate_spec())  # noqa: SLF001 - `spec.spec` would keep another app's routes.
+        app.extensions["ledgerwire_openapi"] = made
+    return made
+
+
+_KEY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes a repeat of this request harmless for 24 hours.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+_KEYED = ("invoices.create", "connections.create", "service_tokens.create")
+
+
+def _finish(made: dict[str, Any]) -> dict[str, Any]:
+    for path in made["paths"].values():
+        for each in path.values():
+            for status, answer in each["responses"].items():
+                content = answer.get("content", {})
+                if int(status) >= 400 and "application/json" in content:
+                    content["application/problem+json"] = content.pop("application/json")
+            if each["operationId"] in _KEYED:
+                each["parameters"].append(_KEY_HEADER)
+            # Without a length an identifier could be anything; with a format it is a UUID.
+            for parameter in each["parameters"]:
+                if parameter["in"] == "path":
+                    parameter["schema"].setdefault("type", "string")
+    return made
