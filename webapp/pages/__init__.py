@@ -1,0 +1,33 @@
+"""The pages: server-rendered HTML, refreshed in parts by htmx. `blueprint` carries all of them."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+blueprint = Blueprint("pages", __name__)
+
+# Each module adds its views to the blueprint, which must exist before.
+from webapp.pages import (  # noqa: E402
+    access,
+    banking,
+    connections,
+    dashboard,
+    deliveries,
+    invoices,
+    payments,
+    profile,
+    shell,
+)
+
+__all__ = [
+    "access",
+    "banking",
+    "blueprint",
+    "connections",
+    "dashboard",
+    "deliveries",
+    "invoices",
+    "payments",
+    "profile",
+    "shell",
+]

@@ -1,0 +1,214 @@
+"""How values are written on a page: money, moments, sizes and the words for states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import lru_cache
+
+from babel.core import Locale, UnknownLocaleError
+from babel.dates import format_date, format_datetime, format_timedelta
+from babel.numbers import NumberPattern, format_decimal, parse_pattern
+
+from core.money import Money, exponent
+
+# What "automatic" means: the grouping that people who use the currency expect, in English.
+_LAKH_CURRENCIES = frozenset({"INR", "PKR", "BDT", "NPR", "LKR"})
+LOCALES = {
+    "auto": "As each currency is written",
+    "en-IN": "India (₹10,00,000.00)",
+    "en-US": "United States ($1,000,000.00)",
+    "en-GB": "United Kingdom (£1,000,000.00)",
+    "en-AU": "Australia ($1,000,000.00)",
+    "de-DE": "Germany (1.000.000,00 €)",
+    "fr-FR": "France (1 000 000,00 €)",
+}
+THEMES = {"auto": "As the device says", "light": "Light", "dark": "Dark"}
+_MINUS = "\N{MINUS SIGN}"
+
+
+@lru_cache(maxsize=64)
+def _locale(name: str) -> Locale:
+    try:
+        return Locale.parse(name, sep="-")
+    except (ValueError, UnknownLocaleError):
+        return Locale.parse("en_US")
+
+
+@lru_cache(maxsize=256)
+def _pattern(name: str, places: int) -> NumberPattern:
+    pattern = parse_pattern(_locale(name).currency_formats["standard"].pattern)
+    # The minor unit of ISO 4217 decides, not the everyday rounding of CLDR.
+    pattern.frac_prec = (places, places)
+    return pattern
+
+
+def money(minor: int, currency: str, locale: str = "auto", *, plus: bool = False) -> str:
+    """An amount in minor units as people write it, such as ₹10,00,000.00."""
+    if locale not in LOCALES or locale == "auto":
+        locale = "en-IN" if currency in _LAKH_CURRENCIES else "en-US"
+    value = Money(abs(minor), currency).to_decimal()
+    text: str = _pattern(locale, exponent(currency)).apply(
+        value, _locale(locale), currency=currency, currency_digits=False
+    )
+    sign = _MINUS if minor < 0 else "+" if plus and minor > 0 else ""
+    return sign + text
+
+
+def decimal(minor: int, currency: str) -> str:
+    """An amount as it stands in a form field: plain digits and a point."""
+    return format(Money(minor, currency).to_decimal(), "f")
+
+
+def plain(number: str) -> str:
+    """A decimal text without zeros that say nothing: 2.500000 is 2.5."""
+    return number.rstrip("0").rstrip(".") if "." in number else number
+
+
+def count(number: int) -> str:
+    """A whole number with separators."""
+    return format_decimal(number, locale="en_US")
+
+
+def relative(moment: datetime, now: datetime) -> str:
+    """How long ago, in words."""
+    gap = moment - now
+    if abs(gap.total_seconds()) < 45:
+        return "just now"
+    return format_timedelta(gap, add_direction=True, locale="en_GB")
+
+
+def absolute(moment: datetime) -> str:
+    """The exact moment, in UTC."""
+    return format_datetime(moment.astimezone(UTC), "d MMM y, HH:mm:ss", locale="en_GB") + " UTC"
+
+
+def clock(moment: datetime) -> str:
+    """The time of day to the millisecond, in UTC."""
+    return moment.astimezone(UTC).strftime("%H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
+
+
+def day(value: date) -> str:
+    """A calendar day."""
+    return format_date(value, "d MMM y", locale="en_GB")
+
+
+def milliseconds(value: float) -> str:
+    """A duration: 0.42 ms, 12 ms, 3.4 s."""
+    if value >= 1000:
+        return f"{value / 1000:.1f} s" if value < 60_000 else f"{value / 60_000:.1f} min"
+    return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"
+
+
+def size(number: int) -> str:
+    """A number of bytes."""
+    return f"{number} bytes" if number < 1024 else f"{number / 1024:.1f} KiB"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a state is shown: a word and a tone (good, warn, bad, accent or none)."""
+
+    label: str
+    tone: str = ""
+
+
+_STATES: dict[str, dict[str, State]] = {
+    "invoice": {
+        "draft": State("Draft"),
+        "open": State("Open", "accent"),
+        "overdue": State("Overdue", "bad"),
+        "partial": State("Part paid", "warn"),
+        "paid": State("Paid", "good"),
+        "void": State("Void"),
+    },
+    "payment": {
+        "pending": State("Pending", "warn"),
+        "failed": State("Failed", "bad"),
+        "succeeded": State("Received", "good"),
+        "cancelled": State("Cancelled"),
+        "refunded": State("Refunded", "warn"),
+    },
+    "transaction": {
+        "pending": State("Pending", "warn"),
+        "posted": State("Booked"),
+        "removed": State("Removed", "bad"),
+    },
+    "match": {
+        "none": State("No match"),
+        "proposed": State("Match proposed", "accent"),
+        "accepted": State("Matched", "good"),
+        "rejected": State("Rejected"),
+        "undone": State("Undone"),
+    },
+    "health": {
+        "active": State("Active", "good"),
+        "needs_attention": State("Needs attention", "warn"),
+        "revoked": State("Access revoked", "bad"),
+    },
+    "event": {
+        "processed": State("Processed", "good"),
+        "ignored": State("Ignored"),
+        "duplicate": State("Duplicate"),
+        "ready": State("Waiting", "accent"),
+        "fetch": State("Fetching", "accent"),
+        "unrouted": State("Unrouted", "warn"),
+        "unknown": State("Unknown event", "warn"),
+        "dead": State("Gave up", "bad"),
+    },
+    "trust": {
+        "signed": State("Signed", "good"),
+        "fetched": State("Fetched", "good"),
+        "hint": State("Unconfirmed hint", "warn"),
+    },
+}
+
+
+def state(kind: str, value: str) -> State:
+    """How a state is shown; a value this page does not know yet is shown as it is."""
+    return _STATES[kind].get(value) or State(value.replace("_", " ").capitalize())
+
+
+TRUST_MEANING = {
+    "signed": "The provider's signature covers everything said here.",
+    "fetched": "Asked back at the provider's own API after it told us to look.",
+    "hint": "Said without a signature. No money moves until it is confirmed.",
+}
+_AMOUNT_REASONS = {
+    "exact": "The amount is exactly what is due",
+    "part": "The amount is a part of what is due",
+    "over": "The amount is more than what is due",
+}
+
+
+def reasons(features: Mapping[str, object]) -> list[str]:
+    """Why a transaction looks like a payment, as sentences. What this page cannot word is left out."""
+    found = []
+    if number := features.get("reference"):
+        found.append(f"The bank's text names {number}")
+    if amount := _AMOUNT_REASONS.get(str(features.get("amount"))):
+        found.append(amount)
+    if features.get("rules") == "by hand":
+        found.append("A person decided it")
+    return found
+
+
+def history(kind: str) -> tuple[str, str]:
+    """An entry of an invoice's history: words and icon."""
+    return _HISTORY.get(kind) or (kind.replace(".", " ").replace("_", " ").capitalize(), "clock")
+
+
+_HISTORY = {
+    "invoice.created": ("Invoice made", "file-invoice"),
+    "invoice.updated": ("Invoice changed", "pencil"),
+    "invoice.deleted": ("Invoice cancelled", "ban"),
+    "payment.allocated": ("Payment received", "cash"),
+    "payment.released": ("Payment taken back", "arrow-back-up"),
+}
+
+
+def initials(name: str) -> str:
+    """Up to two letters for an avatar."""
+    words = [word for word in name.split() if word[0].isalnum()]
+    return "".join(word[0] for word in (words[:1] + words[-1:] if len(words) > 1 else words)).upper() or "?"

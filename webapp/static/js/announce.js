@@ -1,0 +1,81 @@
+// What is said about an event, from its data alone.
+import { toast } from "./toasts.js";
+
+// What is older than this was missed while away: the page shows it, a toast would only be noise.
+const NEWS_MS = 120000;
+const GATHER_MS = 400;
+const LAKH = new Set(["INR", "PKR", "BDT", "NPR", "LKR"]);
+const { role, locale } = document.body.dataset;
+
+function money(minor, currency) {
+  const spoken = locale && locale !== "auto" ? locale : LAKH.has(currency) ? "en-IN" : "en-US";
+  const format = new Intl.NumberFormat(spoken, { style: "currency", currency });
+  const places = format.resolvedOptions().maximumFractionDigits;
+  return format.format(minor / 10 ** places);
+}
+
+const heardOf = new Map();
+let gathered = [];
+let timer = 0;
+
+function sayTransactions() {
+  const transactions = gathered.filter((event) => event.name === "transaction.created");
+  const matches = gathered.filter((event) => event.name === "match.proposed");
+  gathered = [];
+  if (matches.length === 1) {
+    const { transaction_id: id, invoice_number: number } = matches[0].data;
+    toast({ title: `This looks like payment for ${number}`, text: "A bank transaction matches an open invoice.", href: `/transactions/${id}`, link: "Look at the match", tone: "accent" });
+  } else if (matches.length) {
+    toast({ title: `${matches.length} matches proposed`, text: "Bank transactions that look like payments.", href: "/transactions?match_state=proposed", link: "Look at them", tone: "accent" });
+  } else if (transactions.length === 1) {
+    const { transaction_id: id, amount, currency, narration } = transactions[0].data;
+    toast({ title: `${money(amount, currency)} on your account`, text: narration, href: `/transactions/${id}` });
+  } else if (transactions.length) {
+    toast({ title: `${transactions.length} new transactions`, href: "/transactions" });
+  }
+}
+
+function payment({ data }) {
+  heardOf.set(data.invoice_id, Date.now());
+  const amount = money(data.amount, data.currency);
+  const href = `/payments/${data.payment_id}`;
+  const from = data.payer ? `from ${data.payer}` : "";
+  if (data.status === "failed") return toast({ title: `A payment of ${amount} failed`, text: from, href, tone: "bad" });
+  if (data.status === "pending") return toast({ title: `${amount} is on its way`, text: from, href, tone: "warn" });
+  const invoice = data.invoice_number ? `for ${data.invoice_number}` : "";
+  const words = { paid: "It is paid in full.", partial: `${money(data.amount_due ?? 0, data.currency)} is left to pay.` };
+  const first = [from, invoice].filter(Boolean).join(" ");
+  const text = `${first ? `${first[0].toUpperCase()}${first.slice(1)}. ` : ""}${invoice ? words[data.invoice_status] ?? "" : ""}`.trim();
+  return toast({ title: `${amount} received`, text, href, tone: "good" });
+}
+
+function invoice({ data }) {
+  // A payment of it is being told, or soon will be: once is enough.
+  setTimeout(() => {
+    if (Date.now() - (heardOf.get(data.invoice_id) ?? 0) < 5000) return;
+    const words = { paid: "is paid", partial: "is part paid", open: "is open", void: "was cancelled" };
+    if (words[data.status]) toast({ title: `${data.number} ${words[data.status]}`, href: `/invoices/${data.invoice_id}`, tone: data.status === "paid" ? "good" : "accent" });
+  }, GATHER_MS);
+}
+
+const TELL = {
+  "payment.received": payment,
+  "invoice.updated": invoice,
+  "invoice.created": ({ data }) => {
+    if (role === "buyer") toast({ title: `New invoice ${data.number}`, href: `/invoices/${data.invoice_id ?? data.id}` });
+  },
+  "connection.updated": ({ data }) => {
+    if (data.health !== "active") toast({ title: "A connection needs attention", text: data.reason ?? "", href: `/connections/${data.connection_id}`, tone: "warn" });
+  },
+};
+
+export function announce(event) {
+  if (Date.now() - Date.parse(event.at) > NEWS_MS) return;
+  if (event.name === "transaction.created" || event.name === "match.proposed") {
+    gathered.push(event);
+    clearTimeout(timer);
+    timer = setTimeout(sayTransactions, GATHER_MS);
+    return;
+  }
+  TELL[event.name]?.(event);
+}

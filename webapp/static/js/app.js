@@ -1,0 +1,7 @@
+// What every page has. Pages that need more name it in data-module.
+import "./ui.js";
+import "./forms.js";
+import "./times.js";
+
+if (document.body.hasAttribute("data-live")) await import("./live.js");
+if (document.querySelector("[data-invoice-form]")) await import("./invoice-form.js");

@@ -1,0 +1,75 @@
+// Small behaviours that are bound once to the document, so that refreshed fragments need nothing.
+import { toast } from "./toasts.js";
+
+async function copy(button) {
+  const label = button.querySelector("span");
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+  } catch {
+    // No permission, or no secure context: select it, so that the keyboard can copy it.
+    const code = button.previousElementSibling;
+    getSelection().selectAllChildren(code);
+    toast({ title: "Press Ctrl+C to copy", tone: "accent" });
+    return;
+  }
+  label.textContent = "Copied";
+  setTimeout(() => { label.textContent = "Copy"; }, 2000);
+  toast({ title: "Copied", tone: "good" });
+}
+
+document.addEventListener("click", (event) => {
+  const target = event.target instanceof Element ? event.target : null;
+  if (!target) return;
+  const copier = target.closest("[data-copy]");
+  if (copier) return void copy(copier);
+  const opener = target.closest("[data-dialog]");
+  if (opener) {
+    const dialog = document.getElementById(opener.dataset.dialog);
+    if (dialog?.showModal) {
+      event.preventDefault();
+      dialog.showModal();
+    }
+    return;
+  }
+  if (target.closest("[data-close]")) return void target.closest("dialog")?.close();
+  if (target instanceof HTMLDialogElement) target.close();
+  const filler = target.closest("[data-fill]");
+  if (filler) {
+    event.preventDefault();
+    const form = document.querySelector("form[data-sign-in]");
+    form.elements.email.value = filler.dataset.fill;
+    form.elements.password.value = filler.dataset.password;
+    form.requestSubmit();
+  }
+});
+
+// A list's filter answers as it is changed; without JavaScript its button does.
+document.addEventListener("change", (event) => {
+  const form = event.target.closest?.("form[data-auto-submit]");
+  if (form && event.target.matches("select")) form.requestSubmit();
+});
+
+// What failed on the way (no network, a 5xx): say so and leave the page as it was.
+document.body.addEventListener("htmx:before:swap", (event) => {
+  const { ctx } = event.detail;
+  if ((ctx?.response?.status ?? 200) >= 400) event.preventDefault();
+});
+document.body.addEventListener("htmx:response:error", (event) => {
+  const { response } = event.detail.ctx;
+  if (response.status === 401) location.reload();
+  else if (!response.headers.get("HX-Trigger")) {
+    const title = response.status === 429 ? "Too many requests. Try again in a moment." : "That did not work. Please try again.";
+    toast({ title, tone: "bad" });
+  }
+});
+
+// A list that refreshes itself asks for as many rows as it shows by now, so that "Load more" is not undone.
+const MOST_ROWS = 100;
+document.body.addEventListener("htmx:config:request", (event) => {
+  const { ctx } = event.detail;
+  const rows = ctx.sourceElement.dataset?.rows;
+  if (!rows) return;
+  const shown = ctx.sourceElement.querySelectorAll(rows).length;
+  if (shown > MOST_ROWS) event.preventDefault();
+  else if (shown > 25) ctx.request.body.set("limit", String(shown));
+});
