@@ -83,12 +83,12 @@ def _store_effects(connection: Connection, outcome: Outcome) -> None:
         first.setdefault((effect.event_id, effect.object_kind, effect.object_id), effect)
     connection.execute(
         text(_EFFECTS.insert("event_effects", "ON CONFLICT DO NOTHING")),
-        {
-            "event_id": [effect.event_id for effect in first.values()],
-            "object_kind": [effect.object_kind for effect in first.values()],
-            "object_id": [effect.object_id for effect in first.values()],
-            "effect": [effect.effect for effect in first.values()],
-        },
+        _EFFECTS.arrays(
+            event_id=[effect.event_id for effect in first.values()],
+            object_kind=[effect.object_kind for effect in first.values()],
+            object_id=[effect.object_id for effect in first.values()],
+            effect=[effect.effect for effect in first.values()],
+        ),
     )
 
 

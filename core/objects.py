@@ -34,11 +34,11 @@ def identify(connection: Connection, keys: Iterable[Key]) -> dict[Key, UUID]:
         return {}
     rows = connection.execute(
         _IDENTIFY,
-        {
-            "connection_id": [key[0] for key in wanted],
-            "kind": [key[1] for key in wanted],
-            "object_id": [key[2] for key in wanted],
-            "id": [new_id() for _ in wanted],
-        },
-    )
+        _KEYS.arrays(
+            connection_id=[key[0] for key in wanted],
+            kind=[key[1] for key in wanted],
+            object_id=[key[2] for key in wanted],
+            id=[new_id() for _ in wanted],
+        ),
+    ).all()
     return {(row.connection_id, row.kind, row.object_id): row.id for row in rows}

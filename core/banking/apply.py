@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from core import objects
 from core.banking import matching
-from core.bulk import Rows
+from core.bulk import Rows, array
 from core.events import (
     BankAccount,
     BankTransaction,
@@ -111,8 +111,10 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
         row["id"]: dict(row)
         for row in connection.execute(
             text(f"SELECT {_TRANSACTIONS.names} FROM transactions WHERE id = ANY(CAST(:ids AS uuid[]))"),
-            {"ids": list(ids.values())},
-        ).mappings()
+            {"ids": array(ids.values(), "uuid")},
+        )
+        .mappings()
+        .all()
     }
     stored = set(known)
     changed: dict[UUID, tuple[dict[str, Any], UUID]] = {}
@@ -293,8 +295,10 @@ def apply_payouts(connection: Connection, statements: Sequence[Statement], outco
         row["id"]: dict(row)
         for row in connection.execute(
             text(f"SELECT {_PAYOUTS.names} FROM payouts WHERE id = ANY(CAST(:ids AS uuid[]))"),
-            {"ids": list(ids.values())},
-        ).mappings()
+            {"ids": array(ids.values(), "uuid")},
+        )
+        .mappings()
+        .all()
     }
     stored = set(known)
     changed: dict[UUID, dict[str, Any]] = {}

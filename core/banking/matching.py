@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
-from core.bulk import Rows
+from core.bulk import Rows, array
 from core.errors import Conflict, NotFound
 from core.ids import new_id
 from core.invoicing.references import candidate_keys
@@ -74,10 +74,10 @@ def propose(
             "AND (matches.invoice_id = invoices.id OR matches.state IN ('proposed', 'accepted')))"
         ),
         {
-            "transactions": [row[0] for row in asked],
-            "users": [row[1] for row in asked],
-            "currencies": [row[2] for row in asked],
-            "keys": [row[3] for row in asked],
+            "transactions": array((row[0] for row in asked), "uuid"),
+            "users": array((row[1] for row in asked), "uuid"),
+            "currencies": array((row[2] for row in asked), "text"),
+            "keys": array((row[3] for row in asked), "text"),
         },
     ).all()
     best: dict[UUID, dict[str, Any]] = {}

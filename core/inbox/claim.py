@@ -15,6 +15,8 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
+from core.bulk import Rows, array
+
 Queue = Literal["ready", "fetch"]
 
 # 5 s, 20 s, 80 s, … up to 6 hours between tries.
@@ -22,7 +24,9 @@ _FIRST_DELAY_SECONDS = 5.0
 _LONGEST_DELAY_SECONDS = 6 * 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Compared by identity: a batch keys its dictionaries by these, and hashing a body each time would cost more than
+# reading it.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Claimed:
     """An event in hand until its lease ends, with the body it stands in."""
 
@@ -75,12 +79,16 @@ def claim(
         row.event_id: row
         for row in connection.execute(
             _CLAIM, {"queue": queue, "limit": limit, "now": now, "lease": timedelta(seconds=lease_seconds)}
-        )
+        ).all()
     }
     if not taken:
         return []
     rows = connection.execute(
-        _BODIES, {"events": list(taken), "deliveries": [row.delivery_id for row in taken.values()]}
+        _BODIES,
+        {
+            "events": array(taken, "uuid"),
+            "deliveries": array((row.delivery_id for row in taken.values()), "uuid"),
+        },
     )
     claimed = [
         Claimed(
@@ -97,7 +105,7 @@ def claim(
             received_at=row.received_at,
             body=row.body,
         )
-        for row in rows
+        for row in rows.all()
     ]
     claimed.sort(key=lambda event: event.event_id)
     return claimed
@@ -116,7 +124,10 @@ def hold(connection: Connection | Session, claimed: Sequence[Claimed]) -> set[UU
                 "JOIN unnest(CAST(:ids AS uuid[]), CAST(:attempts AS integer[])) AS ours (event_id, attempts) "
                 "USING (event_id, attempts) ORDER BY queue.event_id FOR UPDATE OF queue"
             ),
-            {"ids": [event.event_id for event in claimed], "attempts": [event.attempts for event in claimed]},
+            {
+                "ids": array((event.event_id for event in claimed), "uuid"),
+                "attempts": array((event.attempts for event in claimed), "integer"),
+            },
         )
     )
 
@@ -131,28 +142,32 @@ class Finished:
     note: str | None = None
 
 
+_RESULTS = Rows(
+    event_id="uuid",
+    outcome="text",
+    attempts="integer",
+    claimed_at="timestamptz",
+    read_micros="integer",
+    note="text",
+)
+_FINISH = text(
+    "WITH done AS (DELETE FROM event_queue WHERE event_id = ANY(CAST(:event_id AS uuid[]))) "
+    + _RESULTS.insert("event_results")
+)
+
+
 def finish(connection: Connection | Session, finished: Sequence[Finished]) -> None:
     """Take events that are held out of the queue, with their result."""
     connection.execute(
-        text(
-            """
-            WITH done AS (
-                DELETE FROM event_queue WHERE event_id = ANY(CAST(:ids AS uuid[]))
-            )
-            INSERT INTO event_results (event_id, outcome, attempts, claimed_at, read_micros, note)
-            SELECT * FROM unnest(
-                CAST(:ids AS uuid[]), CAST(:outcomes AS text[]), CAST(:attempts AS integer[]),
-                CAST(:claimed AS timestamptz[]), CAST(:reads AS integer[]), CAST(:notes AS text[]))
-            """
+        _FINISH,
+        _RESULTS.arrays(
+            event_id=[end.claimed.event_id for end in finished],
+            outcome=[end.outcome for end in finished],
+            attempts=[end.claimed.attempts for end in finished],
+            claimed_at=[end.claimed.claimed_at for end in finished],
+            read_micros=[end.read_micros for end in finished],
+            note=[end.note for end in finished],
         ),
-        {
-            "ids": [end.claimed.event_id for end in finished],
-            "outcomes": [end.outcome for end in finished],
-            "attempts": [end.claimed.attempts for end in finished],
-            "claimed": [end.claimed.claimed_at for end in finished],
-            "reads": [end.read_micros for end in finished],
-            "notes": [end.note for end in finished],
-        },
     )
 
 

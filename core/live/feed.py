@@ -17,6 +17,7 @@ from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.orm import Session
 
+from core.bulk import Rows
 from core.events import DomainEvent
 from core.ids import new_id
 
@@ -46,11 +47,8 @@ class FeedEvent:
         }
 
 
-_ANNOUNCE = text(
-    "INSERT INTO outbox (room, name, data, event_id) "
-    "SELECT * FROM unnest(CAST(:rooms AS text[]), CAST(:names AS text[]), CAST(:data AS jsonb[]), "
-    "CAST(:event_ids AS uuid[]))"
-)
+_OUTBOX = Rows(room="text", name="text", data="jsonb", event_id="uuid")
+_ANNOUNCE = text(_OUTBOX.insert("outbox"))
 
 
 def announce(session: Session | Connection, events: Iterable[DomainEvent], event_id: UUID | None = None) -> None:
@@ -63,13 +61,22 @@ def announce_all(session: Session | Connection, events: Sequence[tuple[DomainEve
     if events:
         session.execute(
             _ANNOUNCE,
-            {
-                "rooms": [event.room for event, _ in events],
-                "names": [event.name for event, _ in events],
-                "data": [json.dumps(event.data, separators=(",", ":")) for event, _ in events],
-                "event_ids": [source for _, source in events],
-            },
+            _OUTBOX.arrays(
+                room=[event.room for event, _ in events],
+                name=[event.name for event, _ in events],
+                data=_spelled(events),
+                event_id=[source for _, source in events],
+            ),
         )
+
+
+def _spelled(events: Sequence[tuple[DomainEvent, UUID | None]]) -> list[str]:
+    """The data of each event as JSON; what several rooms are told is spelled once."""
+    known: dict[int, str] = {}
+    for event, _ in events:
+        if id(event.data) not in known:
+            known[id(event.data)] = json.dumps(event.data, separators=(",", ":"))
+    return [known[id(event.data)] for event, _ in events]
 
 
 # Two relays cannot number at once (advisory lock), so a room's counter is read and raised without a race.
@@ -81,12 +88,12 @@ _NUMBER = text(
     "INSERT INTO rooms AS known (room, seq) SELECT * FROM unnest(CAST(:rooms AS text[]), CAST(:counts AS bigint[])) "
     "ON CONFLICT (room) DO UPDATE SET seq = known.seq + excluded.seq RETURNING room, seq"
 )
+# The ids are made in order, so ordering by them numbers the rows as they were announced.
+_FEED = Rows(id="uuid", room="text", seq="bigint", name="text", data="jsonb", event_id="uuid", at="timestamptz")
 _STORE = text(
-    "INSERT INTO feed (id, position, room, seq, name, data, event_id, at) "
-    "SELECT new.id, nextval('feed_position'), new.room, new.seq, new.name, new.data, new.event_id, new.at "
-    "FROM unnest(CAST(:ids AS uuid[]), CAST(:rooms AS text[]), CAST(:seqs AS bigint[]), CAST(:names AS text[]), "
-    "CAST(:data AS jsonb[]), CAST(:event_ids AS uuid[]), CAST(:ats AS timestamptz[])) WITH ORDINALITY "
-    "AS new (id, room, seq, name, data, event_id, at, place) ORDER BY new.place RETURNING position"
+    "INSERT INTO feed (position, id, room, seq, name, data, event_id, at) "
+    f"SELECT nextval('feed_position'), ordered.* FROM (SELECT * FROM {_FEED.source('given')} ORDER BY given.id) "
+    "AS ordered RETURNING position"
 )
 
 
@@ -110,15 +117,15 @@ def number(connection: Connection, limit: int = 500) -> list[FeedEvent]:
         following[row.room] += 1
     positions = connection.scalars(
         _STORE,
-        {
-            "ids": [new_id() for _ in taken],
-            "rooms": [row.room for row in taken],
-            "seqs": seqs,
-            "names": [row.name for row in taken],
-            "data": [json.dumps(row.data, separators=(",", ":")) for row in taken],
-            "event_ids": [row.event_id for row in taken],
-            "ats": [row.at for row in taken],
-        },
+        _FEED.arrays(
+            id=[new_id() for _ in taken],
+            room=[row.room for row in taken],
+            seq=seqs,
+            name=[row.name for row in taken],
+            data=[json.dumps(row.data, separators=(",", ":")) for row in taken],
+            event_id=[row.event_id for row in taken],
+            at=[row.at for row in taken],
+        ),
     ).all()
     return [
         FeedEvent(position=position, room=row.room, seq=seq, name=row.name, at=row.at, data=row.data)

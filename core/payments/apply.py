@@ -19,7 +19,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from core import objects
-from core.bulk import Rows
+from core.bulk import Rows, array
 from core.events import Dispute, Payment, Reference, Refund, Trust
 from core.ids import new_id, parse_id
 from core.invoicing.references import candidate_keys
@@ -182,7 +182,7 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
 
 def load(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, PaymentState]:
     """Payments as they stand, by id. Whoever means to change one holds its key, or its transaction's row."""
-    rows = connection.execute(_LOAD_PAYMENTS, {"ids": list(set(ids))}).mappings()
+    rows = connection.execute(_LOAD_PAYMENTS, {"ids": array(set(ids), "uuid")}).mappings().all()
     return {row["id"]: _state(row) for row in rows}
 
 
@@ -207,8 +207,10 @@ def _apply_adjustments(
         row["id"]: dict(row)
         for row in connection.execute(
             text(f"SELECT {_ADJUSTMENTS.names} FROM payment_adjustments WHERE id = ANY(CAST(:ids AS uuid[]))"),
-            {"ids": [identity for key, identity in ids.items() if key[1] != "payment"]},
-        ).mappings()
+            {"ids": array((identity for key, identity in ids.items() if key[1] != "payment"), "uuid")},
+        )
+        .mappings()
+        .all()
     }
     stored = set(known)
     changed: dict[UUID, dict[str, Any]] = {}
@@ -257,8 +259,11 @@ def _apply_returns(connection: Connection, states: Iterable[PaymentState]) -> No
             "AS asked (connection_id, payment_object_id) USING (connection_id, payment_object_id) "
             "GROUP BY connection_id, payment_object_id, currency"
         ),
-        {"connections": [key[0] for key in asked], "objects": [key[1] for key in asked]},
-    )
+        {
+            "connections": array((key[0] for key in asked), "uuid"),
+            "objects": array((key[1] for key in asked), "text"),
+        },
+    ).all()
     for row in rows:
         state = asked[row.connection_id, row.payment_object_id]
         if row.currency == state.currency:
@@ -351,7 +356,7 @@ def _resolve(connection: Connection, states: Iterable[PaymentState]) -> None:
             "UNION SELECT id, seller_id, number_key FROM invoices "
             "WHERE id = ANY(CAST(:named AS uuid[])) AND status NOT IN ('draft', 'void')"
         ),
-        {"users": users, "keys": keys, "named": named},
+        {"users": array(users, "uuid"), "keys": array(keys, "text"), "named": array(named, "uuid")},
     ).all()
     by_key = {(row.seller_id, row.number_key): row.id for row in rows}
     by_id = {(row.seller_id, row.id): row.id for row in rows}
@@ -369,13 +374,17 @@ def _resolve(connection: Connection, states: Iterable[PaymentState]) -> None:
 def _lock_invoices(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
     if not ids:
         return {}
-    rows = connection.execute(
-        text(
-            "SELECT id, seller_id, buyer_id, number, status, currency, total, amount_paid FROM invoices "
-            "WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
-        ),
-        {"ids": list(ids)},
-    ).mappings()
+    rows = (
+        connection.execute(
+            text(
+                "SELECT id, seller_id, buyer_id, number, status, currency, total, amount_paid FROM invoices "
+                "WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
+            ),
+            {"ids": array(ids, "uuid")},
+        )
+        .mappings()
+        .all()
+    )
     return {row["id"]: dict(row) for row in rows}
 
 
@@ -389,7 +398,7 @@ def _plan(
     if not invoices:
         return {}, {}
     shares: dict[UUID, list[Share]] = {identity: [] for identity in invoices}
-    for row in connection.execute(_SHARES, {"invoices": list(invoices)}):
+    for row in connection.execute(_SHARES, {"invoices": array(invoices, "uuid")}).all():
         if row.id not in touched:
             shares[row.invoice_id].append(
                 Share(
@@ -418,7 +427,7 @@ def _plan(
     }
     current = {
         (row.payment_id, row.invoice_id): row.amount
-        for row in connection.execute(_ALLOCATED, {"invoices": list(invoices)})
+        for row in connection.execute(_ALLOCATED, {"invoices": array(invoices, "uuid")}).all()
         if row.amount
     }
     return desired, current
