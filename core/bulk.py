@@ -9,10 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 
 def _quoted(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if "\\" in value or '"' in value:
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{value}"'
+
+
+def _uuid(value: UUID) -> str:
+    # 32 digits without dashes: PostgreSQL reads them as well, and they cost half.
+    return f"{value.int:032x}"
 
 
 def _time(value: date | datetime) -> str:
@@ -21,7 +29,7 @@ def _time(value: date | datetime) -> str:
 
 # How an element of a type is spelled inside an array literal.
 _SPELLED: dict[str, Callable[[Any], str]] = {
-    "uuid": str,
+    "uuid": _uuid,
     "bigint": str,
     "integer": str,
     "smallint": str,

@@ -7,18 +7,21 @@ dot: "INV-0042" and "inv/42" are both INV·42, and 2026-27/42 stays apart from 2
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _GROUPS = re.compile(r"[^\W\d_]+|\d+")
+# The same for ASCII, which nearly every text is, in a fifth of the time.
+_ASCII_GROUPS = re.compile(r"[A-Za-z]+|[0-9]+")
+_HAS_DIGIT = re.compile(r"\d")
 # A narration is a line of text; what is longer than this is not one.
 _MAX_TEXT = 512
 _MAX_GROUPS = 5
 
 
 def _groups(text: str) -> list[str]:
-    return [
-        (group.lstrip("0") or "0") if group[0].isdigit() else group.upper()
-        for group in _GROUPS.findall(text[:_MAX_TEXT])
-    ]
+    text = text[:_MAX_TEXT].upper()
+    pattern = _ASCII_GROUPS if text.isascii() else _GROUPS
+    return [(group.lstrip("0") or "0") if group[0].isdigit() else group for group in pattern.findall(text)]
 
 
 def number_key(number: str) -> str:
@@ -26,18 +29,22 @@ def number_key(number: str) -> str:
     return "·".join(_groups(number))
 
 
-def candidate_keys(text: str) -> list[str]:
+@lru_cache(maxsize=8192)
+def candidate_keys(text: str) -> tuple[str, ...]:
     """Every normal form that could be a number standing somewhere in `text`, longest first.
 
-    A run of one group is no candidate unless it is the whole text: "42" in a narration names nothing.
+    A number has a digit in it. A run of one group is no candidate unless it is the whole text: "42" in a
+    narration names nothing.
     """
+    if _HAS_DIGIT.search(text) is None:
+        return ()
     groups = _groups(text)
     if len(groups) <= 1:
-        return groups
-    longest = min(len(groups), _MAX_GROUPS)
-    found = dict.fromkeys(
-        "·".join(groups[start : start + size])
-        for size in range(longest, 1, -1)
-        for start in range(len(groups) - size + 1)
-    )
-    return list(found)
+        return tuple(groups)
+    digits = [place for place, group in enumerate(groups) if group[0].isdigit()]
+    found: dict[str, None] = {}
+    for size in range(min(len(groups), _MAX_GROUPS), 1, -1):
+        for start in range(len(groups) - size + 1):
+            if any(start <= place < start + size for place in digits):
+                found["·".join(groups[start : start + size])] = None
+    return tuple(found)
