@@ -68,8 +68,8 @@ def configure(settings: Settings, process: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
-    # A line per request is the proxy's business; these two say it at INFO.
-    for noisy in ("werkzeug", "engineio", "socketio", "engineio.server", "socketio.server"):
+    # A line per request is the proxy's business, and a look at the schema is no news.
+    for noisy in ("werkzeug", "geventwebsocket.handler", "engineio.server", "socketio.server", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=[

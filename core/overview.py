@@ -46,14 +46,15 @@ def _totals(session: Session, actor: Actor, now: datetime) -> list[dict[str, Any
             "since_id": lowest_id_at(now - timedelta(days=_PAID_DAYS, hours=1)),
         },
     )
-    return [dict(row._mapping) for row in rows]
+    return [row._asdict() for row in rows]
 
 
 def dashboard(session: Session, actor: Actor, now: datetime) -> dict[str, Any]:
     """What the dashboard shows to this person."""
     counts = session.execute(
         text(
-            "SELECT (SELECT count(*) FROM matches WHERE state = 'proposed' AND (:all OR user_id = :actor)) AS proposed, "
+            "SELECT "
+            "(SELECT count(*) FROM matches WHERE state = 'proposed' AND (:all OR user_id = :actor)) AS proposed, "
             "(SELECT count(*) FROM connections WHERE deleted_at IS NULL AND (:all OR user_id = :actor)) AS connections"
         ),
         {"actor": actor.id, "all": actor.role is Role.OPERATOR},

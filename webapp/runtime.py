@@ -7,11 +7,17 @@ that never calls `prepare` (a test, a command, the ingress) runs on threads.
 
 from __future__ import annotations
 
+import ctypes
+import heapq
+import itertools
+import logging
 import os
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, cast
 
 AsyncMode = Literal["eventlet", "gevent", "threading"]
@@ -38,6 +44,9 @@ def prepare(mode: str) -> AsyncMode:
     if mode == "eventlet":
         # Each native thread of the pool is only for `offload`; the default of 20 costs memory for nothing.
         os.environ.setdefault("EVENTLET_THREADPOOL_SIZE", "4")
+        # Its own resolver costs 20 MB. This process looks up two names (PostgreSQL's and Redis's), when it
+        # connects; give addresses or sockets where a name server may be slow.
+        os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
         with warnings.catch_warnings():
             # Known and planned for (ADR on the async runtime): the choice is one setting.
             warnings.simplefilter("ignore")
@@ -52,6 +61,20 @@ def prepare(mode: str) -> AsyncMode:
     if mode in _WAITS:
         check()
     return _mode
+
+
+def tame_allocator() -> None:
+    """Have glibc give big blocks back when they are freed; elsewhere do nothing.
+
+    By default it learns to keep blocks of the size that a password hash takes (19 MiB), once for every thread.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    m_mmap_threshold, m_arena_max = -3, -8
+    mallopt(m_mmap_threshold, 256 * 1024)
+    mallopt(m_arena_max, 2)
 
 
 def check() -> None:
@@ -88,6 +111,54 @@ def spawn(function: Callable[..., object], *arguments: object, name: str = "") -
     """Start a background task of this process; it ends with the process."""
     # With a patched standard library a thread is a greenlet.
     threading.Thread(target=function, args=arguments, name=name or None, daemon=True).start()
+
+
+def later(seconds: float, function: Callable[[], object]) -> None:
+    """Call something once, after a while, without keeping a stack or a thread for the wait."""
+    if _mode == "eventlet":
+        import eventlet  # noqa: PLC0415
+
+        eventlet.spawn_after(seconds, function)
+    elif _mode == "gevent":
+        import gevent  # noqa: PLC0415
+
+        gevent.spawn_later(seconds, function)
+    else:
+        _timer_thread().add(seconds, function)
+
+
+class _Timers:
+    """One thread that calls what is due: a threading.Timer would be a thread for each."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._due: list[tuple[float, int, Callable[[], object]]] = []
+        self._order = itertools.count()
+        self._running = False
+
+    def add(self, seconds: float, function: Callable[[], object]) -> None:
+        with self._changed:
+            heapq.heappush(self._due, (time.monotonic() + seconds, next(self._order), function))
+            if not self._running:
+                self._running = True
+                spawn(self._run, name="timers")
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._due or self._due[0][0] > time.monotonic():
+                    self._changed.wait(self._due[0][0] - time.monotonic() if self._due else None)
+                function = heapq.heappop(self._due)[2]
+            try:
+                function()
+            except Exception:
+                logging.getLogger(__name__).exception("a timer failed")
+
+
+@lru_cache(maxsize=1)
+def _timer_thread() -> _Timers:
+    return _Timers()
 
 
 def serve(application: Any, host: str, port: int, *, ready: Callable[[], None]) -> Callable[[], None]:

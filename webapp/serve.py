@@ -7,6 +7,7 @@ import os
 from webapp import runtime
 
 # Before everything else is imported, because eventlet and gevent replace parts of the standard library.
+runtime.tame_allocator()
 runtime.prepare(os.environ.get("ASYNC_MODE", "").strip().lower() or "eventlet")
 
 import signal  # noqa: E402

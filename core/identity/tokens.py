@@ -206,7 +206,7 @@ def service_tokens(session: Session) -> list[dict[str, Any]]:
             "FROM service_tokens AS token JOIN users ON users.id = token.created_by ORDER BY token.id DESC LIMIT 200"
         )
     )
-    return [dict(row._mapping) for row in rows]
+    return [row._asdict() for row in rows]
 
 
 def revoke_service_token(session: Session, identity: UUID, now: datetime) -> None:

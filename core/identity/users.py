@@ -124,10 +124,10 @@ _PROFILE = "id::text, email, name, organisation, role, preferences, created_at"
 
 def profile(session: Session, user_id: UUID) -> dict[str, Any]:
     """What a person sees of themselves. Raises NotFound."""
-    row = session.execute(text(f"SELECT {_PROFILE} FROM users WHERE id = :id"), {"id": user_id}).one_or_none()  # noqa: S608
+    row = session.execute(text(f"SELECT {_PROFILE} FROM users WHERE id = :id"), {"id": user_id}).one_or_none()
     if row is None:
         raise NotFound("user", user_id)
-    return dict(row._mapping)
+    return row._asdict()
 
 
 def update_profile(

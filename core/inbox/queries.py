@@ -501,7 +501,7 @@ def list_parked(
     return paging.page(
         rows,
         limit,
-        lambda row: {**row._mapping, "id": str(row.id), "delivery_id": str(row.delivery_id)},
+        lambda row: {**row._asdict(), "id": str(row.id), "delivery_id": str(row.delivery_id)},
     )
 
 

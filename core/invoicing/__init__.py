@@ -1,0 +1,1 @@
+"""Invoices, contacts and their numbers."""

@@ -301,7 +301,9 @@ def void(session: Session, actor: Actor, invoice_id: UUID, now: datetime) -> dic
 def parties(session: Session, invoice_id: UUID) -> tuple[UUID, UUID | None]:
     """The seller and the buyer (None: not registered, or a draft that is not theirs to see). Raises NotFound."""
     row = session.execute(
-        text("SELECT seller_id, CASE WHEN status <> 'draft' THEN buyer_id END AS buyer_id FROM invoices WHERE id = :id"),
+        text(
+            "SELECT seller_id, CASE WHEN status <> 'draft' THEN buyer_id END AS buyer_id FROM invoices WHERE id = :id"
+        ),
         {"id": invoice_id},
     ).one_or_none()
     if row is None:

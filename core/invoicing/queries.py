@@ -103,9 +103,7 @@ def list_invoices(
         conditions.append("invoices.id < :after")
         values["after"] = after
     rows = session.execute(
-        text(
-            f"SELECT {_COLUMNS} FROM {_FROM} WHERE {' AND '.join(conditions)} ORDER BY invoices.id DESC LIMIT :limit"
-        ),
+        text(f"SELECT {_COLUMNS} FROM {_FROM} WHERE {' AND '.join(conditions)} ORDER BY invoices.id DESC LIMIT :limit"),
         values,
     ).all()
     return paging.page(rows, limit, shape)
@@ -128,11 +126,11 @@ def get_invoice(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, A
         {"id": invoice_id},
     )
     found["items"] = [
-        {**item._mapping, "quantity": _plain(item.quantity), "tax_rate": _plain(item.tax_rate)} for item in items
+        {**item._asdict(), "quantity": _plain(item.quantity), "tax_rate": _plain(item.tax_rate)} for item in items
     ]
     allocated = _allocations(session, invoice_id)
     found["payments"] = _payments(allocated)
-    found["history"] = _history(session, actor, invoice_id, found, allocated)
+    found["history"] = _history(session, invoice_id, found, allocated)
     return found
 
 
@@ -180,7 +178,7 @@ def _payments(allocated: list[Any]) -> list[dict[str, Any]]:
 
 
 def _history(
-    session: Session, actor: Actor, invoice_id: UUID, invoice: dict[str, Any], allocated: list[Any]
+    session: Session, invoice_id: UUID, invoice: dict[str, Any], allocated: list[Any]
 ) -> list[dict[str, Any]]:
     """What happened, newest first: what people did, and every movement of money."""
     entries: list[dict[str, Any]] = [

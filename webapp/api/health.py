@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
+from importlib.resources import files
 
 import psutil
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 import config
 from core.inbox.queries import backlog
-from core.migrations import at_head
 from webapp.api import models
 from webapp.api.edge import reply
 from webapp.openapi import operation
@@ -25,6 +26,16 @@ blueprint = Blueprint("health", __name__)
 @lru_cache(maxsize=1)
 def _process() -> psutil.Process:
     return psutil.Process()
+
+
+@lru_cache(maxsize=1)
+def _newest_revision() -> str:
+    """The revision of the newest migration, which begins its file's name.
+
+    Asking Alembic would cost every web process 7 MB for this one word.
+    """
+    names = (entry.name for entry in files("core").joinpath("migrations", "versions").iterdir())
+    return max(name.partition("_")[0] for name in names if name[0].isdigit())
 
 
 @blueprint.get("/api/health")
@@ -63,10 +74,12 @@ def ready() -> Response:
     """Whether requests can be served: the database is there, and it has the schema of this version."""
     try:
         with services().database.connect() as connection:
-            current = at_head(connection)
+            found = connection.execute(
+                text("SELECT to_regclass('alembic_version') IS NOT NULL AS there")
+            ).scalar_one() and connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     except SQLAlchemyError:
         return problem(503, "The database is not reachable.", headers={"Retry-After": "1"})
-    if not current:
+    if found != _newest_revision():
         return problem(503, "The database has not the schema of this version.", headers={"Retry-After": "5"})
     return reply({"status": "ready"})
 
