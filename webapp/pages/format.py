@@ -49,11 +49,11 @@ def money(minor: int, currency: str, locale: str = "auto", *, plus: bool = False
     if locale not in LOCALES or locale == "auto":
         locale = "en-IN" if currency in _LAKH_CURRENCIES else "en-US"
     value = Money(abs(minor), currency).to_decimal()
-    text: str = _pattern(locale, exponent(currency)).apply(
+    text = _pattern(locale, exponent(currency)).apply(
         value, _locale(locale), currency=currency, currency_digits=False
     )
     sign = _MINUS if minor < 0 else "+" if plus and minor > 0 else ""
-    return sign + text
+    return f"{sign}{text}"
 
 
 def decimal(minor: int, currency: str) -> str:
@@ -68,7 +68,7 @@ def plain(number: str) -> str:
 
 def count(number: int) -> str:
     """A whole number with separators."""
-    return format_decimal(number, locale="en_US")
+    return str(format_decimal(number, locale="en_US"))
 
 
 def relative(moment: datetime, now: datetime) -> str:

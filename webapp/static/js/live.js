@@ -10,6 +10,7 @@ const HEARTBEAT_MS = 20000;
 const ANSWER_MS = 10000;
 const OFFLINE_AFTER_MS = 12000;
 const RETRY_REFUSED_MS = 30000;
+const RETRY_MS = 2000;
 
 const { body } = document;
 const storeKey = `ledgerwire:feed:${body.dataset.user}`;
@@ -118,6 +119,22 @@ function reset(rooms, numbers) {
   if (rooms.some((room) => !(room in last))) socket.disconnect().connect();
 }
 
+function again(delay) {
+  setTimeout(() => { if (socket.connected) resume(); }, delay);
+}
+
+function refused({ code, detail }) {
+  if (code === "not_found") {
+    // A room that is not ours any more: go on without it.
+    for (const room of Object.keys(last)) if (room.startsWith("invoice:")) delete last[room];
+    again(0);
+    return;
+  }
+  // A session that ended closes the socket by itself; anything else may pass.
+  if (code !== "authentication_failed") again(RETRY_MS);
+  indicate(code === "authentication_failed" ? "offline" : "reconnecting", detail);
+}
+
 function resume() {
   if (resuming) {
     resumeAgain = true;
@@ -128,9 +145,14 @@ function resume() {
   socket.timeout(ANSWER_MS).emit("resume", { rooms: { ...last } }, (error, answer) => {
     resuming = false;
     if (error) {
-      // The server is deaf, or the line is dead without saying so.
-      indicate("reconnecting");
+      // The server is deaf, or the line is dead without saying so. (A socket that was cut resumes anew.)
+      if (!socket.connected) return;
+      indicate("offline");
       socket.disconnect().connect();
+      return;
+    }
+    if (answer?.error) {
+      refused(answer.error);
       return;
     }
     for (const event of answer?.events ?? []) accept(event);
@@ -158,10 +180,15 @@ socket.on("connected", ({ rooms }) => {
   });
 });
 socket.on("event", accept);
-socket.on("disconnect", () => {
+// The server was cut off for a moment, and does not know what it did not hear.
+socket.on("resync", resume);
+socket.on("problem", ({ detail }) => indicate("offline", detail));
+socket.on("disconnect", (reason) => {
   resuming = false;
   resumeAgain = false;
-  indicate("reconnecting");
+  if (reason !== "io server disconnect") indicate("reconnecting");
+  // Sent away by the server (the session ended, or it is closing): the library would not come back by itself.
+  else setTimeout(() => socket.connect(), RETRY_MS);
 });
 socket.on("connect_error", (error) => {
   if (socket.active) {

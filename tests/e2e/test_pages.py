@@ -1,0 +1,184 @@
+"""Every page: usable with a keyboard and by a screen reader, within its width, and with nothing to complain of."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.conftest import SignIn, live, sign_in
+from tests.e2e.stack import PASSWORD, Stack
+
+pytestmark = pytest.mark.e2e
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+STATIC = ("/dashboard", "/invoices", "/invoices/new", "/payments", "/transactions", "/connections", "/connections/new")
+MORE = ("/connections/new/razorpay", "/connections/new/basiq", "/deliveries", "/profile", "/invoices?search=nothing")
+LISTS = ("/invoices", "/payments", "/transactions", "/connections", "/deliveries")
+
+
+def first_of(page: Page, path: str) -> str:
+    """The address of the first entry of a list."""
+    page.goto(path)
+    links: list[str] = page.eval_on_selector_all("a.cover", "links => links.map(link => link.getAttribute('href'))")
+    return next(link for link in links if re.search(r"[0-9a-f-]{36}$", link))
+
+
+def complaints(page: Page) -> list[str]:
+    """What axe-core finds, and whether the page is wider than the window."""
+    page.evaluate(AXE)
+    found: dict[str, Any] = page.evaluate(
+        "rules => axe.run(document, {runOnly: {type: 'tag', values: rules}, resultTypes: ['violations']})", RULES
+    )
+    said = [f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:160]}" for one in found["violations"]]
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return [*said, *([f"{wide} px too wide"] if wide > 0 else [])]
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_flaw(stack: Stack, browser: Browser, width: int, scheme: str) -> None:
+    base = stack.web()
+    context = browser.new_context(
+        base_url=base,
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    problems: dict[str, list[str]] = {}
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+
+    def look(path: str, *, status: int = 200) -> None:
+        said.clear()
+        answer = page.goto(path)
+        assert answer is not None and answer.status == status, path
+        expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
+        if page.locator("#live").count():
+            live(page)
+        # The browser itself reports that the answer was an error, where one was asked for.
+        heard = [text for text in said if not (status >= 400 and "Failed to load resource" in text)]
+        if found := heard + complaints(page):
+            problems[path] = found
+
+    for path in ("/login", "/register"):
+        look(path)
+    sign_in(page, base, "seller@demo.com")
+    for path in (*STATIC, *MORE):
+        look(path)
+    for path in LISTS:
+        look(first_of(page, path))
+    look("/invoices/nothing", status=404)
+    look("/quarantine", status=403)
+    context.clear_cookies()
+    sign_in(page, base, "operator@demo.com")
+    for path in ("/dashboard", "/quarantine"):
+        look(path)
+    for email in ("buyer@demo.com", "investor@demo.com"):
+        context.clear_cookies()
+        sign_in(page, base, email)
+        look("/dashboard")
+    context.close()
+    assert problems == {}
+
+
+def test_signing_in_needs_only_a_keyboard(stack: Stack, browser: Browser) -> None:
+    context = browser.new_context(base_url=stack.web())
+    page = context.new_page()
+    page.goto("/login?next=/payments")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.get_by_label("E-mail").focus()
+    page.keyboard.type("seller@demo.com")
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/payments")
+    context.close()
+
+
+def test_forms_say_what_is_wrong_beside_the_field(stack: Stack, signed_in: SignIn) -> None:
+    page = signed_in()
+    page.goto("/invoices/new")
+    page.get_by_label("Name").fill("Kaveri Exports")
+    page.get_by_label("E-mail").fill("not an address")
+    page.get_by_role("button", name="Make invoice").click()
+    expect(page.locator("#contact_email-error")).to_have_text("Enter an e-mail address such as name@example.com.")
+    expect(page.get_by_label("E-mail")).to_be_focused()
+    page.get_by_label("E-mail").fill("accounts@kaveri.example")
+    expect(page.locator("#contact_email-error")).to_have_text("")
+
+    page.locator("#items-0-description").fill("Zari border")
+    page.locator("#items-0-quantity").fill("2.5")
+    page.locator("#items-0-unit_price").fill("19.99")
+    page.locator("#items-0-tax_rate").fill("18")
+    page.get_by_role("button", name="Add a line").click()
+    page.locator("#items-1-description").fill("Packing")
+    page.locator("#items-1-unit_price").fill("100000.005")
+    page.get_by_role("button", name="Make invoice").click()
+    # The browser cannot know how many places a rupee has; the server does, and keeps what was typed.
+    expect(page.locator("#items-1-unit_price-error")).to_contain_text("decimal places")
+    expect(page.locator("[data-error-summary]")).to_be_focused()
+    page.locator("#items-1-unit_price").fill("100000")
+    expect(page.locator("[data-total=total]")).to_have_text("₹1,18,058.98")
+    page.get_by_role("button", name="Make invoice").click()
+    page.wait_for_url(re.compile(r"/invoices/[0-9a-f-]{36}$"))
+    expect(page.locator(".totals")).to_contain_text("₹1,18,058.98")
+
+
+def test_forms_work_without_javascript(stack: Stack, browser: Browser) -> None:
+    context = browser.new_context(base_url=stack.web(), java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page, stack.url(), "seller@demo.com")
+    page.goto("/invoices/new")
+    page.get_by_label("Name").fill("Kaveri Exports")
+    page.get_by_label("E-mail").fill("accounts@kaveri.example")
+    page.get_by_role("button", name="Add a line").click()
+    expect(page.get_by_label("Name")).to_have_value("Kaveri Exports")
+    for place, price in enumerate(("10", "20")):
+        page.locator(f"#items-{place}-description").fill("Thread")
+        page.locator(f"#items-{place}-unit_price").fill(price)
+    page.get_by_role("button", name="Make invoice").click()
+    expect(page.locator(".totals")).to_contain_text("₹30.00")
+    context.close()
+
+
+def test_a_connection_shows_its_secret_once(stack: Stack, signed_in: SignIn) -> None:
+    page = signed_in()
+    page.goto("/connections/new/standard_webhooks")
+    page.get_by_label("Name").fill("Shop of the tests")
+    page.get_by_role("button", name="Connect").click()
+    page.wait_for_url(re.compile(r"/connections/[0-9a-f-]{36}$"))
+    secret = page.get_by_label("Secret", exact=True)
+    expect(secret).to_contain_text("whsec_")
+    expect(page.get_by_label("Webhook address", exact=True)).to_contain_text("/api/connectors/standard_webhooks/webhook/")
+    first = secret.inner_text()
+    page.reload()
+    expect(secret).to_have_count(0)
+    assert first not in page.content()
+
+    page.get_by_role("link", name="Make a new secret").click()
+    page.get_by_role("dialog").get_by_role("button", name="Make a new secret").click()
+    expect(secret).to_contain_text("whsec_")
+    assert secret.inner_text() != first
+    page.get_by_role("link", name="Remove this connection").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()
+    page.wait_for_url("**/connections")
+    expect(page.locator("#list")).not_to_contain_text("Shop of the tests")
+
+
+def test_every_icon_is_in_the_sprite() -> None:
+    root = Path(__file__).resolve().parents[2] / "webapp"
+    sprite = set(re.findall(r'<symbol id="([^"]+)"', (root / "static/img/icons.svg").read_text()))
+    templates = "".join(path.read_text() for path in (root / "templates").rglob("*.html"))
+    pages = "".join(path.read_text() for path in (root / "pages").glob("*.py"))
+    named = set(re.findall(r"(?:icon|glyph)\('([a-z0-9-]+)'", templates)) | set(re.findall(r"icon_name='([a-z0-9-]+)'", templates))
+    assert named <= sprite
+    assert {"layout-dashboard", "shield-check", "broadcast", "git-merge"} <= sprite
+    assert all(name in sprite for name in re.findall(r'_Place\("\w+", "\w+", "([a-z0-9-]+)"', pages))
