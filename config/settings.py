@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line logged.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     database_pool_size: int = Field(10, ge=1, le=1000, description="Connections kept per process.")
-    worker_processes: int = Field(1, ge=1, le=64, description="Processes of one Celery worker.")
+    worker_processes: int = Field(2, ge=1, le=64, description="Processes of one Celery worker.")
 
     # Secrets.
     secret_key: SecretStr | None = Field(

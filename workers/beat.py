@@ -14,7 +14,7 @@ def main() -> None:
     settings = load()
     log.configure(settings, "beat")
     # The plain scheduler keeps its times in memory: a file of last runs could only disagree with the rows.
-    make_celery(settings).Beat(scheduler=Scheduler, loglevel="WARNING", max_interval=3).run()
+    make_celery(settings).Beat(scheduler=Scheduler, loglevel="WARNING", max_interval=3, quiet=True).run()
 
 
 if __name__ == "__main__":
