@@ -1,4 +1,4 @@
-"""The real thing for tests and screenshots: web, worker and relay as processes over servers of their own."""
+"""The real thing for tests and screenshots: web, worker, relay and beat as processes over servers of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ class Stack:
         process.wait(10)
 
     def start(self) -> None:
-        """Load the demo data, then start web, worker and relay."""
+        """Load the demo data, then start web, worker, relay and beat."""
         code = "from config.settings import load; from workers import demo; demo.load(load())"
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=self.environment(), check=True, capture_output=True)
         self.basiq.start()
@@ -128,6 +128,7 @@ class Stack:
             set_api_base(session, self.connection("basiq"), self.basiq.base_url)
         self.run("worker", "workers.serve")
         self.run("relay", "workers.relay")
+        self.run("beat", "workers.beat")
         self.web()
 
     def stop(self) -> None:
@@ -149,7 +150,9 @@ class Stack:
     def connection(self, connector: str) -> UUID:
         """The demo seller's connection to a provider."""
         with self.database.session() as session:
-            query = text("SELECT id FROM connections WHERE connector = :slug AND deleted_at IS NULL ORDER BY id LIMIT 1")
+            query = text(
+                "SELECT id FROM connections WHERE connector = :slug AND deleted_at IS NULL ORDER BY id LIMIT 1"
+            )
             found = session.execute(query, {"slug": connector}).scalar_one()
         return UUID(str(found))
 
@@ -204,15 +207,18 @@ class Stack:
         assert account is not None
         return account.actor
 
-    def invoice(self, amount: int = 1_000_00, currency: str = "INR", email: str = "buyer@demo.com") -> Mapping[str, Any]:
+    def invoice(
+        self, amount: int = 1_000_00, currency: str = "INR", email: str = "buyer@demo.com"
+    ) -> Mapping[str, Any]:
         """A new invoice of the demo seller."""
+        today = datetime.now(UTC).date()
         with self.database.session() as session:
             new = invoices.NewInvoice(
                 contact_name="Rao Retail",
                 contact_email=email,
                 currency=currency,
-                issue_date=date.today(),
-                due_date=date.today() + timedelta(days=30),
+                issue_date=today,
+                due_date=today + timedelta(days=30),
                 items=[invoices.NewItem(description="Cotton", quantity=Decimal(1), unit_price=amount)],
             )
             return invoices.create(session, self.person(), new, datetime.now(UTC))

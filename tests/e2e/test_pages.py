@@ -58,7 +58,8 @@ def test_no_page_has_a_flaw(stack: Stack, browser: Browser, width: int, scheme: 
     def look(path: str, *, status: int = 200) -> None:
         said.clear()
         answer = page.goto(path)
-        assert answer is not None and answer.status == status, path
+        assert answer is not None
+        assert answer.status == status, path
         expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
         if page.locator("#live").count():
             live(page)
@@ -157,7 +158,9 @@ def test_a_connection_shows_its_secret_once(stack: Stack, signed_in: SignIn) -> 
     page.wait_for_url(re.compile(r"/connections/[0-9a-f-]{36}$"))
     secret = page.get_by_label("Secret", exact=True)
     expect(secret).to_contain_text("whsec_")
-    expect(page.get_by_label("Webhook address", exact=True)).to_contain_text("/api/connectors/standard_webhooks/webhook/")
+    expect(page.get_by_label("Webhook address", exact=True)).to_contain_text(
+        "/api/connectors/standard_webhooks/webhook/"
+    )
     first = secret.inner_text()
     page.reload()
     expect(secret).to_have_count(0)
@@ -178,7 +181,9 @@ def test_every_icon_is_in_the_sprite() -> None:
     sprite = set(re.findall(r'<symbol id="([^"]+)"', (root / "static/img/icons.svg").read_text()))
     templates = "".join(path.read_text() for path in (root / "templates").rglob("*.html"))
     pages = "".join(path.read_text() for path in (root / "pages").glob("*.py"))
-    named = set(re.findall(r"(?:icon|glyph)\('([a-z0-9-]+)'", templates)) | set(re.findall(r"icon_name='([a-z0-9-]+)'", templates))
+    named = set(re.findall(r"(?:icon|glyph)\('([a-z0-9-]+)'", templates)) | set(
+        re.findall(r"icon_name='([a-z0-9-]+)'", templates)
+    )
     assert named <= sprite
     assert {"layout-dashboard", "shield-check", "broadcast", "git-merge"} <= sprite
     assert all(name in sprite for name in re.findall(r'_Place\("\w+", "\w+", "([a-z0-9-]+)"', pages))

@@ -32,7 +32,9 @@ def figure(page: Page, name: str) -> Decimal:
 
 
 def heard(page: Page) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = page.evaluate("window.ledgerwire.delivered.map(({room, seq, name}) => ({room, seq, name}))")
+    found: list[dict[str, Any]] = page.evaluate(
+        "window.ledgerwire.delivered.map(({room, seq, name}) => ({room, seq, name}))"
+    )
     return found
 
 
@@ -95,7 +97,7 @@ def test_a_bank_transaction_is_proposed_and_accepted_by_click(stack: Stack, sign
     assert stack.send("basiq", "transactions.updated").status_code < 300
 
     row = page.locator("tbody tr").filter(has_text=f"HARBOUR {made['number']}")
-    expect(page.locator("#rows")).to_contain_text("MONTHLY FEE E2E", timeout=SOON_MS)
+    expect(page.locator("#rows")).to_contain_text("MONTHLY FEE E2E", timeout=2 * SOON_MS)
     accept = row.get_by_role("button", name="Accept")
     accept.focus()
     page.keyboard.press("Enter")
@@ -122,9 +124,11 @@ def test_another_user_sees_none_of_it(stack: Stack, signed_in: SignIn) -> None:
     assert heard(stranger) == []
     for path in (f"/invoices/{made['id']}", f"/deliveries/{answer.json()['delivery_id']}"):
         found = stranger.goto(path)
-        assert found is not None and found.status == 404
+        assert found is not None
+        assert found.status == 404
     refused = stranger.goto("/transactions")
-    assert refused is not None and refused.status == 403
+    assert refused is not None
+    assert refused.status == 403
 
 
 def test_the_buyer_sees_their_invoice_paid(stack: Stack, signed_in: SignIn) -> None:
