@@ -12,6 +12,8 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
+from core.bulk import Rows
+
 # Longer ids are kept as their hash: an identity must fit a B-tree page.
 _MAX_EVENT_ID = 200
 
@@ -62,43 +64,62 @@ def scope_of(event: NewEvent) -> str:
     return f"external:{event.external_id or ''}"
 
 
+_EVENTS = Rows(
+    event_id="uuid",
+    scope="text",
+    provider_event_id="text",
+    connector="text",
+    delivery_id="uuid",
+    item_index="integer",
+    connection_id="uuid",
+    external_id="text",
+    name="text",
+    trust="text",
+    received_at="timestamptz",
+    state="text",
+)
+_DELIVERIES = Rows(
+    id="uuid",
+    connector="text",
+    connection_id="uuid",
+    received_at="timestamptz",
+    path="text",
+    remote_addr="text",
+    headers="jsonb",
+    body="bytea",
+    secret_index="smallint",  # noqa: S106 - A column and its type.
+    message_id="text",
+    verify_micros="integer",
+)
+
+
+def _named(rows: Rows, prefix: str) -> str:
+    """The row source with its parameters named apart from those of another in the same statement."""
+    return rows.source("given").replace("CAST(:", f"CAST(:{prefix}")
+
+
 # One statement, one round trip: the delivery, the identity of its events, and for the events that are new
 # the event itself and its place in the queue. A repeated event leaves its delivery behind and nothing else.
 _STORE = text(
-    """
+    f"""
     WITH fresh AS (
         INSERT INTO event_keys (connector, scope, provider_event_id, event_id)
-        SELECT connector, scope, provider_event_id, event_id
-        FROM unnest(CAST(:e_connectors AS text[]), CAST(:e_scopes AS text[]), CAST(:e_keys AS text[]),
-                    CAST(:e_ids AS uuid[])) AS given (connector, scope, provider_event_id, event_id)
+        SELECT connector, scope, provider_event_id, event_id FROM {_named(_EVENTS, "e_")}
         ON CONFLICT DO NOTHING
         RETURNING event_id
     ), said AS (
-        SELECT given.* FROM unnest(
-            CAST(:e_ids AS uuid[]), CAST(:e_deliveries AS uuid[]), CAST(:e_items AS integer[]),
-            CAST(:e_connectors AS text[]), CAST(:e_connections AS uuid[]), CAST(:e_externals AS text[]),
-            CAST(:e_keys AS text[]), CAST(:e_names AS text[]), CAST(:e_trusts AS text[]),
-            CAST(:e_received AS timestamptz[]), CAST(:e_states AS text[])
-        ) AS given (id, delivery_id, item_index, connector, connection_id, external_id, provider_event_id, name,
-                    trust, received_at, state)
-        JOIN fresh ON fresh.event_id = given.id
+        SELECT given.* FROM {_named(_EVENTS, "e_")} JOIN fresh USING (event_id)
     ), events_in AS (
         INSERT INTO events (id, delivery_id, item_index, connector, connection_id, external_id, provider_event_id,
                             name, trust, received_at)
-        SELECT id, delivery_id, item_index, connector, connection_id, external_id, provider_event_id, name, trust,
-               received_at
+        SELECT event_id, delivery_id, item_index, connector, connection_id, external_id, provider_event_id, name,
+               trust, received_at
         FROM said
     ), queued AS (
         INSERT INTO event_queue (event_id, delivery_id, connector, connection_id, external_id, state, due_at)
-        SELECT id, delivery_id, connector, connection_id, external_id, state, received_at FROM said
+        SELECT event_id, delivery_id, connector, connection_id, external_id, state, received_at FROM said
     ), kept AS (
-        INSERT INTO deliveries (id, connector, connection_id, received_at, path, remote_addr, headers, body,
-                                secret_index, message_id, verify_micros)
-        SELECT * FROM unnest(
-            CAST(:d_ids AS uuid[]), CAST(:d_connectors AS text[]), CAST(:d_connections AS uuid[]),
-            CAST(:d_received AS timestamptz[]), CAST(:d_paths AS text[]), CAST(:d_addresses AS text[]),
-            CAST(:d_headers AS jsonb[]), CAST(:d_bodies AS bytea[]), CAST(:d_secrets AS smallint[]),
-            CAST(:d_messages AS text[]), CAST(:d_verify AS integer[]))
+        INSERT INTO deliveries ({_DELIVERIES.names}) SELECT * FROM {_named(_DELIVERIES, "d_")}
     )
     SELECT event_id FROM fresh
     """
@@ -126,35 +147,36 @@ def store(connection: Connection | Session, deliveries: Sequence[NewDelivery]) -
         ),
         key=lambda row: row[:2],
     )
-    new = connection.execute(
-        _STORE,
-        {
-            "e_ids": [event.id for _, _, _, event in events],
-            "e_scopes": [scope for scope, _, _, _ in events],
-            "e_keys": [key for _, key, _, _ in events],
-            "e_connectors": [delivery.connector for _, _, delivery, _ in events],
-            "e_deliveries": [delivery.id for _, _, delivery, _ in events],
-            "e_items": [event.item_index for _, _, _, event in events],
-            "e_connections": [event.connection_id for _, _, _, event in events],
-            "e_externals": [event.external_id for _, _, _, event in events],
-            "e_names": [event.name[:200] for _, _, _, event in events],
-            "e_trusts": [event.trust for _, _, _, event in events],
-            "e_received": [delivery.received_at for _, _, delivery, _ in events],
-            "e_states": [_state(event) for _, _, _, event in events],
-            "d_ids": [delivery.id for delivery in deliveries],
-            "d_connectors": [delivery.connector for delivery in deliveries],
-            "d_connections": [delivery.connection_id for delivery in deliveries],
-            "d_received": [delivery.received_at for delivery in deliveries],
-            "d_paths": [delivery.path for delivery in deliveries],
-            "d_addresses": [delivery.remote_addr for delivery in deliveries],
-            "d_headers": [delivery.headers_json for delivery in deliveries],
-            "d_bodies": [delivery.body for delivery in deliveries],
-            "d_secrets": [delivery.secret_index for delivery in deliveries],
-            "d_messages": [delivery.message_id for delivery in deliveries],
-            "d_verify": [delivery.verify_micros for delivery in deliveries],
-        },
+    said = _EVENTS.arrays(
+        event_id=[event.id for _, _, _, event in events],
+        scope=[scope for scope, _, _, _ in events],
+        provider_event_id=[key for _, key, _, _ in events],
+        connector=[delivery.connector for _, _, delivery, _ in events],
+        delivery_id=[delivery.id for _, _, delivery, _ in events],
+        item_index=[event.item_index for _, _, _, event in events],
+        connection_id=[event.connection_id for _, _, _, event in events],
+        external_id=[event.external_id for _, _, _, event in events],
+        name=[event.name[:200] for _, _, _, event in events],
+        trust=[event.trust for _, _, _, event in events],
+        received_at=[delivery.received_at for _, _, delivery, _ in events],
+        state=[_state(event) for _, _, _, event in events],
     )
-    return set(new.scalars())
+    kept = _DELIVERIES.arrays(
+        id=[delivery.id for delivery in deliveries],
+        connector=[delivery.connector for delivery in deliveries],
+        connection_id=[delivery.connection_id for delivery in deliveries],
+        received_at=[delivery.received_at for delivery in deliveries],
+        path=[delivery.path for delivery in deliveries],
+        remote_addr=[delivery.remote_addr for delivery in deliveries],
+        headers=[delivery.headers_json for delivery in deliveries],
+        body=[delivery.body for delivery in deliveries],
+        secret_index=[delivery.secret_index for delivery in deliveries],
+        message_id=[delivery.message_id for delivery in deliveries],
+        verify_micros=[delivery.verify_micros for delivery in deliveries],
+    )
+    parameters = {f"e_{name}": values for name, values in said.items()}
+    parameters |= {f"d_{name}": values for name, values in kept.items()}
+    return set(connection.execute(_STORE, parameters).scalars())
 
 
 def quarantine(
