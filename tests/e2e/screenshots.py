@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import uuid
 from pathlib import Path
 
-import psycopg
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from psycopg import sql
 
 from config import embedded
 from core import migrations
@@ -24,7 +21,8 @@ SIZES = {"phone": (390, 844), "desktop": (1440, 900)}
 
 
 def _name(path: str) -> str:
-    return "-".join(part for part in path.replace("?", "/").replace("=", "-").split("/") if len(part) < 32) or "home"
+    parts = path.replace("?", "/").replace("=", "-").split("/")
+    return "-".join(part for part in parts if 0 < len(part) < 32)
 
 
 def _paid(page: Page, stack: Stack) -> str:
@@ -101,12 +99,8 @@ def main() -> None:
         folder = Path(name)
         postgres = embedded.start_postgres(folder, "ledgerwire", die_with_parent=True, sync=False)
         valkey = embedded.start_valkey(folder, die_with_parent=True)
-        database = f"shots_{uuid.uuid4().hex[:8]}"
-        with psycopg.connect(postgres.url, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
-        url = postgres.url.replace("/ledgerwire", f"/{database}", 1)
-        migrations.upgrade("postgresql+psycopg://" + url.split("://", 1)[1])
-        stack = Stack(database_url=url, redis_url=valkey.url, folder=folder)
+        migrations.upgrade("postgresql+psycopg://" + postgres.url.split("://", 1)[1])
+        stack = Stack(database_url=postgres.url, redis_url=valkey.url, folder=folder)
         try:
             stack.start()
             with sync_playwright() as playwright:
