@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("var"), description="Folder of the embedded servers, keys and logs.")
     host: str = Field("127.0.0.1", description="Address that web listens on.")
     port: int = Field(5000, ge=1, le=65535, description="Port that web listens on.")
+    ingress_port: int = Field(5001, ge=1, le=65535, description="Port that an ingress listens on.")
     public_url: str | None = Field(
         None, description="Address under which providers and browsers reach this installation."
     )
