@@ -12,8 +12,15 @@ from sqlalchemy.orm import Session, sessionmaker
 class Database:
     """A pool of connections and the two ways to open a transaction on it."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, application_name: str = "ledgerwire") -> None:
-        """`url` is a `postgresql+psycopg://` address. Connects on first use."""
+    def __init__(
+        self, url: str, *, pool_size: int = 10, application_name: str = "ledgerwire", wait_for_disk: bool = True
+    ) -> None:
+        """`url` is a `postgresql+psycopg://` address. Connects on first use.
+
+        Without `wait_for_disk` a commit returns before it is on disk: right only for what can be done again from
+        something that is (ADR 0004).
+        """
+        options = "" if wait_for_disk else "-c synchronous_commit=off"
         self.engine = create_engine(
             url,
             pool_size=pool_size,
@@ -21,7 +28,7 @@ class Database:
             pool_timeout=10,
             # A connection that died with its server is noticed at check-out, not in the middle of work.
             pool_pre_ping=True,
-            connect_args={"application_name": application_name, "connect_timeout": 5},
+            connect_args={"application_name": application_name, "connect_timeout": 5, "options": options},
         )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 

@@ -27,6 +27,8 @@ from core.statements import Effect, Outcome, Statement
 
 _EFFECTS = Rows(event_id="uuid", object_kind="text", object_id="uuid", effect="text")
 
+_STORE_EFFECTS = text(_EFFECTS.insert("event_effects", "ON CONFLICT DO NOTHING"))
+
 _Area = Callable[[Connection, Sequence[Statement], Outcome], None]
 
 
@@ -82,7 +84,7 @@ def _store_effects(connection: Connection, outcome: Outcome) -> None:
     for effect in outcome.effects:
         first.setdefault((effect.event_id, effect.object_kind, effect.object_id), effect)
     connection.execute(
-        text(_EFFECTS.insert("event_effects", "ON CONFLICT DO NOTHING")),
+        _STORE_EFFECTS,
         _EFFECTS.arrays(
             event_id=[effect.event_id for effect in first.values()],
             object_kind=[effect.object_kind for effect in first.values()],

@@ -34,7 +34,7 @@ def make(settings: Settings, application_name: str = "ledgerwire-worker") -> Con
         raise ValueError("MASTER_KEYS must be set; `ledgerwire up` makes them under DATA_DIR")
     return Context(
         settings=settings,
-        database=Database(settings.sqlalchemy_url, pool_size=4, application_name=application_name),
+        database=Database(settings.sqlalchemy_url, pool_size=4, application_name=application_name, wait_for_disk=False),
         doorbell=Doorbell(settings),
         transport=Transport(
             allow_local=settings.local_providers_allowed,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from connectors import registry
@@ -45,7 +45,6 @@ class _Read:
 def drain(context: Context, *, limit: int = BATCH) -> int:
     """Process one batch; return how many events it held. Zero means that nothing is due."""
     with context.database.connect() as connection:
-        _without_waiting_for_disk(connection)
         claimed = claim.claim(
             connection,
             queue="ready",
@@ -77,10 +76,6 @@ def process(context: Context, claimed: Sequence[Claimed]) -> None:
         log.warning("a batch is applied one by one", count=len(claimed), error=type(error).__name__)
         for event in claimed:
             process(context, [event])
-
-
-def _without_waiting_for_disk(connection: Connection) -> None:
-    connection.execute(text("SET LOCAL synchronous_commit = off"))
 
 
 def _read_all(claimed: Sequence[Claimed]) -> _Read:
@@ -133,7 +128,6 @@ def statements_of(event: Claimed, records: Sequence[Record], trust: Trust) -> li
 
 def _apply(context: Context, claimed: Sequence[Claimed], read: _Read) -> None:
     with context.database.connect() as connection:
-        _without_waiting_for_disk(connection)
         ours = claim.hold(connection, claimed)
         if len(ours) < len(claimed):
             log.warning("lease lost", count=len(claimed) - len(ours))

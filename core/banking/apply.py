@@ -62,6 +62,7 @@ _CONTENT = (
     "occurred_at",
     "booked_on",
 )
+_LOAD = text(f"SELECT {_TRANSACTIONS.names} FROM transactions WHERE id = ANY(CAST(:ids AS uuid[]))")
 _INSERT = text(_TRANSACTIONS.insert("transactions"))
 _UPDATE = text(_TRANSACTIONS.update("transactions", suffix=", updated_at = now()"))
 
@@ -110,7 +111,7 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
     known = {
         row["id"]: dict(row)
         for row in connection.execute(
-            text(f"SELECT {_TRANSACTIONS.names} FROM transactions WHERE id = ANY(CAST(:ids AS uuid[]))"),
+            _LOAD,
             {"ids": array(ids.values(), "uuid")},
         )
         .mappings()

@@ -39,6 +39,16 @@ _MATCHES = Rows(
     features="jsonb",
 )
 
+_CANDIDATES = text(
+    "SELECT asked.transaction_id, invoices.id, invoices.number, invoices.amount_due, invoices.seller_id "
+    "FROM unnest(CAST(:transactions AS uuid[]), CAST(:users AS uuid[]), CAST(:currencies AS text[]), "
+    "CAST(:keys AS text[])) AS asked (transaction_id, user_id, currency, number_key) "
+    "JOIN invoices ON invoices.seller_id = asked.user_id AND invoices.number_key = asked.number_key "
+    "AND invoices.currency = asked.currency AND invoices.status IN ('open', 'partial') "
+    "WHERE NOT EXISTS (SELECT FROM matches WHERE matches.transaction_id = asked.transaction_id "
+    "AND (matches.invoice_id = invoices.id OR matches.state IN ('proposed', 'accepted')))"
+)
+
 
 def judge(amount: int, due: int) -> tuple[float, str]:
     """The score of a named invoice and how the amounts compare: exact, part or over. Both in minor units."""
@@ -64,15 +74,7 @@ def propose(
     if not asked:
         return 0
     found = connection.execute(
-        text(
-            "SELECT asked.transaction_id, invoices.id, invoices.number, invoices.amount_due, invoices.seller_id "
-            "FROM unnest(CAST(:transactions AS uuid[]), CAST(:users AS uuid[]), CAST(:currencies AS text[]), "
-            "CAST(:keys AS text[])) AS asked (transaction_id, user_id, currency, number_key) "
-            "JOIN invoices ON invoices.seller_id = asked.user_id AND invoices.number_key = asked.number_key "
-            "AND invoices.currency = asked.currency AND invoices.status IN ('open', 'partial') "
-            "WHERE NOT EXISTS (SELECT FROM matches WHERE matches.transaction_id = asked.transaction_id "
-            "AND (matches.invoice_id = invoices.id OR matches.state IN ('proposed', 'accepted')))"
-        ),
+        _CANDIDATES,
         {
             "transactions": array((row[0] for row in asked), "uuid"),
             "users": array((row[1] for row in asked), "uuid"),

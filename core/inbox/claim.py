@@ -111,6 +111,13 @@ def claim(
     return claimed
 
 
+_HOLD = text(
+    "SELECT queue.event_id FROM event_queue AS queue "
+    "JOIN unnest(CAST(:ids AS uuid[]), CAST(:attempts AS integer[])) AS ours (event_id, attempts) "
+    "USING (event_id, attempts) ORDER BY queue.event_id FOR UPDATE OF queue"
+)
+
+
 def hold(connection: Connection | Session, claimed: Sequence[Claimed]) -> set[UUID]:
     """Lock the queue rows of events that are still ours, and return their ids.
 
@@ -119,11 +126,7 @@ def hold(connection: Connection | Session, claimed: Sequence[Claimed]) -> set[UU
     """
     return set(
         connection.scalars(
-            text(
-                "SELECT queue.event_id FROM event_queue AS queue "
-                "JOIN unnest(CAST(:ids AS uuid[]), CAST(:attempts AS integer[])) AS ours (event_id, attempts) "
-                "USING (event_id, attempts) ORDER BY queue.event_id FOR UPDATE OF queue"
-            ),
+            _HOLD,
             {
                 "ids": array((event.event_id for event in claimed), "uuid"),
                 "attempts": array((event.attempts for event in claimed), "integer"),

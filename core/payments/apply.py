@@ -100,13 +100,9 @@ _ADJUSTMENTS = Rows(
     occurred_at="timestamptz",
 )
 _SHARES = text(
-    "SELECT id, invoice_id, occurred_at, coalesce(object_id, '') AS object_id, currency, "
+    "SELECT id, invoice_id, occurred_at, coalesce(object_id, '') AS object_id, currency, allocated, "
     "CASE WHEN trust = 'hint' THEN 0 ELSE net END AS spendable "
     "FROM payments WHERE invoice_id = ANY(CAST(:invoices AS uuid[]))"
-)
-_ALLOCATED = text(
-    "SELECT payment_id, invoice_id, sum(amount)::bigint AS amount FROM allocations "
-    "WHERE invoice_id = ANY(CAST(:invoices AS uuid[])) GROUP BY payment_id, invoice_id"
 )
 _ALLOCATIONS = Rows(
     id="uuid",
@@ -117,8 +113,34 @@ _ALLOCATIONS = Rows(
     reason="text",
     event_id="uuid",
 )
+_RETURNS = text(
+    "SELECT connection_id, payment_object_id, currency, "
+    "coalesce(sum(taken) FILTER (WHERE kind = 'refund'), 0)::bigint AS refunded, "
+    "coalesce(sum(taken) FILTER (WHERE kind = 'dispute'), 0)::bigint AS deducted "
+    "FROM payment_adjustments "
+    "JOIN unnest(CAST(:connections AS uuid[]), CAST(:objects AS text[])) "
+    "AS asked (connection_id, payment_object_id) USING (connection_id, payment_object_id) "
+    "GROUP BY connection_id, payment_object_id, currency"
+)
+_NAMED = text(
+    "SELECT id, seller_id, number_key FROM invoices "
+    "JOIN (SELECT DISTINCT * FROM unnest(CAST(:users AS uuid[]), CAST(:keys AS text[]))) "
+    "AS asked (seller_id, number_key) USING (seller_id, number_key) WHERE status NOT IN ('draft', 'void') "
+    "UNION SELECT id, seller_id, number_key FROM invoices "
+    "WHERE id = ANY(CAST(:named AS uuid[])) AND status NOT IN ('draft', 'void')"
+)
+_LOCK_INVOICES = text(
+    "SELECT id, seller_id, buyer_id, number, status, currency, total, amount_paid FROM invoices "
+    "WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
+)
 _OTHERS = Rows(id="uuid", allocated="bigint")
 _INVOICES = Rows(id="uuid", amount_paid="bigint", status="text")
+# Made once: finding the parameters of a statement takes longer than sending it.
+_INSERT_ADJUSTMENTS = text(_ADJUSTMENTS.insert("payment_adjustments"))
+_UPDATE_ADJUSTMENTS = text(_ADJUSTMENTS.update("payment_adjustments", suffix=", updated_at = now()"))
+_INSERT_ALLOCATIONS = text(_ALLOCATIONS.insert("allocations"))
+_UPDATE_OTHERS = text(_OTHERS.update("payments", suffix=", updated_at = now()"))
+_UPDATE_INVOICES = text(_INVOICES.update("invoices", suffix=", version = version + 1, updated_at = now()"))
 
 
 def apply(connection: Connection, statements: Sequence[Statement], outcome: Outcome) -> None:
@@ -235,10 +257,10 @@ def _apply_adjustments(
     new = [row for identity, row in changed.items() if identity not in stored]
     old = [row for identity, row in changed.items() if identity in stored]
     if new:
-        connection.execute(text(_ADJUSTMENTS.insert("payment_adjustments")), _ADJUSTMENTS.parameters(new))
+        connection.execute(_INSERT_ADJUSTMENTS, _ADJUSTMENTS.parameters(new))
     if old:
         connection.execute(
-            text(_ADJUSTMENTS.update("payment_adjustments", suffix=", updated_at = now()")),
+            _UPDATE_ADJUSTMENTS,
             _ADJUSTMENTS.parameters(old),
         )
     return payments
@@ -250,20 +272,14 @@ def _apply_returns(connection: Connection, states: Iterable[PaymentState]) -> No
     if not asked:
         return
     rows = connection.execute(
-        text(
-            "SELECT connection_id, payment_object_id, currency, "
-            "coalesce(sum(taken) FILTER (WHERE kind = 'refund'), 0)::bigint AS refunded, "
-            "coalesce(sum(taken) FILTER (WHERE kind = 'dispute'), 0)::bigint AS deducted "
-            "FROM payment_adjustments "
-            "JOIN unnest(CAST(:connections AS uuid[]), CAST(:objects AS text[])) "
-            "AS asked (connection_id, payment_object_id) USING (connection_id, payment_object_id) "
-            "GROUP BY connection_id, payment_object_id, currency"
-        ),
+        _RETURNS,
         {
             "connections": array((key[0] for key in asked), "uuid"),
             "objects": array((key[1] for key in asked), "text"),
         },
     ).all()
+    for state in asked.values():
+        state.limit_returns(0, 0)
     for row in rows:
         state = asked[row.connection_id, row.payment_object_id]
         if row.currency == state.currency:
@@ -310,12 +326,12 @@ def settle(
         invoice["status"] = status_of(invoice["total"], invoice["amount_paid"])
     if changed:
         connection.execute(
-            text(_INVOICES.update("invoices", suffix=", version = version + 1, updated_at = now()")),
+            _UPDATE_INVOICES,
             _INVOICES.parameters(changed),
         )
     if changes:
         connection.execute(
-            text(_ALLOCATIONS.insert("allocations")),
+            _INSERT_ALLOCATIONS,
             _ALLOCATIONS.parameters(
                 {
                     "id": new_id(),
@@ -349,13 +365,7 @@ def _resolve(connection: Connection, states: Iterable[PaymentState]) -> None:
         if (identity := parse_id(reference.text)) is not None
     ]
     rows = connection.execute(
-        text(
-            "SELECT id, seller_id, number_key FROM invoices "
-            "JOIN (SELECT DISTINCT * FROM unnest(CAST(:users AS uuid[]), CAST(:keys AS text[]))) "
-            "AS asked (seller_id, number_key) USING (seller_id, number_key) WHERE status NOT IN ('draft', 'void') "
-            "UNION SELECT id, seller_id, number_key FROM invoices "
-            "WHERE id = ANY(CAST(:named AS uuid[])) AND status NOT IN ('draft', 'void')"
-        ),
+        _NAMED,
         {"users": array(users, "uuid"), "keys": array(keys, "text"), "named": array(named, "uuid")},
     ).all()
     by_key = {(row.seller_id, row.number_key): row.id for row in rows}
@@ -376,10 +386,7 @@ def _lock_invoices(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, di
         return {}
     rows = (
         connection.execute(
-            text(
-                "SELECT id, seller_id, buyer_id, number, status, currency, total, amount_paid FROM invoices "
-                "WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
-            ),
+            _LOCK_INVOICES,
             {"ids": array(ids, "uuid")},
         )
         .mappings()
@@ -398,7 +405,11 @@ def _plan(
     if not invoices:
         return {}, {}
     shares: dict[UUID, list[Share]] = {identity: [] for identity in invoices}
+    current: dict[Pair, int] = {}
     for row in connection.execute(_SHARES, {"invoices": array(invoices, "uuid")}).all():
+        # Read under the invoice's lock, so that what another transaction just changed is in it.
+        if row.allocated:
+            current[row.id, row.invoice_id] = row.allocated
         if row.id not in touched:
             shares[row.invoice_id].append(
                 Share(
@@ -425,11 +436,6 @@ def _plan(
         for identity, invoice in invoices.items()
         for payment_id, amount in fill(invoice["total"], invoice["currency"], shares[identity]).items()
     }
-    current = {
-        (row.payment_id, row.invoice_id): row.amount
-        for row in connection.execute(_ALLOCATED, {"invoices": array(invoices, "uuid")}).all()
-        if row.amount
-    }
     return desired, current
 
 
@@ -450,7 +456,7 @@ def _write_payments(
     others = {pair: desired.get(pair, 0) for pair in changes if pair[0] not in touched}
     if others:
         connection.execute(
-            text(_OTHERS.update("payments", suffix=", updated_at = now()")),
+            _UPDATE_OTHERS,
             _OTHERS.parameters({"id": pair[0], "allocated": amount} for pair, amount in others.items()),
         )
 
