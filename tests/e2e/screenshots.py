@@ -69,6 +69,7 @@ def walk(stack: Stack, browser: Browser, out: Path) -> None:
             for role in ("operator", "buyer", "investor"):
                 context.clear_cookies()
                 sign_in(page, stack.url(), f"{role}@demo.com")
+                live(page)
                 take(f"dashboard-{role}")
             context.close()
 

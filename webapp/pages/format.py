@@ -49,9 +49,7 @@ def money(minor: int, currency: str, locale: str = "auto", *, plus: bool = False
     if locale not in LOCALES or locale == "auto":
         locale = "en-IN" if currency in _LAKH_CURRENCIES else "en-US"
     value = Money(abs(minor), currency).to_decimal()
-    text = _pattern(locale, exponent(currency)).apply(
-        value, _locale(locale), currency=currency, currency_digits=False
-    )
+    text = _pattern(locale, exponent(currency)).apply(value, _locale(locale), currency=currency, currency_digits=False)
     sign = _MINUS if minor < 0 else "+" if plus and minor > 0 else ""
     return f"{sign}{text}"
 
