@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -30,9 +31,9 @@ def _spell(parts: Sequence[str]) -> str:
 
 def _parts(cursor: str, count: int) -> list[str]:
     try:
-        if len(cursor) > _MAX_CURSOR:
-            raise ValueError("too long")
-        found = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        found = json.loads(
+            base64.b64decode(cursor[:_MAX_CURSOR] + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        )
     except (ValueError, binascii.Error, RecursionError) as error:
         raise Invalid("cursor", "is not one that this list gave out") from error
     if not isinstance(found, list) or len(found) != count or not all(isinstance(part, str) for part in found):
@@ -56,10 +57,9 @@ def after_moment(cursor: str | None) -> tuple[datetime, UUID] | None:
         return None
     spelled, identity_text = _parts(cursor, 2)
     identity = parse_id(identity_text)
-    try:
+    moment: datetime | None = None
+    with suppress(ValueError):
         moment = datetime.fromisoformat(spelled)
-    except ValueError:
-        moment = None  # type: ignore[assignment]
     if identity is None or moment is None or moment.tzinfo is None:
         raise Invalid("cursor", "is not one that this list gave out")
     return moment, identity
@@ -74,7 +74,9 @@ def page(
     if len(rows) > limit:
         last = shown[-1]
         cursor = (
-            _spell([str(last.id)]) if by_moment is None else _spell([getattr(last, by_moment).isoformat(), str(last.id)])
+            _spell([str(last.id)])
+            if by_moment is None
+            else _spell([getattr(last, by_moment).isoformat(), str(last.id)])
         )
     return {"items": [shape(row) for row in shown], "next_cursor": cursor}
 

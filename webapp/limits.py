@@ -16,7 +16,6 @@ limiter = Limiter(
     strategy="sliding-window-counter",
     in_memory_fallback_enabled=True,
     swallow_errors=True,
-    default_limits=(),
 )
 
 _MAX_KEY = 300
@@ -24,7 +23,7 @@ _MAX_KEY = 300
 
 def _address_and_email() -> str:
     body = request.get_json(silent=True, cache=True) if request.is_json else request.form
-    email = body.get("email") if hasattr(body, "get") else None
+    email = body.get("email") if isinstance(body, dict) else None
     named = email.strip().lower() if isinstance(email, str) else ""
     return f"{get_remote_address()} {named.encode('ascii', 'backslashreplace').decode()}"[:_MAX_KEY]
 

@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
-import config
 from flask import Flask, current_app
 from pydantic import BaseModel, ConfigDict
 from spectree import Response, SpecTree
-from spectree.models import SecureType, SecurityScheme, SecuritySchemeData
+from spectree.models import InType, SecureType, SecurityScheme, SecuritySchemeData
 
+import config
 from webapp.api import edge
 
 _View = TypeVar("_View", bound=Callable[..., Any])
-_BEARER = {"bearer": []}
-_COOKIE = {"session": [], "csrf": []}
+_BEARER: dict[str, list[str]] = {"bearer": []}
+_COOKIE: dict[str, list[str]] = {"session": [], "csrf": []}
 
 
 class FieldProblem(BaseModel):
@@ -63,10 +63,10 @@ spec = SpecTree(
         ),
         SecurityScheme(
             name="session",
-            data=SecuritySchemeData(type=SecureType.API_KEY, name="ledgerwire_session", field_in="cookie"),
+            data=SecuritySchemeData(type=SecureType.API_KEY, name="ledgerwire_session", field_in=InType.COOKIE),
         ),
         SecurityScheme(
-            name="csrf", data=SecuritySchemeData(type=SecureType.API_KEY, name="X-CSRFToken", field_in="header")
+            name="csrf", data=SecuritySchemeData(type=SecureType.API_KEY, name="X-CSRFToken", field_in=InType.HEADER)
         ),
     ],
 )
@@ -100,7 +100,8 @@ def operation(
                 named["body"] = edge.read_body(body)
             return view(*arguments, **named)
 
-        described = spec.validate(
+        # spectree's decorator has no types.
+        described: _View = spec.validate(
             json=body,
             query=query,
             resp=Response(**codes),
@@ -109,7 +110,7 @@ def operation(
             skip_validation=True,
             operation_id=f"{tag}.{view.__name__}",
         )(reading)
-        return described  # type: ignore[no-any-return]
+        return described
 
     return decorate
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import cast
 
 import structlog
-from flask import Flask, Response, g, render_template, request
+from flask import Flask, Response, render_template, request
 from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
@@ -165,26 +166,21 @@ def _of_platform(error: errors.PlatformError) -> Response:
 
 def _of_http(error: HTTPException) -> Response:
     if error.response is not None and error.code is None:
-        return Response(error.response.get_data(), error.response.status_code)
+        return cast("Response", error.response)
     status = error.code or 500
     if 300 <= status < 400:
         # A redirect that werkzeug raises (a missing slash) is no error.
         return Response(error.get_body(), status, error.get_headers())
     # Allow of a 405, Retry-After of a 429: everything but what describes werkzeug's own page.
     headers = {
-        name: value
-        for name, value in error.get_headers(None)
-        if name.lower() not in ("content-type", "content-length")
+        name: value for name, value in error.get_headers(None) if name.lower() not in ("content-type", "content-length")
     }
     return answer(status, error.description or HTTPStatus(status).phrase, headers=headers)
 
 
 def _of_limit(error: RateLimitExceeded) -> Response:
-    limit = getattr(g, "view_rate_limit_seconds", None)
-    seconds = int(limit) if isinstance(limit, int | float) else 60
-    return answer(
-        429, "Too many attempts. Wait a little and try again.", headers={"Retry-After": str(max(1, seconds))}
-    )
+    headers = {"Retry-After": str(error.limit.limit.get_expiry())}
+    return answer(429, "Too many attempts. Wait a little and try again.", headers=headers)
 
 
 def _of_csrf(error: CSRFError) -> Response:

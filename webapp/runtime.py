@@ -57,7 +57,7 @@ def prepare(mode: str) -> AsyncMode:
         from gevent import monkey  # noqa: PLC0415
 
         monkey.patch_all()
-    _mode = cast("AsyncMode", mode)
+    _mode = mode
     if mode in _WAITS:
         check()
     return _mode
@@ -186,6 +186,10 @@ def _serve_eventlet(application: Any, host: str, port: int, ready: Callable[[], 
     import eventlet  # noqa: PLC0415
     import eventlet.wsgi  # noqa: PLC0415
 
+    class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]  # The library has no types.
+        # A WebSocket keeps its connection's buffers for hours; the defaults are 8 and 16 KB.
+        rbufsize = wbufsize = 4096
+
     family = eventlet.green.socket.getaddrinfo(host, port)[0]
     listener = eventlet.listen(family[4], family[0], backlog=_BACKLOG)
 
@@ -196,6 +200,7 @@ def _serve_eventlet(application: Any, host: str, port: int, ready: Callable[[], 
                 application,
                 log_output=False,
                 debug=False,
+                protocol=Protocol,
                 max_size=_MAX_CONNECTIONS,
                 socket_timeout=_IDLE_SECONDS,
             )

@@ -70,7 +70,7 @@ class FeedManager(socketio.RedisManager):  # type: ignore[misc]  # The library h
             pubsub = None
             try:
                 client = redis.Redis.from_url(self.redis_url, socket_connect_timeout=2, socket_timeout=5)
-                pubsub = client.pubsub()
+                pubsub = client.pubsub()  # type: ignore[no-untyped-call]
                 pubsub.subscribe(self.channel)
                 for data in self._messages(pubsub):
                     pause = 0.5
@@ -156,15 +156,19 @@ def _failure(code: str, detail: str) -> Answer:
     return {"ok": False, "error": {"code": code, "detail": detail}}
 
 
+def _only(arguments: tuple[object, ...]) -> dict[str, Any]:
+    if len(arguments) != 1 or not isinstance(arguments[0], dict):
+        raise Invalid("", "send one object")
+    return arguments[0]
+
+
 def _answered(handler: Callable[..., Answer]) -> Callable[..., Answer]:
     """Turn whatever happens in a handler into an acknowledgement."""
 
     @wraps(handler)
     def guarded(*arguments: object) -> Answer:
         try:
-            if len(arguments) != 1 or not isinstance(arguments[0], dict):
-                raise Invalid("", "send one object")
-            return handler(arguments[0])
+            return handler(_only(arguments))
         except PlatformError as error:
             return _failure(error.code, str(error))
         except SQLAlchemyError as error:
@@ -398,10 +402,15 @@ class Gateway:
         for sid, client in held.items():
             if not engine.manager.is_connected(sid, "/"):
                 self.clients.pop(sid, None)
-            elif (client.session_hash is not None and client.session_hash not in sessions) or (client.family is not None and (
-                client.family not in families or (client.expires_at is not None and client.expires_at <= now())
-            )):
+            elif (client.session_hash is not None and client.session_hash not in sessions) or (
+                client.family is not None
+                and (client.family not in families or (client.expires_at is not None and client.expires_at <= now()))
+            ):
                 self._close(sid)
+
+
+def _expired(client: Client) -> bool:
+    return client.expires_at is not None and client.expires_at <= now()
 
 
 def _still_good(session: Session, clients: Sequence[Client], moment: datetime) -> tuple[set[bytes], set[UUID]]:

@@ -120,9 +120,7 @@ def _clean_external(external_id: str | None) -> str | None:
     return cleaned
 
 
-def _add_secrets(
-    session: Session, ring: KeyRing, connection_id: UUID, given: Mapping[str, str], now: datetime
-) -> None:
+def _add_secrets(session: Session, ring: KeyRing, connection_id: UUID, given: Mapping[str, str], now: datetime) -> None:
     for name, secret in given.items():
         if not 0 < len(secret) <= _MAX_SECRET:
             raise Invalid(f"secrets.{name}", f"must have 1 to {_MAX_SECRET} characters")
@@ -303,9 +301,7 @@ def delete(session: Session, actor: Actor, connection_id: UUID, now: datetime) -
     _tell(session, actor.id, "connection.deleted", connection_id, row.connector)
 
 
-def secrets_for(
-    session: Session, ring: KeyRing, connection_id: UUID, name: str, now: datetime
-) -> tuple[str, ...]:
+def secrets_for(session: Session, ring: KeyRing, connection_id: UUID, name: str, now: datetime) -> tuple[str, ...]:
     """The live secrets of a name, newest first; several while one is being replaced."""
     rows = session.execute(
         text(

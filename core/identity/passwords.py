@@ -38,9 +38,10 @@ def hash_password(password: str) -> str:
 def verify(password_hash: str | None, password: str) -> bool:
     """Whether the password fits the hash. Without a hash (nobody has that e-mail) it takes as long."""
     try:
-        return _hasher.verify(password_hash or _nobody(), password) and password_hash is not None
+        _hasher.verify(password_hash or _nobody(), password)
     except (VerifyMismatchError, VerificationError, InvalidHashError):
         return False
+    return password_hash is not None
 
 
 @lru_cache(maxsize=1)

@@ -177,9 +177,7 @@ def _payments(allocated: list[Any]) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda entry: (entry["occurred_at"], entry["id"]), reverse=True)
 
 
-def _history(
-    session: Session, invoice_id: UUID, invoice: dict[str, Any], allocated: list[Any]
-) -> list[dict[str, Any]]:
+def _history(session: Session, invoice_id: UUID, invoice: dict[str, Any], allocated: list[Any]) -> list[dict[str, Any]]:
     """What happened, newest first: what people did, and every movement of money."""
     entries: list[dict[str, Any]] = [
         {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -14,6 +15,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
+from werkzeug.datastructures import Headers
 
 from config.settings import Settings, from_environment
 from core.database import Database
@@ -44,12 +46,39 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back; `body` is the JSON in it, or None."""
+
+    status: int
+    body: Any
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """An application and its parts."""
 
     app: Flask
     parts: Services
     client: FlaskClient
+
+    def ask(self, method: str, path: str, person: Person | None = None, **more: Any) -> Reply:
+        """Send a request with a person's access token."""
+        headers = (person.headers if person else {}) | more.pop("headers", {})
+        answer = self.app.test_client().open(path, method=method, headers=headers, **more)
+        return Reply(answer.status_code, answer.get_json(silent=True), answer.headers)
+
+    def get(self, path: str, person: Person | None = None, **query: str) -> Reply:
+        return self.ask("GET", path, person, query_string=query)
+
+    def post(self, path: str, person: Person | None = None, json: Any = None, **headers: str) -> Reply:
+        return self.ask("POST", path, person, json=json, headers={n.replace("_", "-"): v for n, v in headers.items()})
+
+    def put(self, path: str, person: Person | None = None, json: Any = None) -> Reply:
+        return self.ask("PUT", path, person, json=json)
+
+    def delete(self, path: str, person: Person | None = None) -> Reply:
+        return self.ask("DELETE", path, person)
 
     def person(self, role: Role = Role.SELLER, email: str | None = None, name: str | None = None) -> Person:
         """A new person who is signed in, both ways."""
@@ -67,7 +96,7 @@ class World:
             cookie = tokens.open_session(session, actor.id, "tests", now, seconds=3600)
         return Person(actor, {"Authorization": f"Bearer {pair.access_token}"}, pair.refresh_token, cookie)
 
-    def session(self) -> Any:
+    def session(self) -> AbstractContextManager[Session]:
         """A database session."""
         return self.parts.database.session()
 
@@ -94,9 +123,11 @@ def settings_for(database_url: str, folder: Path, **more: str) -> Settings:
 
 def make_world(settings: Settings) -> World:
     database = Database(settings.sqlalchemy_url, pool_size=settings.database_pool_size)
+    limiter.enabled = True
     app = create_app(settings, database=database)
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = False
+    # Tests sign in more often than people do; the one about limits switches them on.
     limiter.enabled = False
     return World(app, app.extensions[EXTENSION], app.test_client())
 

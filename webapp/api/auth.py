@@ -19,7 +19,7 @@ from webapp.services import services
 blueprint = Blueprint("auth", __name__, url_prefix="/api/auth")
 
 
-def _answer(person: Actor, pair: tokens.TokenPair, profile: dict[str, Any], status: int = 200) -> Response:
+def _answer(pair: tokens.TokenPair, profile: dict[str, Any], status: int = 200) -> Response:
     return reply(
         {
             "access_token": pair.access_token,
@@ -47,7 +47,7 @@ def register(body: models.RegisterInput) -> Response:
     with services().database.session() as session:
         audit.record(session, person, "user.registered", "user", person.id, {"role": body.role}, auth.now())
         pair = tokens.sign_in(session, services().signing, person, auth.now())
-        return _answer(person, pair, users.profile(session, person.id), 201)
+        return _answer(pair, users.profile(session, person.id), 201)
 
 
 @blueprint.post("/login")
@@ -59,7 +59,7 @@ def login(body: models.LoginInput) -> Response:
     person = auth.check_password(body.email, body.password.get_secret_value())
     with services().database.session() as session:
         pair = tokens.sign_in(session, services().signing, person, auth.now())
-        return _answer(person, pair, users.profile(session, person.id))
+        return _answer(pair, users.profile(session, person.id))
 
 
 @blueprint.post("/refresh")
@@ -69,7 +69,7 @@ def refresh(body: models.RefreshInput) -> Response:
     """Trade a refresh token for new tokens. One that was traded before ends the whole sign-in."""
     with services().database.session() as session:
         traded = tokens.refresh(session, services().signing, body.refresh_token, auth.now())
-        answer = None if traded is None else _answer(*traded, users.profile(session, traded[0].id))
+        answer = None if traded is None else _answer(traded[1], users.profile(session, traded[0].id))
     # Only now, after the commit: a reuse has revoked its family, and that must not be rolled back.
     if answer is None:
         raise AuthenticationFailed("the refresh token is not valid any more")

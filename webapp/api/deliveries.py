@@ -51,7 +51,5 @@ def refused(query: models.QuarantineQuery) -> Response:
     person = auth.actor()
     with services().database.session() as session:
         return reply(
-            queries.list_quarantine(
-                session, person, limit=query.limit, cursor=query.cursor, connector=query.connector
-            )
+            queries.list_quarantine(session, person, limit=query.limit, cursor=query.cursor, connector=query.connector)
         )

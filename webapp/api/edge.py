@@ -125,9 +125,7 @@ def read_query(model: type[_Model]) -> _Model:
 
 def reply(payload: object, status: int = 200) -> Response:
     """A JSON answer."""
-    answer = current_app.json.response(payload)
-    answer.status_code = status
-    return answer
+    return Response(current_app.json.dumps(payload), status, mimetype="application/json")
 
 
 def once(

@@ -74,9 +74,10 @@ def ready() -> Response:
     """Whether requests can be served: the database is there, and it has the schema of this version."""
     try:
         with services().database.connect() as connection:
-            found = connection.execute(
-                text("SELECT to_regclass('alembic_version') IS NOT NULL AS there")
-            ).scalar_one() and connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            found = (
+                connection.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL AS there")).scalar_one()
+                and connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            )
     except SQLAlchemyError:
         return problem(503, "The database is not reachable.", headers={"Retry-After": "1"})
     if found != _newest_revision():

@@ -502,7 +502,9 @@ class MatchInput(Input):
 # Connections ------------------------------------------------------------------------------------------------
 
 SecretMap = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[SecretStr, Field(min_length=1, max_length=4096)]],
+    dict[
+        Annotated[str, Field(min_length=1, max_length=64)], Annotated[SecretStr, Field(min_length=1, max_length=4096)]
+    ],
     Field(max_length=10),
 ]
 SettingMap = Annotated[
@@ -766,7 +768,7 @@ class Backlog(Output):
 
 
 class Health(Output):
-    """How this process and what it depends on are. `connected_users` counts all processes, or says it does not."""
+    """How this process and what it depends on are; `connected_users_scope` says what was counted."""
 
     status: Literal["ok", "degraded"]
     version: str

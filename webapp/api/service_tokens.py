@@ -44,7 +44,8 @@ def create(body: models.ServiceTokenInput) -> Response:
 
     def work(session: Session) -> tuple[dict[str, Any], int]:
         identity, token = tokens.make_service_token(session, person, body.name, auth.now())
-        audit.record(session, person, "service_token.created", "service_token", identity, {"name": body.name}, auth.now())
+        data = {"name": body.name}
+        audit.record(session, person, "service_token.created", "service_token", identity, data, auth.now())
         return {"id": str(identity), "name": body.name, "token": token}, 201
 
     return once(person, work, confidential=True)
