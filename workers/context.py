@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 
+import structlog
+from celery import current_app
+from kombu.exceptions import OperationalError
+
 from config.settings import Settings, load
 from core.connections.sealing import KeyRing
 from core.database import Database
-from workers.doorbell import Doorbell
+from workers.doorbell import Bell, Doorbell
 from workers.transport import Transport
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +29,22 @@ class Context:
     doorbell: Doorbell
     transport: Transport
     ring: KeyRing = field(repr=False)
+    # Sends a Celery task by name; a context that no worker runs in (a command, a test) sends none.
+    send: Callable[[str], None] = lambda task: None
+
+    def wake(self, bell: Bell) -> None:
+        """Ring, and where nobody is on duty, send for a worker; once a second is enough."""
+        if not self.doorbell.ring(bell) and self.doorbell.summon(bell):
+            self.send(f"ledgerwire.{bell}")
 
     def now(self) -> datetime:
         """The worker's clock; everything below takes the moment as an argument."""
         return datetime.now(UTC)
 
 
-def make(settings: Settings, application_name: str = "ledgerwire-worker") -> Context:
+def make(
+    settings: Settings, application_name: str = "ledgerwire-worker", send: Callable[[str], None] = lambda task: None
+) -> Context:
     """Build the parts from settings. Raises InvalidSettings when a key or an address is missing."""
     if settings.master_keys is None:
         raise ValueError("MASTER_KEYS must be set; `ledgerwire up` makes them under DATA_DIR")
@@ -41,10 +57,19 @@ def make(settings: Settings, application_name: str = "ledgerwire-worker") -> Con
             api_bases=settings.provider_api_bases,
         ),
         ring=KeyRing.parse(settings.master_keys.get_secret_value()),
+        send=send,
     )
 
 
 @lru_cache(maxsize=1)
 def context() -> Context:
     """The parts of this process."""
-    return make(load())
+    return make(load(), send=_send)
+
+
+def _send(task: str) -> None:
+    try:
+        current_app.send_task(task, expires=60, retry=False)
+    except OperationalError as error:
+        # The rows are there; beat rings for them again.
+        log.warning("no worker sent for", task=task, error=type(error).__name__)

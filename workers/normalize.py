@@ -32,7 +32,7 @@ BATCH = 500
 
 
 @dataclass(slots=True)
-class _Read:
+class Read:
     """What reading a batch found."""
 
     records: dict[Claimed, Sequence[Record]] = field(default_factory=dict)
@@ -60,7 +60,7 @@ def drain(context: Context, *, limit: int = BATCH) -> int:
 
 def process(context: Context, claimed: Sequence[Claimed]) -> None:
     """Read and apply claimed events; one that spoils the batch is parked, the others take effect."""
-    read = _read_all(claimed)
+    read = read_all(claimed)
     try:
         _apply(context, claimed, read)
     except (OperationalError, InterfaceError):
@@ -78,8 +78,9 @@ def process(context: Context, claimed: Sequence[Claimed]) -> None:
             process(context, [event])
 
 
-def _read_all(claimed: Sequence[Claimed]) -> _Read:
-    read = _Read()
+def read_all(claimed: Sequence[Claimed]) -> Read:
+    """Read events with their connectors. Raises nothing: what fails is noted."""
+    read = Read()
     items: dict[object, Sequence[Payload]] = {}
     for event in claimed:
         started = time.perf_counter_ns()
@@ -97,7 +98,7 @@ def _read_all(claimed: Sequence[Claimed]) -> _Read:
     return read
 
 
-def _read_one(connector: Connector, event: Claimed, items: dict[object, Sequence[Payload]], read: _Read) -> None:
+def _read_one(connector: Connector, event: Claimed, items: dict[object, Sequence[Payload]], read: Read) -> None:
     parts = items.get(event.delivery_id)
     if parts is None:
         # A delivery with many events is parsed once.
@@ -126,7 +127,7 @@ def statements_of(event: Claimed, records: Sequence[Record], trust: Trust) -> li
     ]
 
 
-def _apply(context: Context, claimed: Sequence[Claimed], read: _Read) -> None:
+def _apply(context: Context, claimed: Sequence[Claimed], read: Read) -> None:
     with context.database.connect() as connection:
         ours = claim.hold(connection, claimed)
         if len(ours) < len(claimed):
@@ -157,7 +158,7 @@ def _apply(context: Context, claimed: Sequence[Claimed], read: _Read) -> None:
         for event, error, permanent in read.failures:
             _fail(connection, context, event, error, permanent=permanent)
     if pointers:
-        context.doorbell.ring("fetch")
+        context.wake("fetch")
     context.doorbell.ring("relay")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from celery import current_app, shared_task
+from celery import shared_task
 
 from workers import fetch, normalize, sweep
 from workers.context import context
@@ -18,7 +18,7 @@ def normalize_events() -> int:
         "normalize",
         lambda: normalize.drain(parts),
         full=normalize.BATCH,
-        send_for_another=lambda: send("ledgerwire.normalize"),
+        send_for_another=lambda: parts.send("ledgerwire.normalize"),
     )
 
 
@@ -31,7 +31,7 @@ def fetch_events() -> int:
         "fetch",
         lambda: fetch.drain(parts),
         full=fetch.BATCH,
-        send_for_another=lambda: send("ledgerwire.fetch"),
+        send_for_another=lambda: parts.send("ledgerwire.fetch"),
         linger_seconds=0.1,
     )
 
@@ -44,10 +44,10 @@ def look_what_is_due() -> None:
     due = sweep.due(parts)
     if due["relay"]:
         parts.doorbell.ring("relay")
-    if due["normalize"] and not parts.doorbell.ring("normalize"):
-        send("ledgerwire.normalize")
-    if due["fetch"] and not parts.doorbell.ring("fetch"):
-        send("ledgerwire.fetch")
+    if due["normalize"]:
+        parts.wake("normalize")
+    if due["fetch"]:
+        parts.wake("fetch")
 
 
 @shared_task(name="ledgerwire.housekeeping")
@@ -55,8 +55,3 @@ def keep_house() -> None:
     """Partitions, expired rows, late matches."""
     sweep.match(context())
     sweep.keep_house(context())
-
-
-def send(task: str) -> None:
-    """Send for a worker. Raises kombu's OperationalError when the broker does not answer."""
-    current_app.send_task(task, expires=60)
