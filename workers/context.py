@@ -20,6 +20,10 @@ from workers.transport import Transport
 log = structlog.get_logger(__name__)
 
 
+def _nobody(task: str) -> None:
+    log.debug("nobody to send", task=task)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """The parts of one worker process."""
@@ -30,7 +34,7 @@ class Context:
     transport: Transport
     ring: KeyRing = field(repr=False)
     # Sends a Celery task by name; a context that no worker runs in (a command, a test) sends none.
-    send: Callable[[str], None] = lambda task: None
+    send: Callable[[str], None] = _nobody
 
     def wake(self, bell: Bell) -> None:
         """Ring, and where nobody is on duty, send for a worker; once a second is enough."""
@@ -43,7 +47,7 @@ class Context:
 
 
 def make(
-    settings: Settings, application_name: str = "ledgerwire-worker", send: Callable[[str], None] = lambda task: None
+    settings: Settings, application_name: str = "ledgerwire-worker", send: Callable[[str], None] = _nobody
 ) -> Context:
     """Build the parts from settings. Raises InvalidSettings when a key or an address is missing."""
     if settings.master_keys is None:
