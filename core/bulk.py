@@ -6,10 +6,15 @@ times as much for each element, and on the hot path that is most of the time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
+
+import psycopg
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 
 def _quoted(value: str) -> str:
@@ -51,6 +56,23 @@ def array(values: Iterable[Any], kind: str) -> str:
     """
     spell = _SPELLED[kind]
     return "{" + ",".join(["NULL" if value is None else spell(value) for value in values]) + "}"
+
+
+@contextmanager
+def pipelined(connection: Connection) -> Iterator[None]:
+    """Send the statements of the block without waiting for each one's answer.
+
+    Only for statements whose results nobody reads. What the database refuses is raised at the end of the
+    block, as SQLAlchemy would raise it.
+    """
+    driver = connection.connection.driver_connection
+    if driver is None:
+        raise InvalidRequestError("the connection is closed")
+    try:
+        with driver.pipeline():
+            yield
+    except psycopg.Error as error:
+        raise DBAPIError.instance(None, None, error, psycopg.Error) from error
 
 
 class Rows:

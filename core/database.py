@@ -30,6 +30,7 @@ class Database:
             pool_pre_ping=True,
             connect_args={"application_name": application_name, "connect_timeout": 5, "options": options},
         )
+        self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
@@ -42,6 +43,12 @@ class Database:
     def connect(self) -> Iterator[Connection]:
         """A connection whose transaction commits when the block ends well, and is rolled back otherwise."""
         with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def statements(self) -> Iterator[Connection]:
+        """A connection on which every statement is a transaction of its own: no trips for BEGIN and COMMIT."""
+        with self._single.connect() as connection:
             yield connection
 
     def dispose(self) -> None:

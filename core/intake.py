@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from core.banking import apply as banking_apply
-from core.bulk import Rows
+from core.bulk import Rows, pipelined
 from core.events import (
     BankAccount,
     BankTransaction,
@@ -70,9 +70,10 @@ def apply(connection: Connection, statements: Sequence[Statement]) -> Outcome:
     for area in _ORDER:
         if area in by_area:
             area(connection, by_area[area], outcome)
-    _store_effects(connection, outcome)
     _announce_dashboards(outcome)
-    announce_all(connection, outcome.announcements)
+    with pipelined(connection):
+        _store_effects(connection, outcome)
+        announce_all(connection, outcome.announcements)
     return outcome
 
 

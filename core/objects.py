@@ -24,21 +24,35 @@ _IDENTIFY = text(
 )
 
 
-def identify(connection: Connection, keys: Iterable[Key]) -> dict[Key, UUID]:
+class Identified(dict[Key, UUID]):
+    """Ids by key. `fresh` are those that did not exist before: nothing can be stored about them."""
+
+    fresh: frozenset[UUID] = frozenset()
+
+    def known(self) -> list[UUID]:
+        """The ids of objects that may have rows."""
+        return [identity for identity in self.values() if identity not in self.fresh]
+
+
+def identify(connection: Connection, keys: Iterable[Key]) -> Identified:
     """The ids of provider objects, made where they are new, each locked until the transaction ends.
 
     Keys are taken in sorted order, so that two transactions cannot wait for each other.
     """
     wanted = sorted(set(keys))
+    found = Identified()
     if not wanted:
-        return {}
+        return found
+    proposed = [new_id() for _ in wanted]
     rows = connection.execute(
         _IDENTIFY,
         _KEYS.arrays(
             connection_id=[key[0] for key in wanted],
             kind=[key[1] for key in wanted],
             object_id=[key[2] for key in wanted],
-            id=[new_id() for _ in wanted],
+            id=proposed,
         ),
     ).all()
-    return {(row.connection_id, row.kind, row.object_id): row.id for row in rows}
+    found.update({(row.connection_id, row.kind, row.object_id): row.id for row in rows})
+    found.fresh = frozenset(found.values()).intersection(proposed)
+    return found

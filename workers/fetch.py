@@ -27,7 +27,7 @@ BATCH = 1
 
 def drain(context: Context) -> int:
     """Fetch for one event; return how many there were. Zero means that nothing is due."""
-    with context.database.connect() as connection:
+    with context.database.statements() as connection:
         claimed = claim.claim(
             connection,
             queue="fetch",

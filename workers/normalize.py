@@ -44,7 +44,7 @@ class Read:
 
 def drain(context: Context, *, limit: int = BATCH) -> int:
     """Process one batch; return how many events it held. Zero means that nothing is due."""
-    with context.database.connect() as connection:
+    with context.database.statements() as connection:
         claimed = claim.claim(
             connection,
             queue="ready",

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 BATCH = 500
 _POLL_SECONDS = 0.5
 _STANDBY_SECONDS = 1.0
+_MARK_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 2.0
 
 
@@ -79,7 +80,8 @@ class Relay:
         waiting = False
         while not self._stopping:
             try:
-                with self._database.engine.connect() as connection:
+                # Every statement commits by itself: numbering is one, and its commit waits for the disk.
+                with self._database.statements() as connection:
                     if not self._take_lock(connection):
                         if not waiting:
                             log.info("another relay is active, standing by")
@@ -96,29 +98,26 @@ class Relay:
 
     @staticmethod
     def _take_lock(connection: Connection) -> bool:
-        taken = bool(connection.scalar(text("SELECT pg_try_advisory_lock(hashtext('ledgerwire.relay'))")))
-        connection.commit()
-        return taken
+        return bool(connection.scalar(text("SELECT pg_try_advisory_lock(hashtext('ledgerwire.relay'))")))
 
     def _serve(self, connection: Connection) -> None:
-        emitted = 0
-        with connection.begin():
-            pending = feed.unemitted(connection)
+        emitted, marked_at = 0, 0.0
+        pending = feed.unemitted(connection)
         while not self._stopping:
             if pending:
                 emitted = self._emit(pending)
-            with connection.begin():
-                if emitted:
-                    feed.mark_emitted(connection, emitted)
-                pending = feed.number(connection, BATCH)
-                if not pending:
-                    # Nobody hears anything of this commit, so it need not wait for the disk.
-                    connection.execute(text("SET LOCAL synchronous_commit = off"))
-            emitted = 0
+            # Noting what was emitted once a second is enough: a successor repeats a second's worth at most, and
+            # clients know repeats by their numbers.
+            if emitted and time.monotonic() - marked_at > _MARK_SECONDS:
+                feed.mark_emitted(connection, emitted)
+                emitted, marked_at = 0, time.monotonic()
+            pending = feed.number(connection, BATCH)
             if not pending:
                 self._wait()
         if pending:
-            self._emit(pending)
+            emitted = self._emit(pending)
+        if emitted:
+            feed.mark_emitted(connection, emitted)
 
     def _emit(self, events: list[FeedEvent]) -> int:
         """Send until Redis has taken it; returns the last position. Clients are told late rather than never."""

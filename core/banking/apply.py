@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, RowMapping, text
 
 from core import objects
 from core.banking import matching
-from core.bulk import Rows, array
+from core.bulk import Rows, array, pipelined
 from core.events import (
     BankAccount,
     BankTransaction,
@@ -108,15 +108,7 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
     ids = objects.identify(
         connection, [(statement.connection_id, "transaction", record.object_id) for statement, record in said]
     )
-    known = {
-        row["id"]: dict(row)
-        for row in connection.execute(
-            _LOAD,
-            {"ids": array(ids.values(), "uuid")},
-        )
-        .mappings()
-        .all()
-    }
+    known = {row["id"]: dict(row) for row in _stored(connection, ids.known())}
     stored = set(known)
     changed: dict[UUID, tuple[dict[str, Any], UUID]] = {}
     for statement, record in said:
@@ -134,15 +126,20 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
         )
     new = [row for identity, (row, _) in changed.items() if identity not in stored]
     old = [row for identity, (row, _) in changed.items() if identity in stored]
-    if new:
-        connection.execute(_INSERT, _TRANSACTIONS.parameters(new))
-    if old:
-        connection.execute(_UPDATE, _TRANSACTIONS.parameters(old))
+    with pipelined(connection):
+        if new:
+            connection.execute(_INSERT, _TRANSACTIONS.parameters(new))
+        if old:
+            connection.execute(_UPDATE, _TRANSACTIONS.parameters(old))
     origins = {identity: event_id for identity, (_, event_id) in changed.items()}
     _announce(changed, stored, outcome)
     _sweep_pending(connection, statements, changed, outcome)
     matching.withdraw(connection, [row["id"] for row in old if row["status"] == "removed"], outcome)
     matching.propose(connection, [row for row, _ in changed.values()], origins, outcome)
+
+
+def _stored(connection: Connection, ids: Sequence[UUID]) -> Sequence[RowMapping]:
+    return connection.execute(_LOAD, {"ids": array(ids, "uuid")}).mappings().all() if ids else []
 
 
 def _announce(changed: dict[UUID, tuple[dict[str, Any], UUID]], stored: set[UUID], outcome: Outcome) -> None:

@@ -19,7 +19,6 @@ from sqlalchemy.orm import Session
 
 from core.bulk import Rows
 from core.events import DomainEvent
-from core.ids import new_id
 
 # A client that missed more than this reloads the page's data instead.
 RESUME_LIMIT = 500
@@ -80,20 +79,26 @@ def _spelled(events: Sequence[tuple[DomainEvent, UUID | None]]) -> list[str]:
 
 
 # Two relays cannot number at once (advisory lock), so a room's counter is read and raised without a race.
-_TAKE = text(
-    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT :limit) "
-    "RETURNING id, room, name, data, event_id, at"
-)
 _NUMBER = text(
-    "INSERT INTO rooms AS known (room, seq) SELECT * FROM unnest(CAST(:rooms AS text[]), CAST(:counts AS bigint[])) "
-    "ON CONFLICT (room) DO UPDATE SET seq = known.seq + excluded.seq RETURNING room, seq"
-)
-# The ids are made in order, so ordering by them numbers the rows as they were announced.
-_FEED = Rows(id="uuid", room="text", seq="bigint", name="text", data="jsonb", event_id="uuid", at="timestamptz")
-_STORE = text(
-    "INSERT INTO feed (position, id, room, seq, name, data, event_id, at) "
-    f"SELECT nextval('feed_position'), ordered.* FROM (SELECT * FROM {_FEED.source('given')} ORDER BY given.id) "
-    "AS ordered RETURNING position"
+    """
+    WITH taken AS (
+        DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT :limit)
+        RETURNING id, room, name, data, event_id, at
+    ), counts AS (
+        SELECT room, count(*) AS added FROM taken GROUP BY room
+    ), raised AS (
+        INSERT INTO rooms AS known (room, seq) SELECT room, added FROM counts ORDER BY room
+        ON CONFLICT (room) DO UPDATE SET seq = known.seq + excluded.seq
+        RETURNING room, seq
+    ), numbered AS (
+        SELECT taken.*, raised.seq - counts.added + row_number() OVER (PARTITION BY room ORDER BY taken.id) AS seq
+        FROM taken JOIN counts USING (room) JOIN raised USING (room)
+        ORDER BY taken.id
+    )
+    INSERT INTO feed (id, position, room, seq, name, data, event_id, at)
+    SELECT uuid7(), nextval('feed_position'), room, seq, name, data, event_id, at FROM numbered
+    RETURNING position, room, seq, name, at, data
+    """
 )
 
 
@@ -102,35 +107,8 @@ def number(connection: Connection, limit: int = 500) -> list[FeedEvent]:
 
     Only the holder of the relay lock may call it. An empty list means that nothing waits.
     """
-    taken = sorted(connection.execute(_TAKE, {"limit": limit}).all(), key=lambda row: row.id)
-    if not taken:
-        return []
-    counts: dict[str, int] = {}
-    for row in taken:
-        counts[row.room] = counts.get(row.room, 0) + 1
-    rooms = sorted(counts)
-    raised = connection.execute(_NUMBER, {"rooms": rooms, "counts": [counts[room] for room in rooms]})
-    following = {row.room: row.seq - counts[row.room] + 1 for row in raised}
-    seqs = []
-    for row in taken:
-        seqs.append(following[row.room])
-        following[row.room] += 1
-    positions = connection.scalars(
-        _STORE,
-        _FEED.arrays(
-            id=[new_id() for _ in taken],
-            room=[row.room for row in taken],
-            seq=seqs,
-            name=[row.name for row in taken],
-            data=[json.dumps(row.data, separators=(",", ":")) for row in taken],
-            event_id=[row.event_id for row in taken],
-            at=[row.at for row in taken],
-        ),
-    ).all()
-    return [
-        FeedEvent(position=position, room=row.room, seq=seq, name=row.name, at=row.at, data=row.data)
-        for row, seq, position in zip(taken, seqs, sorted(positions), strict=True)
-    ]
+    rows = connection.execute(_NUMBER, {"limit": limit}).all()
+    return sorted((FeedEvent(**row._asdict()) for row in rows), key=lambda event: event.position)
 
 
 def after(session: Session | Connection, room: str, seq: int, limit: int = RESUME_LIMIT) -> list[FeedEvent] | None:

@@ -11,7 +11,7 @@ change the allocations of every payment that names it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from core import objects
-from core.bulk import Rows, array
+from core.bulk import Rows, array, pipelined
 from core.events import Dispute, Payment, Reference, Refund, Trust
 from core.ids import new_id, parse_id
 from core.invoicing.references import candidate_keys
@@ -160,7 +160,7 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
             # The key of a payment nobody told us of yet is locked all the same: its news may be on the way.
             payment_keys.append((statement.connection_id, "payment", record.payment_id))
     ids = objects.identify(connection, payment_keys + adjustment_keys)
-    states = load(connection, [ids[key] for key in payment_keys])
+    states = load(connection, ids.known())
     origins: dict[UUID, UUID] = {}
 
     adjusted = _apply_adjustments(connection, statements, ids, outcome)
@@ -198,12 +198,22 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
             outcome.effects.append(
                 Effect(event_id=event_id, object_kind="payment", object_id=identity, effect="updated")
             )
-    _apply_returns(connection, touched.values())
+    # Whoever reports a refund takes the payment's key, so a key that is new to this batch has none but the batch's.
+    _apply_returns(
+        connection,
+        [
+            state
+            for key, state in ((key, touched.get(ids[key])) for key in set(payment_keys))
+            if state is not None and (state.id not in ids.fresh or key in adjusted)
+        ],
+    )
     settle(connection, touched, origins, outcome)
 
 
-def load(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, PaymentState]:
+def load(connection: Connection, ids: Collection[UUID]) -> dict[UUID, PaymentState]:
     """Payments as they stand, by id. Whoever means to change one holds its key, or its transaction's row."""
+    if not ids:
+        return {}
     rows = connection.execute(_LOAD_PAYMENTS, {"ids": array(set(ids), "uuid")}).mappings().all()
     return {row["id"]: _state(row) for row in rows}
 
@@ -215,7 +225,7 @@ def _state(row: Any) -> PaymentState:
 
 
 def _apply_adjustments(
-    connection: Connection, statements: Sequence[Statement], ids: dict[objects.Key, UUID], outcome: Outcome
+    connection: Connection, statements: Sequence[Statement], ids: objects.Identified, outcome: Outcome
 ) -> dict[objects.Key, UUID]:
     """Merge refunds and disputes; return the keys of the payments they change, with the event that did."""
     said = [
@@ -315,7 +325,6 @@ def settle(
         for pair in sorted(desired.keys() | current.keys())
         if desired.get(pair, 0) != current.get(pair, 0)
     }
-    _write_payments(connection, touched, desired, changes)
     paid: dict[UUID, int] = dict.fromkeys(invoices, 0)
     for (_, invoice_id), amount in desired.items():
         paid[invoice_id] += amount
@@ -324,27 +333,29 @@ def settle(
     for invoice in changed:
         invoice["amount_paid"] = paid[invoice["id"]]
         invoice["status"] = status_of(invoice["total"], invoice["amount_paid"])
-    if changed:
-        connection.execute(
-            _UPDATE_INVOICES,
-            _INVOICES.parameters(changed),
-        )
-    if changes:
-        connection.execute(
-            _INSERT_ALLOCATIONS,
-            _ALLOCATIONS.parameters(
-                {
-                    "id": new_id(),
-                    "payment_id": payment_id,
-                    "invoice_id": invoice_id,
-                    "amount": amount,
-                    "currency": invoices[invoice_id]["currency"],
-                    "reason": "applied" if amount > 0 else "released",
-                    "event_id": origins.get(payment_id),
-                }
-                for (payment_id, invoice_id), amount in changes.items()
-            ),
-        )
+    with pipelined(connection):
+        _write_payments(connection, touched, desired, changes)
+        if changed:
+            connection.execute(
+                _UPDATE_INVOICES,
+                _INVOICES.parameters(changed),
+            )
+        if changes:
+            connection.execute(
+                _INSERT_ALLOCATIONS,
+                _ALLOCATIONS.parameters(
+                    {
+                        "id": new_id(),
+                        "payment_id": payment_id,
+                        "invoice_id": invoice_id,
+                        "amount": amount,
+                        "currency": invoices[invoice_id]["currency"],
+                        "reason": "applied" if amount > 0 else "released",
+                        "event_id": origins.get(payment_id),
+                    }
+                    for (payment_id, invoice_id), amount in changes.items()
+                ),
+            )
     _announce(touched, invoices, changed, changes, origins, outcome)
 
 

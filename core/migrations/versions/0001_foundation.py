@@ -532,6 +532,13 @@ CREATE TABLE rooms (
     seq bigint NOT NULL CHECK (seq >= 1)
 ) WITH (fillfactor = 70);
 
+-- A UUIDv7 of this moment, for rows that the database makes itself (PostgreSQL has its own from version 18 on).
+CREATE FUNCTION uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+    SELECT (lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
+            || overlay(overlay(substr(replace(gen_random_uuid()::text, '-', ''), 13) PLACING '7' FROM 1 FOR 1)
+                       PLACING '8' FROM 5 FOR 1))::uuid
+$$;
+
 CREATE SEQUENCE feed_position;
 CREATE TABLE feed (
     id uuid PRIMARY KEY,
