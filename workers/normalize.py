@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import structlog
@@ -44,6 +45,41 @@ class Read:
 
 def drain(context: Context, *, limit: int = BATCH) -> int:
     """Process one batch; return how many events it held. Zero means that nothing is due."""
+    claimed, read = _take(context, limit)
+    if claimed:
+        process(context, claimed, read)
+    return len(claimed)
+
+
+def work_off(context: Context, *, limit: int = BATCH, batches: int = 8) -> int:
+    """Process up to so many batches; return how many events they held.
+
+    While one batch is being written the next is claimed and read: the one waits for the database, the other
+    computes. After a batch that was not full there is nothing to read ahead.
+    """
+    claimed, read = _take(context, limit)
+    done = 0
+    if len(claimed) < limit:
+        # The usual case: one event, or a few, and nothing behind them.
+        if claimed:
+            process(context, claimed, read)
+        return len(claimed)
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as ahead:
+        while claimed:
+            batches -= 1
+            following = ahead.submit(_take, context, limit) if len(claimed) == limit and batches > 0 else None
+            try:
+                process(context, claimed, read)
+            except BaseException:
+                if following is not None:
+                    _release(context, following.result()[0])
+                raise
+            done += len(claimed)
+            claimed, read = following.result() if following is not None else ([], None)
+    return done
+
+
+def _take(context: Context, limit: int) -> tuple[list[Claimed], Read | None]:
     with context.database.statements() as connection:
         claimed = claim.claim(
             connection,
@@ -52,22 +88,23 @@ def drain(context: Context, *, limit: int = BATCH) -> int:
             lease_seconds=context.settings.lease_seconds,
             now=context.now(),
         )
-    if not claimed:
-        return 0
-    process(context, claimed)
-    return len(claimed)
+    return claimed, read_all(claimed) if claimed else None
 
 
-def process(context: Context, claimed: Sequence[Claimed]) -> None:
+def _release(context: Context, claimed: Sequence[Claimed]) -> None:
+    with context.database.connect() as connection:
+        claim.release(connection, claimed, context.now())
+
+
+def process(context: Context, claimed: Sequence[Claimed], read: Read | None = None) -> None:
     """Read and apply claimed events; one that spoils the batch is parked, the others take effect."""
-    read = read_all(claimed)
+    read = read or read_all(claimed)
     try:
         _apply(context, claimed, read)
     except (OperationalError, InterfaceError):
         # The database went away, or two batches blocked each other. The rows are ours until the lease ends:
         # give them back rather than make them wait for it.
-        with context.database.connect() as connection:
-            claim.release(connection, claimed, context.now())
+        _release(context, claimed)
         raise
     except (DBAPIError, PlatformError) as error:
         if len(claimed) == 1:

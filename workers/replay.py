@@ -98,7 +98,8 @@ def _rows(connection: Connection, touched: set[_Key]) -> dict[_Key, dict[str, An
         ids = [identity for one, identity in touched if one == kind]
         rows = connection.execute(
             text(
-                f"SELECT id, to_jsonb(held) AS content FROM {_TABLES[kind]} AS held WHERE id = ANY(CAST(:ids AS uuid[]))"
+                f"SELECT id, to_jsonb(held) AS content FROM {_TABLES[kind]} AS held "
+                "WHERE id = ANY(CAST(:ids AS uuid[]))"
             ),
             {"ids": array(ids, "uuid")},
         )

@@ -23,7 +23,7 @@ def shift(
     work: Callable[[], int],
     *,
     full: int,
-    send_for_another: Callable[[], None],
+    send_for_another: Callable[[], object],
     longest_seconds: float = LONGEST_SECONDS,
     linger_seconds: float = LINGER_SECONDS,
 ) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from celery import shared_task
 
 from workers import fetch, normalize, sweep
 from workers.context import context
+from workers.crew import Crew
 from workers.shift import shift
 
 
@@ -16,24 +19,39 @@ def normalize_events() -> int:
     return shift(
         parts.doorbell,
         "normalize",
-        lambda: normalize.drain(parts),
+        lambda: normalize.work_off(parts),
         full=normalize.BATCH,
         send_for_another=lambda: parts.send("ledgerwire.normalize"),
     )
 
 
-@shared_task(name="ledgerwire.fetch")
-def fetch_events() -> int:
-    """Work off the queue of fetches."""
+# A provider that does not answer holds whoever asks for the best part of a minute. In threads of their own they
+# hold nobody else: neither the events that need no fetch, nor (until all are taken) those of other providers.
+_FETCHERS = 8
+
+
+@lru_cache(maxsize=1)
+def _fetchers() -> Crew:
     parts = context()
-    return shift(
-        parts.doorbell,
-        "fetch",
-        lambda: fetch.drain(parts),
-        full=fetch.BATCH,
-        send_for_another=lambda: parts.send("ledgerwire.fetch"),
-        linger_seconds=0.1,
-    )
+
+    def work_off() -> None:
+        shift(
+            parts.doorbell,
+            "fetch",
+            lambda: fetch.drain(parts),
+            full=fetch.BATCH,
+            send_for_another=crew.call,
+            linger_seconds=0.1,
+        )
+
+    crew = Crew(_FETCHERS, work_off)
+    return crew
+
+
+@shared_task(name="ledgerwire.fetch")
+def fetch_events() -> None:
+    """Have somebody work off the queue of fetches; returns at once."""
+    _fetchers().call()
 
 
 @shared_task(name="ledgerwire.sweep")

@@ -78,7 +78,36 @@ def claim(
     rows = connection.execute(
         _CLAIM, {"queue": queue, "limit": limit, "now": now, "lease": timedelta(seconds=lease_seconds)}
     )
-    return [Claimed(**row._asdict()) for row in rows.all()]
+    return [
+        Claimed(
+            event_id=event_id,
+            attempts=attempts,
+            claimed_at=claimed_at,
+            delivery_id=delivery_id,
+            item_index=item_index,
+            connector=connector,
+            connection_id=connection_id,
+            name=name,
+            trust=trust,
+            received_at=received_at,
+            body=body,
+            user_id=user_id,
+        )
+        for (
+            event_id,
+            attempts,
+            claimed_at,
+            delivery_id,
+            item_index,
+            connector,
+            connection_id,
+            name,
+            trust,
+            received_at,
+            body,
+            user_id,
+        ) in rows.all()
+    ]
 
 
 _HOLD = text(
