@@ -51,7 +51,7 @@ def backlog(parts: World, events: int) -> None:
 def drain(parts: context.Context) -> float:
     """Seconds that one worker takes for everything that is due."""
     started = time.perf_counter()
-    while normalize.drain(parts):
+    while normalize.work_off(parts):
         pass
     return time.perf_counter() - started
 
@@ -61,11 +61,9 @@ def keep(parts: World) -> None:
     with parts.database.connect() as connection:
         batches = EVENTS // BATCH
         for table in _WRITTEN:
+            order = "event_id" if table in {"event_results", "event_effects"} else "id"
             connection.exec_driver_sql(
-                f"CREATE TABLE kept_{table} AS SELECT *, ntile({batches}) OVER (ORDER BY ctid) AS batch FROM {table}"
-                if table == "outbox"
-                else f"CREATE TABLE kept_{table} AS SELECT *, ntile({batches}) OVER (ORDER BY {_order(table)}) AS batch "
-                f"FROM {table}"
+                f"CREATE TABLE kept_{table} AS SELECT *, ntile({batches}) OVER (ORDER BY {order}) AS batch FROM {table}"
             )
             connection.exec_driver_sql(f"CREATE INDEX ON kept_{table} (batch)")
         # Each invoice moves in the batch of its allocation, or its sums would not add up at commit.
@@ -87,14 +85,6 @@ def keep(parts: World) -> None:
         )
     with parts.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM ANALYZE")
-
-
-def _order(table: str) -> str:
-    return {
-        "object_keys": "id",
-        "event_results": "event_id",
-        "event_effects": "event_id",
-    }.get(table, "id")
 
 
 def floor(parts: World) -> float:
@@ -149,6 +139,8 @@ def run() -> dict[str, float]:
         add_invoices(parts.database, parts.seller.id, EVENTS // 2, TOTAL)
         worker = context.make(parts.settings)
         backlog(parts, EVENTS)
+        # As the worker process does when it starts.
+        context.calm_collector()
         seconds = drain(worker)
         with parts.database.connect() as connection:
             paid = connection.scalar(text("SELECT count(*) FROM invoices WHERE status = 'paid'"))

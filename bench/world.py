@@ -126,10 +126,10 @@ def add_invoices(database: Database, seller: UUID, count: int, total: int) -> No
         )
         connection.execute(
             text(
-                "INSERT INTO invoices (id, seller_id, contact_id, number, number_key, year, sequence, status, currency, "
-                "issue_date, due_date, subtotal, tax, total) "
-                "SELECT id, :seller, :contact, 'INV-2026-' || lpad(n::text, 5, '0'), 'INV·2026·' || n, 2026, n, 'open', "
-                "'INR', current_date, current_date, :total, 0, :total "
+                "INSERT INTO invoices (id, seller_id, contact_id, number, number_key, year, sequence, status, "
+                "currency, issue_date, due_date, subtotal, tax, total) "
+                "SELECT id, :seller, :contact, 'INV-2026-' || lpad(n::text, 5, '0'), 'INV·2026·' || n, 2026, n, "
+                "'open', 'INR', current_date, current_date, :total, 0, :total "
                 "FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS given (id, n)"
             ),
             {"seller": seller, "contact": contact, "total": total, "ids": [new_id() for _ in range(count)]},

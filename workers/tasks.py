@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import structlog
 from celery import shared_task
+from celery.signals import worker_process_init
+from sqlalchemy.exc import DBAPIError
 
+from connectors import registry
 from workers import fetch, normalize, sweep
 from workers.context import context
 from workers.crew import Crew
 from workers.shift import shift
+
+log = structlog.get_logger(__name__)
+
+
+@worker_process_init.connect
+def warm_up(**_: object) -> None:
+    """Load and connect everything before the first event, which would otherwise wait for it."""
+    registry.all()
+    try:
+        normalize.drain(context())
+    except DBAPIError as error:
+        log.warning("the database is not there yet", error=type(error.orig).__name__)
 
 
 @shared_task(name="ledgerwire.normalize")
