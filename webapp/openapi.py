@@ -6,6 +6,7 @@ document whatever it is.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
@@ -121,7 +122,10 @@ def document(app: Flask) -> dict[str, Any]:
     if made is None:
         with app.app_context():
             spec.app = current_app
+            # Writing the document takes the nested models out of spectree's own: put them back for the next app.
+            models = copy.deepcopy(spec.models)
             made = _finish(spec._generate_spec())  # noqa: SLF001 - `spec.spec` would keep another app's routes.
+            spec.models = models
         app.extensions["ledgerwire_openapi"] = made
     return made
 

@@ -110,13 +110,12 @@ def read_body(model: type[_Model]) -> _Model:
 
 
 def read_query(model: type[_Model]) -> _Model:
-    """The query as a value of `model`; an unknown or repeated name is an error, an empty value means none."""
+    """The query as a value of `model`; an unknown or repeated name is an error."""
     given: dict[str, str] = {}
     for name, values in request.args.lists():
         if len(values) > 1:
             raise Invalid(name[:100], "stands more than once")
-        if values[0]:
-            given[name] = values[0]
+        given[name] = values[0]
     try:
         return model.model_validate(given)
     except ValidationError as error:

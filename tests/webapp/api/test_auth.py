@@ -123,7 +123,7 @@ def test_a_cookie_needs_the_csrf_token_to_change_anything(world: World, seller: 
     refused = browser.put("/api/auth/profile", json={"name": "Changed"})
     assert (refused.status_code, refused.json["code"]) == (403, "csrf_failed")  # type: ignore[index]
     page = browser.get("/dashboard").text
-    token = page.partition('name="csrf-token" content="')[2].partition('"')[0]
+    token = page.partition('"X-CSRFToken": "')[2].partition('"')[0]
     assert token
     changed = browser.put("/api/auth/profile", json={"name": "Changed"}, headers={"X-CSRFToken": token})
     assert changed.status_code == 200

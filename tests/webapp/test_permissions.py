@@ -1,0 +1,248 @@
+"""P6: nobody sees or does what they may not. Every endpoint, for every role, for owner and stranger.
+
+The endpoints come from the URL map: one that nobody has decided on fails here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from core.identity import Role
+from core.ids import new_id
+from tests.webapp.conftest import INVOICE, Person, World
+
+ANYBODY = {"anonymous", "owner", "buyer", "stranger", "investor", "operator"}
+PEOPLE = ANYBODY - {"anonymous"}
+
+# Endpoint and method → who gets an answer of their own. Everybody else is refused: 401 without a sign-in,
+# 404 for what is somebody else's, 403 for what is visible and not theirs to do.
+ALLOWED: dict[tuple[str, str], set[str]] = {
+    ("auth.register", "POST"): ANYBODY,
+    ("auth.login", "POST"): ANYBODY,
+    ("auth.refresh", "POST"): ANYBODY,
+    ("auth.logout", "POST"): ANYBODY,
+    ("auth.profile", "GET"): PEOPLE,
+    ("auth.update_profile", "PUT"): PEOPLE,
+    ("connections.connectors", "GET"): PEOPLE,
+    ("connections.index", "GET"): PEOPLE,
+    ("connections.create", "POST"): {"owner", "stranger"},
+    ("connections.show", "GET"): {"owner", "operator"},
+    ("connections.update", "PUT"): {"owner"},
+    ("connections.delete", "DELETE"): {"owner"},
+    ("deliveries.index", "GET"): PEOPLE,
+    ("deliveries.show", "GET"): {"owner", "operator"},
+    ("deliveries.refused", "GET"): PEOPLE,
+    ("deliveries.replay", "POST"): {"owner", "operator"},
+    ("docs.document", "GET"): ANYBODY,
+    ("docs.page", "GET"): ANYBODY,
+    ("health.health", "GET"): ANYBODY,
+    ("health.ready", "GET"): ANYBODY,
+    ("health.metrics", "GET"): ANYBODY,
+    ("invoices.index", "GET"): PEOPLE,
+    ("invoices.create", "POST"): {"owner", "stranger"},
+    ("invoices.show", "GET"): {"owner", "buyer", "operator"},
+    ("invoices.payments", "GET"): {"owner", "buyer", "operator"},
+    ("invoices.activity", "GET"): {"owner", "buyer", "operator"},
+    ("invoices.update", "PUT"): {"owner"},
+    ("invoices.delete", "DELETE"): {"owner"},
+    ("payments.index", "GET"): PEOPLE,
+    ("payments.show", "GET"): {"owner", "buyer", "operator"},
+    ("service_tokens.index", "GET"): {"operator"},
+    ("service_tokens.create", "POST"): {"operator"},
+    ("service_tokens.delete", "DELETE"): {"operator"},
+    ("transactions.index", "GET"): PEOPLE,
+    ("transactions.show", "GET"): {"owner", "operator"},
+    ("transactions.match", "POST"): {"owner"},
+    ("transactions.unmatch", "POST"): {"owner"},
+    ("users.dashboard", "GET"): PEOPLE,
+}
+# Where only what is listed is mine to see: the ids in it are looked for instead.
+LISTS = {
+    "connections.index": {"owner", "operator"},
+    "deliveries.index": {"owner", "operator"},
+    "deliveries.refused": {"owner", "operator"},
+    "invoices.index": {"owner", "buyer", "operator"},
+    "payments.index": {"owner", "buyer", "operator"},
+    "transactions.index": {"owner", "operator"},
+    "users.dashboard": {"owner", "buyer", "operator"},
+}
+BODIES: dict[str, Any] = {
+    "invoices.create": INVOICE,
+    "invoices.update": {"notes": "changed"},
+    "connections.create": {"connector": "razorpay", "name": "Another"},
+    "connections.update": {"name": "Changed"},
+    "auth.update_profile": {"name": "Changed"},
+    "service_tokens.create": {"name": "reports"},
+    "deliveries.replay": {"dry_run": True},
+}
+
+
+def _body(endpoint: str, ids: dict[str, str]) -> Any:
+    return {"invoice_id": ids["invoice_id"]} if endpoint == "transactions.match" else BODIES.get(endpoint, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One of everything that belongs to the owner, and people around it."""
+
+    world: World
+    people: dict[str, Person | None]
+    ids: dict[str, str]
+
+
+@pytest.fixture
+def scene(world: World) -> Scene:
+    owner, buyer = world.person(Role.SELLER, "owner@example.com"), world.person(Role.BUYER, "buyer@example.com")
+    operator = world.person(Role.OPERATOR)
+    people: dict[str, Person | None] = {
+        "anonymous": None,
+        "owner": owner,
+        "buyer": buyer,
+        "stranger": world.person(Role.SELLER, "stranger@example.com"),
+        "investor": world.person(Role.INVESTOR),
+        "operator": operator,
+    }
+    invoice = world.post("/api/invoices", owner, INVOICE).body["id"]
+    connection = world.post("/api/connections", owner, {"connector": "razorpay", "name": "Shop"}).body["id"]
+    token = world.post("/api/service-tokens", operator, {"name": "old"}).body["id"]
+    ids = {
+        "invoice_id": invoice,
+        "connection_id": connection,
+        "token_id": token,
+        **_books(world, owner.actor.id, UUID(connection), UUID(invoice)),
+    }
+    return Scene(world, people, ids)
+
+
+_BOOKS = """
+INSERT INTO deliveries (id, connector, connection_id, received_at, path, remote_addr, headers, body, secret_index,
+    verify_micros)
+    VALUES (:delivery_id, 'razorpay', :connection, :now, '/', '', '[]', '{}', 0, 1);
+INSERT INTO events (id, delivery_id, item_index, connector, connection_id, provider_event_id, name, trust, received_at)
+    VALUES (:event_id, :delivery_id, 0, 'razorpay', :connection, 'e', 'payment.captured', 'signed', :now);
+INSERT INTO event_results (event_id, outcome, attempts, claimed_at, read_micros)
+    VALUES (:event_id, 'processed', 1, :now, 5);
+INSERT INTO event_effects (event_id, object_kind, object_id, effect)
+    VALUES (:event_id, 'payment', :payment_id, 'created');
+INSERT INTO payments (id, user_id, connection_id, connector, object_id, source, version, status, amount, currency,
+    invoice_id, occurred_at, trust)
+    VALUES (:payment_id, :owner, :connection, 'razorpay', 'pay_1', 'gateway', 1, 'succeeded', 5, 'INR', :invoice, :now,
+    'signed');
+INSERT INTO transactions (id, user_id, connection_id, account_object_id, object_id, version, status, amount, currency,
+    narration, occurred_at, trust)
+    VALUES (:transaction_id, :owner, :connection, 'a', 't', 1, 'posted', 5, 'INR', 'tea', :now, 'fetched');
+INSERT INTO quarantine (id, connector, connection_id, received_at, path, remote_addr, headers, body, body_bytes, reason)
+    VALUES (:quarantine_id, 'razorpay', :connection, :now, '/', '', '[]', '{}', 2, 'stale')
+"""
+
+
+def _books(world: World, owner: UUID, connection: UUID, invoice: UUID) -> dict[str, str]:
+    """A delivery, a payment, a transaction and a refused delivery of the owner."""
+    ids = {name: new_id() for name in ("delivery_id", "payment_id", "transaction_id", "quarantine_id", "event_id")}
+    values = {**ids, "owner": owner, "connection": connection, "invoice": invoice, "now": datetime.now(UTC)}
+    with world.session() as session:
+        for statement in _BOOKS.split(";"):
+            session.execute(text(statement), values)
+    return {name: str(identity) for name, identity in ids.items()}
+
+
+def _routes(world: World) -> Iterator[tuple[str, str, str]]:
+    for rule in world.app.url_map.iter_rules():
+        if rule.endpoint == "static" or rule.endpoint.startswith(("webhooks.", "pages.")):
+            continue
+        for method in sorted(rule.methods or set()):
+            if method not in {"HEAD", "OPTIONS"}:
+                yield rule.endpoint, method, rule.rule
+
+
+def test_every_endpoint_is_decided_on(world: World) -> None:
+    assert {(endpoint, method) for endpoint, method, _ in _routes(world)} <= set(ALLOWED)
+
+
+def _path(rule: str, ids: dict[str, str]) -> str:
+    path = rule
+    for name, identity in ids.items():
+        path = path.replace(f"<uuid:{name}>", identity)
+    assert "<" not in path, f"the matrix has no value for {rule}"
+    return path
+
+
+@pytest.mark.parametrize("who", sorted(ANYBODY))
+def test_everybody_gets_what_is_theirs_and_nothing_else(scene: Scene, who: str) -> None:
+    person = scene.people[who]
+    # What ends something comes last.
+    routes = sorted(_routes(scene.world), key=lambda route: (route[0] == "auth.logout", route[1] == "DELETE", route))
+    for endpoint, method, rule in routes:
+        answer = scene.world.ask(method, _path(rule, scene.ids), person, json=_body(endpoint, scene.ids))
+        said = (who, method, endpoint, answer.status, answer.body)
+        assert answer.status < 500, said
+        if who in ALLOWED[endpoint, method]:
+            # A 409 or 422 speaks of the thing itself: that is an answer for those who may have one.
+            anonymous_only = endpoint in {"auth.login", "auth.refresh", "auth.logout", "auth.register"}
+            assert answer.status not in ({403, 404} if anonymous_only else {401, 403, 404}), said
+        elif who == "anonymous":
+            assert answer.status == 401, said
+        else:
+            assert answer.status in {403, 404}, said
+            # To a stranger a thing of the owner's is not there; what a role may not do at all says so.
+            assert answer.status == 404 or who != "stranger" or endpoint.startswith("service_tokens."), said
+
+
+@pytest.mark.parametrize("who", sorted(PEOPLE))
+def test_lists_hold_what_is_theirs_and_nothing_else(scene: Scene, who: str) -> None:
+    theirs = set(scene.ids.values()) - {scene.ids["token_id"], scene.ids["event_id"]}
+    for endpoint, method, rule in _routes(scene.world):
+        if endpoint not in LISTS:
+            continue
+        answer = scene.world.ask(method, rule, scene.people[who])
+        found = any(identity in str(answer.body) for identity in theirs)
+        assert found == (who in LISTS[endpoint]), (who, endpoint, answer.body)
+
+
+def test_a_buyer_sees_a_payment_without_what_is_the_sellers(scene: Scene) -> None:
+    seen = scene.world.get(f"/api/payments/{scene.ids['payment_id']}", scene.people["buyer"]).body
+    assert seen["invoice"]["id"] == scene.ids["invoice_id"]
+    assert [seen[name] for name in ("connection", "fee", "payer_email", "transaction_id")] == [None] * 4
+    assert (seen["deliveries"], seen["references"]) == ([], [])
+
+
+def test_pages_send_strangers_to_sign_in(scene: Scene) -> None:
+    open_to_all = {"pages.home", "pages.login", "pages.sign_in", "pages.register", "pages.join"}
+    for rule in scene.world.app.url_map.iter_rules():
+        if not rule.endpoint.startswith("pages.") or rule.endpoint in open_to_all or "GET" not in (rule.methods or ()):
+            continue
+        path = rule.rule
+        for name in rule.arguments:
+            path = path.replace(f"<uuid:{name}>", str(new_id())).replace(f"<{name}>", "x")
+        answer = scene.world.browser().get(path)
+        assert answer.status_code in {302, 303, 401}, (rule.endpoint, answer.status_code)
+        if answer.status_code != 401:
+            assert "/login" in answer.headers["Location"], rule.endpoint
+
+
+def test_no_page_shows_what_is_somebody_elses(scene: Scene) -> None:
+    values = {
+        "invoice_id": scene.ids["invoice_id"],
+        "payment_id": scene.ids["payment_id"],
+        "transaction_id": scene.ids["transaction_id"],
+        "connection_id": scene.ids["connection_id"],
+        "delivery_id": scene.ids["delivery_id"],
+    }
+    for who in ("stranger", "investor"):
+        browser = scene.world.browser(scene.people[who])
+        for rule in scene.world.app.url_map.iter_rules():
+            if not rule.endpoint.startswith("pages.") or "GET" not in (rule.methods or ()) or not rule.arguments:
+                continue
+            if not rule.arguments <= set(values):
+                continue
+            path = rule.rule
+            for name in rule.arguments:
+                path = path.replace(f"<uuid:{name}>", values[name])
+            assert browser.get(path).status_code in {403, 404}, (who, path)
