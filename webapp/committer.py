@@ -133,13 +133,15 @@ class Committer:
             # told to come again, and the identity of the events makes the repeat harmless.
             log.warning("deliveries not stored", count=len(batch.deliveries), error=type(error.orig).__name__)
             batch.error = error
-            return _discard(connection)
+            _discard(connection)
+            return None
         except DBAPIError:
             return self._commit_singly(batch, connection)
         except Exception as error:  # The waiters must hear of it, and the thread must live.
             log.exception("deliveries not stored")
             batch.error = error
-            return _discard(connection)
+            _discard(connection)
+            return None
         return connection
 
     def _commit_singly(self, batch: _Batch, connection: Connection | None) -> Connection | None:
@@ -150,11 +152,12 @@ class Committer:
                 connection.rollback()
                 batch.fresh |= _write(connection, [delivery])
             except DBAPIError as error:
-                log.error(
+                log.warning(
                     "delivery refused by the database", delivery=str(delivery.id), error=type(error.orig).__name__
                 )
                 batch.failed.add(delivery.id)
-                connection = _discard(connection)
+                _discard(connection)
+                connection = None
         return connection
 
     def _connect(self) -> Connection:
