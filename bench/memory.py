@@ -23,9 +23,10 @@ def connect(port: int, token: str) -> websocket.WebSocket:
     client = websocket.create_connection(f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket", timeout=10)
     client.recv()
     client.send('40{"token":"' + token + '"}')
-    answer = client.recv()
-    if not answer.startswith("40"):
-        raise RuntimeError(f"the socket was refused: {answer}")
+    # The `connected` event may come before the acknowledgement of the namespace; a refusal is neither.
+    for answer in (client.recv(), client.recv()):
+        if not answer.startswith(("40", "42")):
+            raise RuntimeError(f"the socket was refused: {answer}")
     return client
 
 
