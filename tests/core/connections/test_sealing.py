@@ -105,8 +105,8 @@ def test_a_secret_copied_to_another_connection_does_not_open(database: Database,
     with database.session() as session:
         session.execute(
             text(
-                "UPDATE connection_secrets SET sealed = (SELECT sealed FROM connection_secrets WHERE connection_id = :mine) "
-                "WHERE connection_id = :other"
+                "UPDATE connection_secrets SET sealed = "
+                "(SELECT sealed FROM connection_secrets WHERE connection_id = :mine) WHERE connection_id = :other"
             ),
             {"mine": mine, "other": other},
         )

@@ -9,15 +9,16 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
 from core.database import Database
-from core.errors import Invalid, PlatformError
+from core.errors import Invalid
 from core.identity import Actor, Role, users
 from core.invoicing import invoices
 from core.invoicing.invoices import NewInvoice, NewItem
+from core.money import MAX_MINOR
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -44,11 +45,13 @@ def test_a_line_is_rounded_half_up_once(item: NewItem) -> None:
 
 @given(st.lists(items, min_size=1, max_size=20))
 def test_totals_are_the_sums_of_the_lines(lines: list[NewItem]) -> None:
-    try:
-        amounts, subtotal, tax = invoices.check(_new(lines))
-    except Invalid as error:
-        assert error.field == "items"
+    total = sum(_half_up(Fraction(item.quantity) * item.unit_price) for item in lines)
+    if total == 0:
+        with pytest.raises(Invalid, match="items"):
+            invoices.check(_new(lines))
         return
+    assume(total * 2 <= MAX_MINOR)
+    amounts, subtotal, tax = invoices.check(_new(lines))
     assert subtotal == sum(each.net for each in amounts)
     assert tax == sum(each.tax for each in amounts)
     assert subtotal + tax > 0
@@ -80,23 +83,17 @@ def seller(database: Database) -> Actor:
         return users.register(session, email="s@example.com", name="S", password_hash="x", role=Role.SELLER, now=NOW)
 
 
-class Withdrawn(PlatformError):
-    """The transaction ends before its commit."""
-
-
 def test_numbers_have_no_gaps_however_many_are_made_and_withdrawn_at_once(database: Database, seller: Actor) -> None:
     chance = random.Random(7)
     fates = [chance.random() < 0.3 for _ in range(60)]
 
     def make(withdrawn: bool) -> str | None:
-        try:
-            with database.session() as session:
-                made = invoices.create(session, seller, _new(ONE), NOW)
-                if withdrawn:
-                    raise Withdrawn
-                return str(made["number"])
-        except Withdrawn:
-            return None
+        with database.session() as session:
+            made = invoices.create(session, seller, _new(ONE), NOW)
+            if withdrawn:
+                session.rollback()
+                return None
+            return str(made["number"])
 
     with ThreadPoolExecutor(12) as pool:
         numbers = sorted(number for number in pool.map(make, fates) if number)
