@@ -84,7 +84,7 @@ def fetched(shop: Shop) -> list[str]:
     ("status", "headers"),
     [
         pytest.param(500, {}, id="errors"),
-        pytest.param(429, {"retry_after": "10"}, id="too many requests"),
+        pytest.param(429, {"retry_after": "10"}, id="too many requests", marks=pytest.mark.long),
     ],
 )
 def test_a_failing_api_is_tried_again_and_holds_nobody_up(
@@ -134,6 +134,7 @@ def silence() -> Iterator[tuple[str, list[socket.socket]]]:
                 one.close()
 
 
+@pytest.mark.long
 def test_an_api_that_never_answers_holds_nobody_up(
     installation: Installation, seller: Seller, account: str, provider: Provider, bank: Shop, seed: int
 ) -> None:
