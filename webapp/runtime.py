@@ -188,7 +188,7 @@ def _serve_eventlet(application: Any, host: str, port: int, ready: Callable[[], 
 
     class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]  # The library has no types.
         # A WebSocket keeps its connection's buffers for hours; the defaults are 8 and 16 KB.
-        rbufsize = wbufsize = 4096
+        rbufsize = wbufsize = 2048
 
     family = eventlet.green.socket.getaddrinfo(host, port)[0]
     listener = eventlet.listen(family[4], family[0], backlog=_BACKLOG)

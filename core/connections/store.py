@@ -191,8 +191,9 @@ def create(
         {"connector": connector, "secrets": sorted(secrets), "adopted": adopted},
         now,
     )
-    _tell(session, actor.id, "connection.created", identity, connector)
-    return get_connection(session, actor, identity)
+    made = get_connection(session, actor, identity)
+    _tell(session, "connection.created", made, actor.id)
+    return made
 
 
 def _taken(error: IntegrityError) -> Exception:
@@ -202,12 +203,19 @@ def _taken(error: IntegrityError) -> Exception:
     return error
 
 
-def _tell(session: Session, user_id: UUID, name: str, identity: UUID, connector: str) -> None:
+def _tell(session: Session, name: str, connection: dict[str, Any], user_id: UUID) -> None:
     room = f"user:{user_id}"
+    data: dict[str, object] = {
+        "connection_id": connection["id"],
+        "connector": connection["connector"],
+        "name": connection["name"],
+        "health": connection["health"],
+        "reason": connection["health_reason"],
+    }
     announce(
         session,
         [
-            DomainEvent(room=room, name=name, data={"id": str(identity), "connector": connector}),
+            DomainEvent(room=room, name=name, data=data),
             DomainEvent(room=room, name="dashboard.updated", data={}),
         ],
     )
@@ -285,20 +293,22 @@ def update(
         {"secrets": sorted(secrets or ()), "settings": sorted(settings or ()), "renamed": name is not None},
         now,
     )
-    _tell(session, actor.id, "connection.updated", connection_id, row.connector)
-    return get_connection(session, actor, connection_id)
+    changed = get_connection(session, actor, connection_id)
+    _tell(session, "connection.updated", changed, actor.id)
+    return changed
 
 
 def delete(session: Session, actor: Actor, connection_id: UUID, now: datetime) -> None:
     """End a connection: its address answers 404 and its secrets are gone. What it brought stays."""
     row = _own(session, actor, connection_id)
+    ended = get_connection(session, actor, connection_id)
     session.execute(
         text("UPDATE connections SET deleted_at = :now, updated_at = :now WHERE id = :id"),
         {"id": connection_id, "now": now},
     )
     session.execute(text("DELETE FROM connection_secrets WHERE connection_id = :id"), {"id": connection_id})
     audit.record(session, actor, "connection.deleted", "connection", connection_id, {"connector": row.connector}, now)
-    _tell(session, actor.id, "connection.deleted", connection_id, row.connector)
+    _tell(session, "connection.deleted", ended, actor.id)
 
 
 def secrets_for(session: Session, ring: KeyRing, connection_id: UUID, name: str, now: datetime) -> tuple[str, ...]:

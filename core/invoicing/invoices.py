@@ -210,31 +210,33 @@ def create(session: Session, actor: Actor, new: NewInvoice, now: datetime, *, dr
         ),
     )
     audit.record(session, actor, "invoice.created", "invoice", identity, {"number": number}, now)
-    _tell(session, "invoice.created", identity, number, [actor.id, None if draft else buyer_id])
-    if not draft:
-        payments.adopt_waiting(session, identity)
-    return queries.get_invoice(session, actor, identity)
+    made = queries.get_invoice(session, actor, identity)
+    _tell(session, "invoice.created", made)
+    if not draft and payments.adopt_waiting(session, identity):
+        return queries.get_invoice(session, actor, identity)
+    return made
 
 
-def _tell(session: Session, name: str, identity: UUID, number: str, people: Sequence[UUID | None]) -> None:
-    data: dict[str, object] = {"id": str(identity), "number": number}
+def _tell(session: Session, name: str, invoice: dict[str, Any]) -> None:
+    """Tell the parties, and whoever looks at the invoice. A draft is the seller's alone."""
+    people = [invoice["seller"]["id"], None if invoice["status"] == "draft" else invoice["buyer_id"]]
     rooms = [f"user:{person}" for person in people if person is not None]
+    data: dict[str, object] = {
+        "invoice_id": invoice["id"],
+        **{field: invoice[field] for field in ("number", "status", "amount_paid", "amount_due", "total", "currency")},
+    }
     announce(
         session,
         [
-            event
-            for room in rooms
-            for event in (
-                DomainEvent(room=room, name=name, data=data),
-                DomainEvent(room=room, name="dashboard.updated", data={}),
-            )
+            *(DomainEvent(room=room, name=name, data=data) for room in (*rooms, f"invoice:{invoice['id']}")),
+            *(DomainEvent(room=room, name="dashboard.updated", data={}) for room in rooms),
         ],
     )
 
 
 def _own(session: Session, actor: Actor, invoice_id: UUID) -> Any:
     row = session.execute(
-        text("SELECT number, status, buyer_id FROM invoices WHERE id = :id AND seller_id = :seller FOR UPDATE"),
+        text("SELECT number, status FROM invoices WHERE id = :id AND seller_id = :seller FOR UPDATE"),
         {"id": invoice_id, "seller": actor.id},
     ).one_or_none()
     if row is None:
@@ -274,9 +276,9 @@ def update(
     if changed is None:
         raise Invalid("due_date", "must not be before the issue date")
     audit.record(session, actor, "invoice.updated", "invoice", invoice_id, {"number": row.number}, now)
-    buyer = None if row.status == "draft" else row.buyer_id
-    _tell(session, "invoice.updated", invoice_id, row.number, [actor.id, buyer])
-    return queries.get_invoice(session, actor, invoice_id)
+    invoice = queries.get_invoice(session, actor, invoice_id)
+    _tell(session, "invoice.updated", invoice)
+    return invoice
 
 
 def void(session: Session, actor: Actor, invoice_id: UUID, now: datetime) -> dict[str, Any]:
@@ -287,15 +289,17 @@ def void(session: Session, actor: Actor, invoice_id: UUID, now: datetime) -> dic
     row = _own(session, actor, invoice_id)
     if row.status in {"partial", "paid"}:
         raise Conflict("money was paid towards this invoice; refund it first")
-    if row.status != "void":
-        session.execute(
-            text("UPDATE invoices SET status = 'void', version = version + 1, updated_at = :now WHERE id = :id"),
-            {"id": invoice_id, "now": now},
-        )
-        audit.record(session, actor, "invoice.deleted", "invoice", invoice_id, {"number": row.number}, now)
-        buyer = None if row.status == "draft" else row.buyer_id
-        _tell(session, "invoice.deleted", invoice_id, row.number, [actor.id, buyer])
-    return queries.get_invoice(session, actor, invoice_id)
+    if row.status == "void":
+        return queries.get_invoice(session, actor, invoice_id)
+    session.execute(
+        text("UPDATE invoices SET status = 'void', version = version + 1, updated_at = :now WHERE id = :id"),
+        {"id": invoice_id, "now": now},
+    )
+    audit.record(session, actor, "invoice.deleted", "invoice", invoice_id, {"number": row.number}, now)
+    invoice = queries.get_invoice(session, actor, invoice_id)
+    # A buyer who was never told of the draft is not told of its end.
+    _tell(session, "invoice.deleted", {**invoice, "buyer_id": None} if row.status == "draft" else invoice)
+    return invoice
 
 
 def parties(session: Session, invoice_id: UUID) -> tuple[UUID, UUID | None]:

@@ -122,8 +122,8 @@ def test_each_year_and_each_seller_count_for_themselves(database: Database, sell
 def test_it_is_told_to_the_seller_and_the_registered_buyer(database: Database, seller: Actor) -> None:
     with database.session() as session:
         buyer = users.register(session, email="b@example.com", name="B", password_hash="x", role=Role.BUYER, now=NOW)
-        invoices.create(session, seller, _new(ONE), NOW)
+        made = invoices.create(session, seller, _new(ONE), NOW)
         told = session.execute(text("SELECT room, name FROM outbox ORDER BY id")).all()
-    assert {(row.room, row.name) for row in told} == {
+    assert {(row.room, row.name) for row in told} == {(f"invoice:{made['id']}", "invoice.created")} | {
         (f"user:{person.id}", name) for person in (seller, buyer) for name in ("invoice.created", "dashboard.updated")
     }
