@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, current_app
 
+from core import audit
 from core.inbox import queries
+from core.inbox import replay as stored
 from webapp import auth, provenance
 from webapp.api import models
 from webapp.api.edge import reply
@@ -42,6 +44,41 @@ def show(delivery_id: UUID) -> Response:
     person = auth.actor()
     with services().database.session() as session:
         return reply(provenance.show(session, person, delivery_id))
+
+
+@blueprint.post("/deliveries/<uuid:delivery_id>/replay")
+@operation("deliveries", {200: models.ReplayReport}, body=models.ReplayInput, problems=(404,))
+def replay(delivery_id: UUID, body: models.ReplayInput) -> Response:
+    """Process a delivery's events again. With `dry_run` (the default) only say what that would change.
+
+    What is known already changes nothing.
+    """
+    from workers.replay import preview  # noqa: PLC0415 - it brings the worker's code, which a web seldom needs.
+
+    person, moment = auth.actor(), auth.now()
+    with services().database.session() as session:
+        # Whoever may see the whole delivery may replay it; for others it is not there.
+        queries.provenance(session, person, delivery_id)
+        events = stored.events_of(session, delivery_id)
+    found = preview(services().database, events, moment)
+    requeued = 0
+    if not body.dry_run:
+        with services().database.session() as session:
+            requeued = stored.requeue(session, events, moment)
+            data = {"events": len(events), "requeued": requeued}
+            audit.record(session, person, "delivery.replayed", "delivery", delivery_id, data, moment)
+        current_app.extensions["ledgerwire.inlet"].ringer.ring()
+    return reply(
+        {
+            "dry_run": body.dry_run,
+            "events": len(events),
+            "requeued": requeued,
+            "changes": [{"kind": each.kind, "id": each.id, "fields": each.fields} for each in found.changes],
+            "fetches": found.fetches,
+            "ignored": found.ignored,
+            "failures": [{"event_id": event, "error": error} for event, error in found.failures],
+        }
+    )
 
 
 @blueprint.get("/quarantine")

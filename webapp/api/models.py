@@ -733,10 +733,31 @@ class ReplayInput(Input):
     dry_run: Annotated[bool, Field(strict=True)] = True
 
 
-class ReplayReport(BaseModel):
-    """What a replay changed, or would."""
+class ReplayChange(Output):
+    """An object that a replay would change: each field's value before and after."""
 
-    model_config = ConfigDict(extra="allow")
+    kind: str
+    id: UUID
+    fields: dict[str, list[Any]]
+
+
+class ReplayFailure(Output):
+    """An event that cannot be read."""
+
+    event_id: UUID
+    error: str
+
+
+class ReplayReport(Output):
+    """What a replay would change, and how many events were put back to be processed again."""
+
+    dry_run: bool
+    events: int
+    requeued: int
+    changes: list[ReplayChange]
+    fetches: int
+    ignored: int
+    failures: list[ReplayFailure]
 
 
 class CurrencyTotal(Output):
