@@ -67,6 +67,13 @@ class Doorbell:
         except redis.RedisError:
             return False
 
+    def attended(self, bell: Bell) -> bool:
+        """Whether somebody is on duty; False when Redis does not answer."""
+        try:
+            return bool(self._ringing.exists(f"lw:duty:{bell}"))
+        except redis.RedisError:
+            return False
+
     def on_duty(self, bell: Bell) -> None:
         """Say that somebody listens, for the next few seconds."""
         try:

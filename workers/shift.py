@@ -30,11 +30,19 @@ def shift(
     """Call `work` until it returns 0 and nobody has rung for `linger_seconds`; return how much was done.
 
     Lingering saves the way through Celery while events keep coming. A full batch sends for company, and a
-    shift that ends with work left sends for its successor.
+    shift that ends with work left sends for its successor. Where somebody is on duty already this one helps
+    with what is there and goes: messages that piled up while no worker ran must not linger one after another
+    while a fetch or a sweep waits behind them.
     """
     ends = time.monotonic() + longest_seconds
     done = 0
     announced = 0.0
+    if doorbell.attended(bell):
+        while time.monotonic() < ends:
+            count = work()
+            done += count
+            if count < full:
+                return done
     while time.monotonic() < ends:
         if time.monotonic() - announced > 1.0:
             doorbell.on_duty(bell)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
+import psutil
 import pytest
 
 from connectors import registry
@@ -18,6 +19,7 @@ from tests.faults.conftest import Seller
 from tests.faults.installation import Installation, wait_for
 from tests.faults.provider import Provider, Said
 from tests.faults.test_outages import trade_of
+from workers.app import make_celery
 from workers.demo import set_api_base
 from workers.simulators.basiq import DEMO_API_KEY, SimulatedTransaction, Simulator
 from workers.simulators.sending import Changes, build_delivery
@@ -132,6 +134,23 @@ def silence() -> Iterator[tuple[str, list[socket.socket]]]:
             server.shutdown(socket.SHUT_RDWR)
             for one in held:
                 one.close()
+
+
+def test_messages_that_piled_up_hold_nobody_up(
+    installation: Installation, seller: Seller, provider: Provider, bank: Shop
+) -> None:
+    celery = make_celery(installation.context.settings)
+    main = psutil.Process(installation.pid("worker"))
+    with Simulator(transactions=LINES) as basiq:
+        lead_to(bank, basiq.base_url)
+        # As when no worker ran for minutes. Each of these used to keep a process for a second at least.
+        with installation.frozen(main.pid, *(child.pid for child in main.children(recursive=True))):
+            for _ in range(300):
+                celery.send_task("ledgerwire.normalize", retry=False)
+        provider.send([pointer(bank, basiq)])
+        # Not a matter of speed: behind messages that linger it would be minutes.
+        wait_for("the fetch", lambda: "" if len(fetched(bank)) == len(LINES) else waiting(bank))
+        come_to_rest(installation, seller)
 
 
 @pytest.mark.long
