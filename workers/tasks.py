@@ -4,41 +4,39 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import structlog
 from celery import shared_task
-from celery.signals import worker_process_init
-from sqlalchemy.exc import DBAPIError
+from celery.signals import worker_process_init, worker_process_shutdown
 
 from connectors import registry
 from workers import fetch, normalize, sweep
 from workers.context import context
 from workers.crew import Crew
 from workers.shift import shift
+from workers.watch import Watch
 
-log = structlog.get_logger(__name__)
+
+@lru_cache(maxsize=1)
+def _watch() -> Watch:
+    return Watch(context())
 
 
 @worker_process_init.connect
-def warm_up(**_: object) -> None:
-    """Load and connect everything before the first event, which would otherwise wait for it."""
+def begin(**_: object) -> None:
+    """Load everything before the first event, which would otherwise wait for it, and take up the watch."""
     registry.all()
-    try:
-        normalize.drain(context())
-    except DBAPIError as error:
-        log.warning("the database is not there yet", error=type(error.orig).__name__)
+    _watch().start()
+
+
+@worker_process_shutdown.connect
+def end(**_: object) -> None:
+    """Finish the batch in hand."""
+    _watch().stop()
 
 
 @shared_task(name="ledgerwire.normalize")
 def normalize_events() -> int:
-    """Work off the queue of events."""
-    parts = context()
-    return shift(
-        parts.doorbell,
-        "normalize",
-        lambda: normalize.work_off(parts),
-        full=normalize.BATCH,
-        send_for_another=lambda: parts.send("ledgerwire.normalize"),
-    )
+    """Work off events that nobody was rung for."""
+    return normalize.work_off(context())
 
 
 # A provider that does not answer holds whoever asks for the best part of a minute. In threads of their own they

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
-from core import audit
 from core.inbox import queries
-from core.inbox import replay as stored
-from webapp import auth, provenance
+from webapp import auth, provenance, replaying
 from webapp.api import models
 from webapp.api.edge import reply
 from webapp.openapi import operation
@@ -53,21 +51,9 @@ def replay(delivery_id: UUID, body: models.ReplayInput) -> Response:
 
     What is known already changes nothing.
     """
-    from workers.replay import preview  # noqa: PLC0415 - it brings the worker's code, which a web seldom needs.
-
     person, moment = auth.actor(), auth.now()
-    with services().database.session() as session:
-        # Whoever may see the whole delivery may replay it; for others it is not there.
-        queries.provenance(session, person, delivery_id)
-        events = stored.events_of(session, delivery_id)
-    found = preview(services().database, events, moment)
-    requeued = 0
-    if not body.dry_run:
-        with services().database.session() as session:
-            requeued = stored.requeue(session, events, moment)
-            data = {"events": len(events), "requeued": requeued}
-            audit.record(session, person, "delivery.replayed", "delivery", delivery_id, data, moment)
-        current_app.extensions["ledgerwire.inlet"].ringer.ring()
+    events, found = replaying.look(person, delivery_id, moment)
+    requeued = 0 if body.dry_run else replaying.replay(person, delivery_id, events, moment)
     return reply(
         {
             "dry_run": body.dry_run,

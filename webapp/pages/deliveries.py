@@ -6,14 +6,15 @@ import base64
 from typing import Any
 from uuid import UUID
 
-from flask import Response
+from flask import Response, flash, make_response, redirect, url_for
 
 from connectors import registry
 from core.identity import Role
 from core.inbox import queries
-from webapp import provenance
+from webapp import provenance, replaying
 from webapp.auth import page_login_required
 from webapp.pages import blueprint
+from webapp.pages.render import now
 from webapp.pages.shell import choice, cursor, limit, looking, only
 
 STATES = {
@@ -107,6 +108,28 @@ def delivery(delivery_id: UUID) -> Response:
             raw=_raw(body),
             raw_cut=len(body) > _RAW_MOST_BYTES,
         )
+
+
+@blueprint.get("/deliveries/<uuid:delivery_id>/replay")
+@page_login_required
+def replay_preview(delivery_id: UUID) -> Response:
+    """What processing a delivery again would change, field by field, before anything is done."""
+    with looking() as look:
+        only(look, Role.SELLER, Role.OPERATOR)
+        events, found = replaying.look(look.actor, delivery_id, now())
+        return look.show("pages/replay.html", delivery_id=delivery_id, count=len(events), found=found)
+
+
+@blueprint.post("/deliveries/<uuid:delivery_id>/replay")
+@page_login_required
+def replay_delivery(delivery_id: UUID) -> Response:
+    """Process a delivery again."""
+    with looking() as look:
+        only(look, Role.SELLER, Role.OPERATOR)
+        events, _ = replaying.look(look.actor, delivery_id, now())
+        replaying.replay(look.actor, delivery_id, events, now())
+    flash("Its events are processed again; what is known already stays as it is.", "good")
+    return make_response(redirect(url_for("pages.delivery", delivery_id=delivery_id), 303))
 
 
 @blueprint.get("/quarantine")
