@@ -167,6 +167,7 @@ class Installation:
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
             "LEASE_SECONDS": str(LEASE_SECONDS),
+            "ASYNC_MODE": os.environ.get("FAULTS_ASYNC_MODE", "eventlet"),
             "LOG_LEVEL": "INFO",
         }
 
