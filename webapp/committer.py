@@ -110,7 +110,8 @@ class Committer:
                 batch.done.set()
                 if batch.fresh:
                     self._on_commit()
-            if self._closing:
+            # One more may have joined between the last look and the closing of the door.
+            if self._closing and not self._waiting:
                 if connection is not None:
                     connection.close()
                 return
