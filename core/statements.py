@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -61,4 +62,7 @@ def supersedes(new: Sequence[Any], old: Sequence[Any]) -> bool:
 
 
 def _sortable(value: object) -> tuple[bool, str]:
+    if isinstance(value, datetime):
+        # The database spells moments in its own time zone.
+        value = value.astimezone(UTC).isoformat()
     return (value is not None, str(value))
