@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from core.banking import apply as banking_apply
+from core.banking import matching
 from core.bulk import Rows, pipelined
 from core.events import (
     BankAccount,
@@ -70,6 +71,7 @@ def apply(connection: Connection, statements: Sequence[Statement]) -> Outcome:
     for area in _ORDER:
         if area in by_area:
             area(connection, by_area[area], outcome)
+    matching.refresh(connection, outcome)
     _announce_dashboards(outcome)
     with pipelined(connection):
         _store_effects(connection, outcome)

@@ -41,6 +41,8 @@ class Outcome:
 
     effects: list[Effect] = field(default_factory=list)
     announcements: list[tuple[DomainEvent, UUID | None]] = field(default_factory=list)
+    # Invoices whose paid amount changed, with what is due of them now in minor units.
+    due: dict[UUID, int] = field(default_factory=dict)
 
     def tell(self, rooms: Sequence[str], name: str, data: dict[str, object], event_id: UUID | None) -> None:
         """Announce the same thing to several rooms."""

@@ -135,6 +135,7 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
     _announce(changed, stored, outcome)
     _sweep_pending(connection, statements, changed, outcome)
     matching.withdraw(connection, [row["id"] for row in old if row["status"] == "removed"], outcome)
+    matching.forget(connection, [row["id"] for row in old])
     matching.propose(connection, [row for row, _ in changed.values()], origins, outcome)
 
 
@@ -219,6 +220,19 @@ def mask(number: str | None) -> str | None:
     return "•••• " + number[-4:] if len(number) > 4 else "••••"
 
 
+def _account_standing(account: BankAccount) -> tuple[Any, ...]:
+    """The place of a statement about an account; the database compares the same columns, byte by byte."""
+    return (
+        account.version,
+        account.name[:200].encode(),
+        (mask(account.number) or "").encode(),
+        account.currency,
+        (account.kind or "").encode(),
+        0 if account.balance is None else account.balance.minor,
+        account.available,
+    )
+
+
 def apply_accounts(connection: Connection, statements: Sequence[Statement], outcome: Outcome) -> None:
     """Take in what providers say of the accounts themselves; the newest version holds."""
     said: dict[tuple[UUID, str], tuple[Statement, BankAccount]] = {}
@@ -226,7 +240,7 @@ def apply_accounts(connection: Connection, statements: Sequence[Statement], outc
         record = statement.record
         if isinstance(record, BankAccount):
             key = (statement.connection_id, record.object_id)
-            if key not in said or said[key][1].version <= record.version:
+            if key not in said or _account_standing(said[key][1]) < _account_standing(record):
                 said[key] = (statement, record)
     ids = objects.identify(connection, [(key[0], "account", key[1]) for key in said])
     for key in sorted(said):
@@ -238,9 +252,14 @@ def apply_accounts(connection: Connection, statements: Sequence[Statement], outc
                 ":version, :name, :number, :currency, :kind, :balance, :available) "
                 "ON CONFLICT (connection_id, object_id) DO UPDATE SET version = excluded.version, "
                 "name = excluded.name, "
-                "number_masked = coalesce(excluded.number_masked, known.number_masked), "
+                "number_masked = excluded.number_masked, "
                 "currency = excluded.currency, kind = excluded.kind, balance = excluded.balance, "
-                "available = excluded.available, updated_at = now() WHERE known.version < excluded.version "
+                "available = excluded.available, updated_at = now() "
+                'WHERE (known.version, known.name COLLATE "C", coalesce(known.number_masked, \'\') COLLATE "C", '
+                'known.currency COLLATE "C", coalesce(known.kind, \'\') COLLATE "C", coalesce(known.balance, 0), '
+                'known.available) < (excluded.version, excluded.name COLLATE "C", '
+                'coalesce(excluded.number_masked, \'\') COLLATE "C", excluded.currency COLLATE "C", '
+                "coalesce(excluded.kind, '') COLLATE \"C\", coalesce(excluded.balance, 0), excluded.available) "
                 "RETURNING (xmax = 0) AS created"
             ),
             {
@@ -346,7 +365,9 @@ def apply_health(connection: Connection, statements: Sequence[Statement], outcom
         row = connection.execute(
             text(
                 "UPDATE connections SET health = :health, health_reason = :reason, health_version = :version, "
-                "updated_at = now() WHERE id = :id AND (health_version, health) < (:version, CAST(:health AS text)) "
+                'updated_at = now() WHERE id = :id AND (health_version, health COLLATE "C", '
+                'coalesce(health_reason, \'\') COLLATE "C") < (:version, CAST(:health AS text) COLLATE "C", '
+                "coalesce(CAST(:reason AS text), '') COLLATE \"C\") "
                 "RETURNING user_id, name"
             ),
             {

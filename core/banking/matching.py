@@ -1,7 +1,8 @@
 """Which bank transaction pays which invoice: proposals with reasons, and a person's decision.
 
-Only a transaction whose text names an open invoice of the same seller and currency is proposed
-(marketplace.md 4.2, rule 3); the amount then says how sure that is (rule 4). A proposal moves no money.
+Only a transaction whose text names an invoice of the same seller and currency is proposed (marketplace.md 4.2,
+rule 3); the amount then says how sure that is (rule 4). A proposal moves no money, and it stands only while the
+invoice is due: when something else pays it the proposal is laid aside, and taken up again if that is reversed.
 """
 
 from __future__ import annotations
@@ -40,11 +41,12 @@ _MATCHES = Rows(
 )
 
 _CANDIDATES = text(
-    "SELECT asked.transaction_id, invoices.id, invoices.number, invoices.amount_due, invoices.seller_id "
+    "SELECT asked.transaction_id, invoices.id, invoices.number, invoices.total, invoices.amount_due, "
+    "invoices.seller_id "
     "FROM unnest(CAST(:transactions AS uuid[]), CAST(:users AS uuid[]), CAST(:currencies AS text[]), "
     "CAST(:keys AS text[])) AS asked (transaction_id, user_id, currency, number_key) "
     "JOIN invoices ON invoices.seller_id = asked.user_id AND invoices.number_key = asked.number_key "
-    "AND invoices.currency = asked.currency AND invoices.status IN ('open', 'partial') "
+    "AND invoices.currency = asked.currency AND invoices.status IN ('open', 'partial', 'paid') "
     "WHERE NOT EXISTS (SELECT FROM matches WHERE matches.transaction_id = asked.transaction_id "
     "AND (matches.invoice_id = invoices.id OR matches.state IN ('proposed', 'accepted')))"
 )
@@ -82,52 +84,126 @@ def propose(
             "keys": array((row[3] for row in asked), "text"),
         },
     ).all()
-    best: dict[UUID, dict[str, Any]] = {}
+    best: dict[UUID, Any] = {}
     for pair in found:
-        amount = incoming[pair.transaction_id]["amount"]
-        score, relation = judge(amount, pair.amount_due)
         rival = best.get(pair.transaction_id)
-        # Between equals the number decides, so that any order of arrival proposes the same.
-        if rival is None or (score, pair.number) > (rival["score"], rival["number"]):
-            best[pair.transaction_id] = {
-                "id": new_id(),
-                "transaction_id": pair.transaction_id,
-                "invoice_id": pair.id,
-                "user_id": pair.seller_id,
-                "state": "proposed",
-                "score": score,
-                "number": pair.number,
-                "features": json.dumps(
-                    {
-                        "rules": RULES,
-                        "reference": pair.number,
-                        "amount": relation,
-                        "amount_due": pair.amount_due,
-                    }
-                ),
-            }
+        # By what never changes, so that any order of arrival chooses the same: the amount against the whole
+        # invoice, then the number.
+        amount = incoming[pair.transaction_id]["amount"]
+        place = (judge(amount, pair.total)[0], pair.number)
+        if rival is None or place > (judge(amount, rival.total)[0], rival.number):
+            best[pair.transaction_id] = pair
     if not best:
         return 0
-    connection.execute(text(_MATCHES.insert("matches", "ON CONFLICT DO NOTHING")), _MATCHES.parameters(best.values()))
+    connection.execute(
+        text(_MATCHES.insert("matches", "ON CONFLICT DO NOTHING")),
+        _MATCHES.parameters(_match(pair, incoming[pair.transaction_id]["amount"]) for pair in best.values()),
+    )
+    proposed = {identity: pair for identity, pair in best.items() if pair.amount_due > 0}
     connection.execute(
         text("UPDATE transactions SET match_state = 'proposed' WHERE id = ANY(CAST(:ids AS uuid[]))"),
-        {"ids": list(best)},
+        {"ids": array(proposed, "uuid")},
     )
-    for identity, match in best.items():
-        outcome.tell(
-            [f"user:{match['user_id']}"],
-            "match.proposed",
-            {
-                "transaction_id": str(identity),
-                "invoice_id": str(match["invoice_id"]),
-                "invoice_number": match["number"],
-                "amount": incoming[identity]["amount"],
-                "currency": incoming[identity]["currency"],
-                "score": match["score"],
-            },
-            origins.get(identity),
+    for identity, pair in proposed.items():
+        _tell_proposed(
+            outcome,
+            user_id=pair.seller_id,
+            transaction_id=identity,
+            invoice_id=pair.id,
+            number=pair.number,
+            amount=incoming[identity]["amount"],
+            currency=incoming[identity]["currency"],
+            due=pair.amount_due,
+            event_id=origins.get(identity),
         )
-    return len(best)
+    return len(proposed)
+
+
+def _match(pair: Any, amount: int) -> dict[str, Any]:
+    score, relation = judge(amount, pair.amount_due)
+    return {
+        "id": new_id(),
+        "transaction_id": pair.transaction_id,
+        "invoice_id": pair.id,
+        "user_id": pair.seller_id,
+        "state": "proposed" if pair.amount_due > 0 else "undone",
+        "score": score,
+        "features": _features(pair.number, relation, pair.amount_due),
+    }
+
+
+def _features(number: str, relation: str, due: int) -> str:
+    return json.dumps({"rules": RULES, "reference": number, "amount": relation, "amount_due": due})
+
+
+def _tell_proposed(
+    outcome: Outcome,
+    *,
+    user_id: UUID,
+    transaction_id: UUID,
+    invoice_id: UUID,
+    number: str,
+    amount: int,
+    currency: str,
+    due: int,
+    event_id: UUID | None,
+) -> None:
+    outcome.tell(
+        [f"user:{user_id}"],
+        "match.proposed",
+        {
+            "transaction_id": str(transaction_id),
+            "invoice_id": str(invoice_id),
+            "invoice_number": number,
+            "amount": amount,
+            "currency": currency,
+            "score": judge(amount, due)[0],
+        },
+        event_id,
+    )
+
+
+_REFRESHED = Rows(id="uuid", state="text", score="numeric", features="jsonb")
+_OF_INVOICES = text(
+    "SELECT matches.id, matches.state, matches.score, matches.invoice_id, invoices.number, transactions.id AS "
+    "transaction_id, transactions.user_id, transactions.status, transactions.amount, transactions.currency, "
+    "transactions.narration FROM matches JOIN invoices ON invoices.id = matches.invoice_id "
+    "JOIN transactions ON transactions.id = matches.transaction_id "
+    "WHERE matches.invoice_id = ANY(CAST(:invoices AS uuid[])) AND matches.state IN ('proposed', 'undone') "
+    "AND transactions.status = 'posted' AND transactions.match_state <> 'accepted' "
+    "ORDER BY matches.id FOR UPDATE OF matches"
+)
+
+
+def refresh(connection: Connection, outcome: Outcome) -> None:
+    """Judge the proposals of invoices anew whose due amount just changed (`outcome.due`)."""
+    if not outcome.due:
+        return
+    rows = connection.execute(_OF_INVOICES, {"invoices": array(outcome.due, "uuid")}).all()
+    changed = []
+    for row in rows:
+        due = outcome.due[row.invoice_id]
+        score, relation = judge(row.amount, due)
+        state = "proposed" if due > 0 else "undone"
+        changed.append({"id": row.id, "state": state, "score": score, "features": _features(row.number, relation, due)})
+        if state != row.state:
+            _set_match_state(
+                connection, row.transaction_id, row, "proposed" if state == "proposed" else "none", outcome
+            )
+            if state == "proposed":
+                _tell_proposed(
+                    outcome,
+                    user_id=row.user_id,
+                    transaction_id=row.transaction_id,
+                    invoice_id=row.invoice_id,
+                    number=row.number,
+                    amount=row.amount,
+                    currency=row.currency,
+                    due=due,
+                    event_id=None,
+                )
+    if changed:
+        connection.execute(text(_REFRESHED.update("matches")), _REFRESHED.parameters(changed))
 
 
 def propose_waiting(session: Session | Connection, since: datetime, limit: int = 1000) -> int:
@@ -253,7 +329,9 @@ def accept(session: Session, user_id: UUID, transaction_id: UUID, invoice_id: UU
         ),
         {"id": transaction.id, "now": now, "user": user_id},
     )
-    _set_match_state(connection, transaction, "accepted", outcome)
+    _set_match_state(connection, transaction.id, transaction, "accepted", outcome)
+    # Other transactions were proposed for this invoice, and it may need them no more.
+    refresh(connection, outcome)
     announce_all(connection, outcome.announcements)
     return state.id
 
@@ -280,7 +358,8 @@ def undo(session: Session, user_id: UUID, transaction_id: UUID, now: datetime) -
         ),
         {"id": match.id, "now": now, "user": user_id},
     )
-    _set_match_state(connection, transaction, "proposed", outcome)
+    _set_match_state(connection, transaction.id, transaction, "proposed", outcome)
+    refresh(connection, outcome)
     announce_all(connection, outcome.announcements)
 
 
@@ -289,6 +368,28 @@ def _cancel(connection: Connection, payment_ids: Sequence[UUID], outcome: Outcom
     for state in states.values():
         state.status = "cancelled"
     payments.settle(connection, states, {}, outcome, resolve=False)
+
+
+def forget(connection: Connection, transaction_ids: Sequence[UUID]) -> None:
+    """Drop what was proposed for transactions whose content changed; what a person decided stays."""
+    if not transaction_ids:
+        return
+    ids = array(transaction_ids, "uuid")
+    connection.execute(
+        text(
+            "DELETE FROM matches WHERE transaction_id = ANY(CAST(:ids AS uuid[])) "
+            "AND state IN ('proposed', 'undone') AND decided_by IS NULL"
+        ),
+        {"ids": ids},
+    )
+    connection.execute(
+        text(
+            "UPDATE transactions SET match_state = 'none' WHERE id = ANY(CAST(:ids AS uuid[])) "
+            "AND match_state = 'proposed' AND NOT EXISTS (SELECT FROM matches "
+            "WHERE matches.transaction_id = transactions.id AND matches.state = 'proposed')"
+        ),
+        {"ids": ids},
+    )
 
 
 def withdraw(connection: Connection, transaction_ids: Sequence[UUID], outcome: Outcome) -> None:
@@ -327,20 +428,20 @@ def reject(session: Session, user_id: UUID, transaction_id: UUID, now: datetime)
     if not rejected:
         raise Conflict("this transaction has no proposed match")
     outcome = Outcome()
-    _set_match_state(connection, transaction, "none", outcome)
+    _set_match_state(connection, transaction.id, transaction, "none", outcome)
     announce_all(connection, outcome.announcements)
 
 
-def _set_match_state(connection: Connection, transaction: Any, state: str, outcome: Outcome) -> None:
+def _set_match_state(connection: Connection, identity: UUID, transaction: Any, state: str, outcome: Outcome) -> None:
     connection.execute(
         text("UPDATE transactions SET match_state = :state, updated_at = now() WHERE id = :id"),
-        {"state": state, "id": transaction.id},
+        {"state": state, "id": identity},
     )
     outcome.tell(
         [f"user:{transaction.user_id}"],
         "transaction.updated",
         {
-            "transaction_id": str(transaction.id),
+            "transaction_id": str(identity),
             "status": transaction.status,
             "amount": transaction.amount,
             "currency": transaction.currency,

@@ -333,6 +333,7 @@ def settle(
     for invoice in changed:
         invoice["amount_paid"] = paid[invoice["id"]]
         invoice["status"] = status_of(invoice["total"], invoice["amount_paid"])
+        outcome.due[invoice["id"]] = invoice["total"] - invoice["amount_paid"]
     with pipelined(connection):
         _write_payments(connection, touched, desired, changes)
         if changed:
