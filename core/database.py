@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
+_IDLE_IN_TRANSACTION_SECONDS = 60
+
 
 class Database:
     """A pool of connections and the two ways to open a transaction on it."""
@@ -20,7 +22,10 @@ class Database:
         Without `wait_for_disk` a commit returns before it is on disk: right only for what can be done again from
         something that is (ADR 0004).
         """
-        options = "" if wait_for_disk else "-c synchronous_commit=off"
+        # A process that is stopped in the middle of a transaction would keep its locks for as long as it sleeps.
+        options = f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_SECONDS}s"
+        if not wait_for_disk:
+            options += " -c synchronous_commit=off"
         self.engine = create_engine(
             url,
             pool_size=pool_size,

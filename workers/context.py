@@ -16,7 +16,7 @@ from config.settings import Settings, load
 from core.connections.sealing import KeyRing
 from core.database import Database
 from workers.doorbell import Bell, Doorbell
-from workers.transport import Transport
+from workers.transport import Limits, Transport
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +60,8 @@ def make(
         transport=Transport(
             allow_local=settings.local_providers_allowed,
             api_bases=settings.provider_api_bases,
+            # A talk must end while the event is still ours.
+            limits=Limits(total_seconds=min(Limits().total_seconds, settings.lease_seconds * 0.75)),
         ),
         ring=KeyRing.parse(settings.master_keys.get_secret_value()),
         send=send,

@@ -44,6 +44,7 @@ class Doorbell:
         self._ringing = connect(url)
         # Waiting blocks for up to a second, so that client allows more.
         self._waiting = connect(url, socket_timeout=5.0)
+        self._silent = False
 
     def ring(self, bell: Bell) -> bool:
         """Wake who lingers; False when nobody is on duty, or Redis does not answer.
@@ -55,9 +56,14 @@ class Doorbell:
             pipe.lpush(f"lw:bell:{bell}", 1)
             pipe.ltrim(f"lw:bell:{bell}", 0, 0)
             pipe.exists(f"lw:duty:{bell}")
-            return bool(pipe.execute()[2])
+            answered = bool(pipe.execute()[2])
+            self._silent = False
+            return answered
         except redis.RedisError as error:
-            log.warning("doorbell not rung", bell=bell, error=type(error).__name__)
+            # Once in an outage: with webhooks coming in this would be dozens of lines a second.
+            if not self._silent:
+                log.warning("the doorbell cannot be rung", bell=bell, error=type(error).__name__)
+            self._silent = True
             return False
 
     def summon(self, bell: Bell) -> bool:

@@ -36,7 +36,10 @@ def drain(context: Context) -> int:
             now=context.now(),
         )
     for event in claimed:
-        _fetch(context, event)
+        if event.attempts > context.settings.max_attempts:
+            _put_aside(context, event, Permanent("given up: nobody who took it ever finished"), permanent=True)
+        else:
+            _fetch(context, event)
     return len(claimed)
 
 

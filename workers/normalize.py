@@ -30,6 +30,8 @@ from workers.context import Context
 log = structlog.get_logger(__name__)
 
 BATCH = 500
+# An event that was claimed more often than this is worked on alone.
+_SUSPECT_ATTEMPTS = 3
 
 
 @dataclass(slots=True)
@@ -98,6 +100,19 @@ def _release(context: Context, claimed: Sequence[Claimed]) -> None:
 
 def process(context: Context, claimed: Sequence[Claimed], read: Read | None = None) -> None:
     """Read and apply claimed events; one that spoils the batch is parked, the others take effect."""
+    suspects = [event for event in claimed if event.attempts > _SUSPECT_ATTEMPTS]
+    if suspects and len(claimed) > 1:
+        # Claimed again and again and never finished: perhaps one of them kills whoever works on it. The innocent
+        # go first and together, the suspects one by one.
+        others = [event for event in claimed if event.attempts <= _SUSPECT_ATTEMPTS]
+        if others:
+            process(context, others)
+        for event in suspects:
+            process(context, [event])
+        return
+    if claimed[0].attempts > context.settings.max_attempts:
+        _park(context, claimed[0], "given up: nobody who took it ever finished", permanent=True)
+        return
     read = read or read_all(claimed)
     try:
         _apply(context, claimed, read)
