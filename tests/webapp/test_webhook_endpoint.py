@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
@@ -22,11 +25,13 @@ from core.connections import store as connections
 from core.database import Database
 from core.identity import Actor, Role, users
 from core.ids import new_id
+from tests.conftest import Servers
+from tests.webapp.conftest import settings_for
 from webapp.app import create_app
+from webapp.directory import Directory
+from webapp.limiter import TokenBucket
 from webapp.services import EXTENSION, Services
 from webapp.webhooks import Inlet
-
-from .conftest import settings_for
 
 PLATFORM_SECRET = "whsec_" + "cGxhdGZvcm0gc2VjcmV0IG9mIHRoZSB0ZXN0cw=="
 OLDER_PLATFORM_SECRET = "whsec_" + "b2xkZXIgcGxhdGZvcm0gc2VjcmV0IG9mIHRlc3Rz"
@@ -149,32 +154,62 @@ class Gate:
         return [row["data"]["name"] for row in found]
 
 
+def build(database_url: str, redis_url: str, folder: Path, **more: str) -> Gate:
+    given = {
+        "REDIS_URL": redis_url,
+        "WEBHOOK_MAX_BYTES": str(LIMIT),
+        "STANDARD_WEBHOOKS_WEBHOOK_SECRET": f"{PLATFORM_SECRET},{OLDER_PLATFORM_SECRET}",
+        **more,
+    }
+    chosen = settings_for(database_url, folder, **given)
+    database = Database(chosen.sqlalchemy_url, pool_size=chosen.database_pool_size)
+    app = create_app(chosen, database=database, role="ingress")
+    return Gate(app=app, parts=app.extensions[EXTENSION])
+
+
+def close(gate: Gate) -> None:
+    gate.inlet.committer.close()
+    gate.parts.database.dispose()
+
+
 @pytest.fixture
 def open_gate(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Gate]]:
+    """Builds a gate of this test's own, with settings of its own."""
     made: list[Gate] = []
 
-    def build(**more: str) -> Gate:
-        given = {
-            "REDIS_URL": redis_url,
-            "WEBHOOK_MAX_BYTES": str(LIMIT),
-            "STANDARD_WEBHOOKS_WEBHOOK_SECRET": f"{PLATFORM_SECRET},{OLDER_PLATFORM_SECRET}",
-            **more,
-        }
-        chosen = settings_for(database_url, tmp_path, **given)
-        database = Database(chosen.sqlalchemy_url, pool_size=chosen.database_pool_size)
-        app = create_app(chosen, database=database, role="ingress")
-        made.append(Gate(app=app, parts=app.extensions[EXTENSION]))
+    def opened(**more: str) -> Gate:
+        made.append(build(database_url, redis_url, tmp_path, **more))
         return made[-1]
 
-    yield build
+    yield opened
     for gate in made:
-        gate.inlet.committer.close()
-        gate.parts.database.dispose()
+        close(gate)
+
+
+@pytest.fixture(scope="module")
+def standing_gate(servers: Servers, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    name = sql.Identifier(f"test_{uuid4().hex[:12]}")
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        create = "CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log"
+        connection.execute(sql.SQL(create).format(name, sql.Identifier(template_database)))
+        address = urlunsplit(urlsplit(servers.database_url)._replace(path=f"/{name.as_string().strip(chr(34))}"))
+        made = build(address, servers.redis_url, tmp_path_factory.mktemp("gate"))
+        yield made
+        close(made)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
 @pytest.fixture
-def gate(open_gate: Callable[..., Gate]) -> Gate:
-    return open_gate()
+def gate(standing_gate: Gate) -> Gate:
+    """A gate that remembers nothing. A database for each of the many cases would be most of their time."""
+    with standing_gate.parts.database.connect() as connection:
+        for table in ("event_queue", "event_keys", "events", "deliveries", "quarantine", "outbox"):
+            connection.execute(text(f"DELETE FROM {table}"))
+        connection.execute(text("UPDATE connections SET deleted_at = now() WHERE deleted_at IS NULL"))
+    inlet = standing_gate.inlet
+    inlet.directory = Directory(standing_gate.parts.database, standing_gate.parts.ring)
+    inlet.quarantine_bucket, inlet.second_looks = TokenBucket(5, burst=50), TokenBucket(20)
+    return standing_gate
 
 
 def said(name: str = "payment.succeeded", **more: object) -> bytes:
@@ -358,8 +393,7 @@ def test_an_address_with_nul_is_a_bad_request(gate: Gate, path: str) -> None:
     expect(gate.say(gate.connect(), said(), path=path), 400)
 
 
-def test_a_deleted_connection_is_not_found_once_it_is_forgotten(open_gate: Callable[..., Gate]) -> None:
-    gate = open_gate()
+def test_a_deleted_connection_is_not_found(gate: Gate) -> None:
     address = gate.connect()
     with gate.parts.database.session() as session:
         connections.delete(session, address.owner, UUID(address.id), datetime.now(UTC))
@@ -514,7 +548,8 @@ def test_too_many_at_once_are_told_to_come_again(open_gate: Callable[..., Gate])
     assert gate.kept() == STORED
 
 
-def test_what_cannot_be_stored_is_not_promised(gate: Gate) -> None:
+def test_what_cannot_be_stored_is_not_promised(open_gate: Callable[..., Gate]) -> None:
+    gate = open_gate()
     address = gate.connect()
     gate.inlet.committer.close()
     expect(gate.say(address, said()), 503)
