@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import psycopg
 import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from psycopg import sql
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
@@ -26,6 +23,7 @@ from core.database import Database
 from core.identity import Actor, Role, users
 from core.ids import new_id
 from tests.conftest import Servers
+from tests.standing import empty_inbox, standing_database
 from tests.webapp.conftest import settings_for
 from webapp.app import create_app
 from webapp.directory import Directory
@@ -188,23 +186,17 @@ def open_gate(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Cal
 
 @pytest.fixture(scope="module")
 def standing_gate(servers: Servers, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    name = sql.Identifier(f"test_{uuid4().hex[:12]}")
-    with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        create = "CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log"
-        connection.execute(sql.SQL(create).format(name, sql.Identifier(template_database)))
-        address = urlunsplit(urlsplit(servers.database_url)._replace(path=f"/{name.as_string().strip(chr(34))}"))
+    with standing_database(servers, template_database) as address:
         made = build(address, servers.redis_url, tmp_path_factory.mktemp("gate"))
         yield made
         close(made)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
 @pytest.fixture
 def gate(standing_gate: Gate) -> Gate:
     """A gate that remembers nothing. A database for each of the many cases would be most of their time."""
+    empty_inbox(standing_gate.parts.database)
     with standing_gate.parts.database.connect() as connection:
-        for table in ("event_queue", "event_keys", "events", "deliveries", "quarantine", "outbox"):
-            connection.execute(text(f"DELETE FROM {table}"))
         connection.execute(text("UPDATE connections SET deleted_at = now() WHERE deleted_at IS NULL"))
     inlet = standing_gate.inlet
     inlet.directory = Directory(standing_gate.parts.database, standing_gate.parts.ring)
