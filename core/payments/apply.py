@@ -446,6 +446,8 @@ def _plan(
     desired = {
         (payment_id, identity): amount
         for identity, invoice in invoices.items()
+        # A payment keeps naming an invoice that was taken back since, perhaps while this transaction waited for it.
+        if invoice["status"] not in {"draft", "void"}
         for payment_id, amount in fill(invoice["total"], invoice["currency"], shares[identity]).items()
     }
     return desired, current
