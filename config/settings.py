@@ -29,12 +29,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="", case_sensitive=False)
 
-    # Where things are.
+    # Where things are. An address may hold a password, so that a repr leaves it out.
     database_url: str | None = Field(
-        None, description="PostgreSQL 15+ address, postgresql://user:password@host/name. Empty: embedded."
+        None,
+        repr=False,
+        description="PostgreSQL 15+ address, postgresql://user:password@host/name. Empty: embedded.",
     )
     redis_url: str | None = Field(
-        None, description="Redis or Valkey address, redis://, rediss:// or unix://. Empty: embedded."
+        None, repr=False, description="Redis or Valkey address, redis://, rediss:// or unix://. Empty: embedded."
     )
     database_name: str = Field(
         "ledgerwire", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="Database of the embedded PostgreSQL."
