@@ -1,0 +1,113 @@
+"""The demo: loaded once, with a history that came the way every webhook comes, and cleared to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from config.settings import Settings
+from core.database import Database
+from core.migrations import at_head
+from tests.builders import check_sums, make_settings
+from tests.conftest import Servers
+from tests.standing import standing_database
+from workers import demo
+
+
+@pytest.fixture(scope="module")
+def settings(servers: Servers, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    folder: Path = tmp_path_factory.mktemp("demo")
+    with standing_database(servers, template_database) as address:
+        yield make_settings(address, servers.redis_url, data_dir=str(folder))
+
+
+@pytest.fixture(scope="module")
+def database(settings: Settings) -> Iterator[Database]:
+    made = Database(settings.sqlalchemy_url, pool_size=2)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture(scope="module")
+def loaded(settings: Settings, database: Database) -> Database:
+    """The demo, as the reading tests share it."""
+    assert demo.load(settings)
+    return database
+
+
+def rows(database: Database, query: str) -> list[dict[str, Any]]:
+    with database.connect() as connection:
+        return [dict(row) for row in connection.execute(text(query)).mappings()]
+
+
+def counts(database: Database) -> dict[str, int]:
+    """How many rows each table holds, without the partitions."""
+    tables = rows(
+        database,
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') "
+        "AND NOT relispartition ORDER BY relname",
+    )
+    return {row["relname"]: rows(database, f"SELECT count(*) AS n FROM {row['relname']}")[0]["n"] for row in tables}
+
+
+def test_loading_again_changes_nothing(settings: Settings, loaded: Database) -> None:
+    before = counts(loaded)
+    assert not demo.load(settings)
+    assert counts(loaded) == before
+
+
+def test_there_is_a_person_of_every_role(loaded: Database) -> None:
+    found = rows(loaded, "SELECT email::text AS email, role::text AS role FROM users ORDER BY role")
+    assert {(row["email"], row["role"]) for row in found} == {(email, str(role)) for email, _, _, role in demo.PEOPLE}
+
+
+def test_every_payment_and_transaction_comes_from_a_processed_delivery(loaded: Database) -> None:
+    assert rows(loaded, "SELECT state, error FROM event_queue") == []
+    for kind, table in (("payment", "payments"), ("transaction", "transactions")):
+        found = rows(
+            loaded,
+            f"SELECT told.id, deliveries.id AS delivery, event_results.outcome FROM {table} AS told "
+            "LEFT JOIN event_effects ON event_effects.object_id = told.id "
+            "LEFT JOIN events ON events.id = event_effects.event_id "
+            "LEFT JOIN event_results ON event_results.event_id = events.id "
+            "LEFT JOIN deliveries ON deliveries.id = events.delivery_id",
+        )
+        assert len(found) >= 3, kind
+        assert all(row["delivery"] and row["outcome"] == "processed" for row in found), (kind, found)
+
+
+def test_invoices_are_paid_as_far_as_the_demo_says(loaded: Database) -> None:
+    found = rows(loaded, "SELECT status, amount_paid, total FROM invoices ORDER BY id")
+    assert [row["amount_paid"] for row in found] == [
+        row["total"] * sale.paid_percent // 100 for row, sale in zip(found, demo._SALES, strict=True)
+    ]
+    assert {row["status"] for row in found} >= {"paid"}
+    check_sums(loaded)
+
+
+def test_a_match_waits_for_a_decision(loaded: Database) -> None:
+    (match,) = rows(
+        loaded,
+        "SELECT matches.state::text AS state, invoices.currency, transactions.amount, invoices.total FROM matches "
+        "JOIN invoices ON invoices.id = invoice_id JOIN transactions ON transactions.id = transaction_id",
+    )
+    assert match == {"state": "proposed", "currency": "AUD", "amount": match["total"], "total": match["total"]}
+
+
+def test_clearing_leaves_the_schema_and_loading_works_again(settings: Settings, loaded: Database) -> None:
+    before = counts(loaded)
+    demo.clear(loaded)
+    assert {table for table, count in counts(loaded).items() if count} == {"alembic_version", "relay_state"}
+    with loaded.connect() as connection:
+        assert at_head(connection)
+    # An empty one can be cleared too.
+    demo.clear(loaded)
+    assert demo.load(settings)
+    after = counts(loaded)
+    assert {table: after[table] for table in ("users", "invoices", "payments", "transactions", "deliveries")} == {
+        table: before[table] for table in ("users", "invoices", "payments", "transactions", "deliveries")
+    }
