@@ -1,7 +1,8 @@
 """The queue of record: claim a batch under a lease, finish it with fencing, put aside what fails.
 
 `due_at` is when an event may be claimed, so a claim moves it behind the lease; `attempts` counts claims and
-fences: who finishes must still hold the attempt it claimed. Messages only ring; these rows decide.
+fences together with `claimed_at`, since a replay and a fetch count anew: who finishes must still hold the
+attempt it claimed. Messages only ring; these rows decide.
 """
 
 from __future__ import annotations
@@ -112,8 +113,9 @@ def claim(
 
 _HOLD = text(
     "SELECT queue.event_id FROM event_queue AS queue "
-    "JOIN unnest(CAST(:ids AS uuid[]), CAST(:attempts AS integer[])) AS ours (event_id, attempts) "
-    "USING (event_id, attempts) ORDER BY queue.event_id FOR UPDATE OF queue"
+    "JOIN unnest(CAST(:ids AS uuid[]), CAST(:attempts AS integer[]), CAST(:claimed_at AS timestamptz[])) "
+    "AS ours (event_id, attempts, claimed_at) USING (event_id, attempts, claimed_at) "
+    "ORDER BY queue.event_id FOR UPDATE OF queue"
 )
 
 
@@ -129,6 +131,7 @@ def hold(connection: Connection | Session, claimed: Sequence[Claimed]) -> set[UU
             {
                 "ids": array((event.event_id for event in claimed), "uuid"),
                 "attempts": array((event.attempts for event in claimed), "integer"),
+                "claimed_at": array((event.claimed_at for event in claimed), "timestamptz"),
             },
         )
     )
@@ -189,13 +192,15 @@ def release(connection: Connection | Session, claimed: Sequence[Claimed], now: d
     connection.execute(
         text(
             "UPDATE event_queue AS queue SET due_at = :now "
-            "FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS integer[])) AS ours (event_id, attempts) "
-            "WHERE queue.event_id = ours.event_id AND queue.attempts = ours.attempts"
+            "FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS integer[]), CAST(:claimed_at AS timestamptz[])) "
+            "AS ours (event_id, attempts, claimed_at) WHERE queue.event_id = ours.event_id "
+            "AND queue.attempts = ours.attempts AND queue.claimed_at = ours.claimed_at"
         ),
         {
             "now": now,
             "ids": [event.event_id for event in claimed],
             "attempts": [event.attempts for event in claimed],
+            "claimed_at": [event.claimed_at for event in claimed],
         },
     )
 
@@ -225,7 +230,8 @@ def fail(
     changed = connection.execute(
         text(
             "UPDATE event_queue SET state = CASE WHEN :dead THEN 'dead' ELSE state END, due_at = :due, error = :error "
-            "WHERE event_id = :id AND attempts = :attempts AND state IN ('ready', 'fetch') RETURNING event_id"
+            "WHERE event_id = :id AND attempts = :attempts AND claimed_at = :claimed_at "
+            "AND state IN ('ready', 'fetch') RETURNING event_id"
         ),
         {
             "dead": dead,
@@ -233,6 +239,7 @@ def fail(
             "error": error.replace("\x00", "")[:2000],
             "id": claimed.event_id,
             "attempts": claimed.attempts,
+            "claimed_at": claimed.claimed_at,
         },
     ).all()
     if not changed:
