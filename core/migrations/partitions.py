@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
@@ -22,6 +23,7 @@ TIMED = (
     "allocations",
     "feed",
 )
+_BY_EVENT = frozenset({"event_results", "event_effects"})
 
 
 def create_hash_partitions(execute: Callable[[str], object], table: str, count: int) -> None:
@@ -60,9 +62,38 @@ def ensure(connection: Connection, now: datetime, months_ahead: int = 2) -> list
             end = _month(now.year, now.month + ahead + 1)
             name = f"{table}_{start:%Y_%m}"
             if name not in existing:
-                connection.exec_driver_sql(
-                    f"CREATE TABLE {name} PARTITION OF {table} "
-                    f"FOR VALUES FROM ('{lowest_id_at(start)}') TO ('{lowest_id_at(end)}')"
-                )
+                _create(connection, table, name, lowest_id_at(start), lowest_id_at(end))
                 made.append(name)
     return made
+
+
+def _create(connection: Connection, table: str, name: str, start: UUID, end: UUID) -> None:
+    """Create a partition, and move to it what came before it did."""
+    key = "event_id" if table in _BY_EVENT else "id"
+    create = f"CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM ('{start}') TO ('{end}')"
+    early = f"SELECT EXISTS (SELECT FROM {table}_default WHERE {key} >= '{start}' AND {key} < '{end}')"
+    if not connection.exec_driver_sql(early).scalar():
+        connection.exec_driver_sql(create)
+        return
+    # PostgreSQL refuses a partition while the default holds rows of it. The default is taken out and its rows
+    # are inserted anew, because from an append-only table nothing can be deleted.
+    columns = ", ".join(
+        connection.scalars(
+            text(
+                "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = CAST(:table AS regclass) "
+                "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum"
+            ),
+            {"table": table},
+        )
+    )
+    for statement in (
+        f"ALTER TABLE {table} DETACH PARTITION {table}_default",
+        f"ALTER TABLE {table}_default RENAME TO {table}_early",
+        create,
+        f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT",
+        f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {table}_early",
+        # A table with deferred checks still to come cannot be altered, and the next month may have to.
+        "SET CONSTRAINTS ALL IMMEDIATE",
+        f"DROP TABLE {table}_early",
+    ):
+        connection.exec_driver_sql(statement)
