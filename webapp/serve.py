@@ -24,6 +24,7 @@ from config import log as logging_setup  # noqa: E402
 from config.settings import InvalidSettings, load  # noqa: E402
 from webapp.app import create_app  # noqa: E402
 from webapp.services import EXTENSION, Services  # noqa: E402
+from webapp.sockets import Gateway  # noqa: E402
 
 log = structlog.get_logger(__name__)
 
@@ -70,15 +71,14 @@ def _wait_for_signal() -> None:
             return
 
 
-def _shut_down(parts: Services, counted: InFlight, stop_listening: Callable[[], None]) -> None:
+def _shut_down(parts: Services, gateway: Gateway, counted: InFlight, stop_listening: Callable[[], None]) -> None:
     stop_listening()
     deadline = time.monotonic() + DRAIN_SECONDS
     while counted.count and time.monotonic() < deadline:
         time.sleep(0.02)
     if parts.committer is not None:
         parts.committer.close(_COMMIT_SECONDS)
-    if parts.presence is not None:
-        parts.presence.leave()
+    gateway.stop()
 
 
 def main() -> None:
@@ -90,7 +90,8 @@ def main() -> None:
     logging_setup.configure(settings, "web")
     app = create_app(settings)
     parts: Services = app.extensions[EXTENSION]
-    app.extensions["ledgerwire.gateway"].start()
+    gateway: Gateway = app.extensions["ledgerwire.gateway"]
+    gateway.start()
     counted = InFlight(app.wsgi_app)
     app.wsgi_app = counted  # type: ignore[method-assign]
     try:
@@ -103,7 +104,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"ledgerwire web: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}")
     _wait_for_signal()
-    _shut_down(parts, counted, stop_listening)
+    _shut_down(parts, gateway, counted, stop_listening)
     # Open sockets last for hours, and clients come back to whoever listens then. Nothing is left to write.
     sys.stderr.flush()
     os._exit(0)

@@ -6,6 +6,7 @@ a socket missed for whatever reason is found again by `resume`, which clients se
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -199,6 +200,7 @@ class Gateway:
         # Engine connections that had proved nothing when they were last looked at.
         self._silent: set[str] = set()
         self._started = False
+        self._ending = threading.Event()
         server.on_event("connect", self.connect)
         server.on_event("disconnect", self.disconnect)
         server.on_event("join", _answered(self.join))
@@ -220,6 +222,13 @@ class Gateway:
             engine.manager_initialized = True
             engine.manager.initialize()
         runtime.spawn(self._look_after, name="sockets")
+
+    def stop(self) -> None:
+        """Look after nobody any more, and take this process out of the count."""
+        self._ending.set()
+        self.clients.clear()
+        if self._parts.presence is not None:
+            self._parts.presence.leave()
 
     # Connecting ---------------------------------------------------------------------------------------------
 
@@ -375,8 +384,7 @@ class Gateway:
     # Looking after --------------------------------------------------------------------------------------------
 
     def _look_after(self) -> None:
-        while True:
-            time.sleep(BEAT_SECONDS)
+        while not self._ending.wait(BEAT_SECONDS):
             try:
                 if self._parts.presence is not None:
                     self._parts.presence.beat()

@@ -136,6 +136,7 @@ def make_world(settings: Settings) -> World:
 def world(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[World]:
     made = make_world(settings_for(database_url, tmp_path, REDIS_URL=redis_url))
     yield made
+    made.app.extensions["ledgerwire.gateway"].stop()
     made.parts.database.dispose()
 
 
