@@ -101,21 +101,26 @@ class Relay:
         return bool(connection.scalar(text("SELECT pg_try_advisory_lock(hashtext('ledgerwire.relay'))")))
 
     def _serve(self, connection: Connection) -> None:
+        # What a predecessor numbered and perhaps did not emit comes first, all of it.
+        while not self._stopping and (pending := feed.unemitted(connection)):
+            if not self._emit(pending):
+                return
+            feed.mark_emitted(connection, pending[-1].position)
         emitted, marked_at = 0, 0.0
-        pending = feed.unemitted(connection)
         while not self._stopping:
-            if pending:
-                emitted = self._emit(pending)
+            pending = feed.number(connection, BATCH)
+            if not pending:
+                self._wait()
+            elif position := self._emit(pending):
+                emitted = position
+            else:
+                # Nothing later may be sent or noted before it: the successor begins with this batch.
+                break
             # Noting what was emitted once a second is enough: a successor repeats a second's worth at most, and
             # clients know repeats by their numbers.
             if emitted and time.monotonic() - marked_at > _MARK_SECONDS:
                 feed.mark_emitted(connection, emitted)
                 emitted, marked_at = 0, time.monotonic()
-            pending = feed.number(connection, BATCH)
-            if not pending:
-                self._wait()
-        if pending:
-            emitted = self._emit(pending)
         if emitted:
             feed.mark_emitted(connection, emitted)
 
