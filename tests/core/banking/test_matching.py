@@ -181,7 +181,7 @@ def test_a_listing_of_what_is_pending_ends_the_same_in_any_order(context: Clockw
             occurred_at=NOW,
         )  # fmt: skip
 
-    told = [
+    told: list[BankTransaction | PendingSnapshot] = [
         line("old", 1, TransactionStatus.PENDING),
         line("kept", 5, TransactionStatus.PENDING),
         line("booked", 1, TransactionStatus.POSTED),
