@@ -102,8 +102,8 @@ def redis_url(servers: Servers) -> str:
 
 
 def _create(server_url: str, name: str, template: str = "template1") -> None:
-    # Copying files costs a checkpoint, writing them to the log does not: faster for small databases.
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log")
+    # Measured: copying the files, checkpoint included, takes a third of the time of writing them to the log.
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
 

@@ -23,7 +23,7 @@ def standing_database(servers: Servers, template: str | None) -> Iterator[str]:
     name = f"test_{uuid4().hex[:12]}"
     parts = {"name": sql.Identifier(name), "template": sql.Identifier(template or "template1")}
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log").format(**parts))
+        connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy").format(**parts))
         try:
             yield urlunsplit(urlsplit(servers.database_url)._replace(path=f"/{name}"))
         finally:
