@@ -9,10 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from core import intake
 from core.bulk import array
 from core.database import Database
+from core.errors import PlatformError
 from core.events import Trust
 from core.inbox import replay
 from workers.normalize import read_all, statements_of
@@ -58,14 +60,21 @@ def preview(database: Database, event_ids: Sequence[UUID], now: datetime) -> Pre
     with database.engine.connect() as connection:
         events = replay.bodies(connection, event_ids, now)
         read = read_all(events)
-        statements = [
-            statement
-            for event, records in read.records.items()
-            for statement in statements_of(event, records, Trust(event.trust))
-        ]
+        failures = [(event.event_id, error) for event, error, _ in read.failures]
         savepoint = connection.begin_nested()
-        outcome = intake.apply(connection, statements)
-        touched = {(effect.object_kind, effect.object_id) for effect in outcome.effects}
+        effects = []
+        for event, records in read.records.items():
+            # One by one, so that an event that the books refuse is told and hides no other.
+            attempt = connection.begin_nested()
+            try:
+                outcome = intake.apply(connection, statements_of(event, records, Trust(event.trust)))
+            except (DBAPIError, PlatformError) as error:
+                attempt.rollback()
+                failures.append((event.event_id, f"{type(error).__name__}: the books refuse it"))
+            else:
+                attempt.commit()
+                effects += outcome.effects
+        touched = {(effect.object_kind, effect.object_id) for effect in effects}
         touched |= _invoices(connection, touched)
         after = _rows(connection, touched)
         savepoint.rollback()
@@ -74,7 +83,7 @@ def preview(database: Database, event_ids: Sequence[UUID], now: datetime) -> Pre
     return Preview(
         changes=[change for key in sorted(after, key=str) if (change := _compare(key, before.get(key), after[key]))],
         fetches=len(read.pointers),
-        failures=[(event.event_id, error) for event, error, _ in read.failures],
+        failures=failures,
         ignored=len(read.notes),
     )
 

@@ -206,22 +206,30 @@ def refresh(connection: Connection, outcome: Outcome) -> None:
         connection.execute(text(_REFRESHED.update("matches")), _REFRESHED.parameters(changed))
 
 
-def propose_waiting(session: Session | Connection, since: datetime, limit: int = 1000) -> int:
-    """Look again at incoming that name an invoice which came later; return how many were proposed."""
+_WAITING = text(
+    "SELECT transactions.id, transactions.user_id, status, amount, currency, narration, bank_reference "
+    "FROM transactions WHERE transactions.id > :after AND match_state = 'none' AND status = 'posted' AND amount > 0 "
+    "AND transactions.created_at >= :since "
+    "AND EXISTS (SELECT FROM invoices WHERE seller_id = transactions.user_id "
+    "AND status IN ('open', 'partial') AND invoices.created_at >= :since) "
+    "ORDER BY transactions.id LIMIT :limit FOR UPDATE OF transactions SKIP LOCKED"
+)
+
+
+def propose_waiting(session: Session | Connection, since: datetime, page: int = 1000) -> int:
+    """Look again at credits that name an invoice which came later; return how many were proposed.
+
+    All that came `since` then are looked at, a page at a time: what names nothing must not hide what is behind it.
+    """
     connection = session.connection() if isinstance(session, Session) else session
-    rows = connection.execute(
-        text(
-            "SELECT transactions.id, transactions.user_id, status, amount, currency, narration, bank_reference "
-            "FROM transactions WHERE match_state = 'none' AND status = 'posted' AND amount > 0 "
-            "AND transactions.created_at >= :since "
-            "AND EXISTS (SELECT FROM invoices WHERE seller_id = transactions.user_id "
-            "AND status IN ('open', 'partial') AND invoices.created_at >= :since) "
-            "ORDER BY transactions.id LIMIT :limit FOR UPDATE OF transactions SKIP LOCKED"
-        ),
-        {"since": since, "limit": limit},
-    ).mappings()
     outcome = Outcome()
-    proposed = propose(connection, [dict(row) for row in rows], {}, outcome)
+    proposed, after = 0, UUID(int=0)
+    while True:
+        rows = connection.execute(_WAITING, {"since": since, "limit": page, "after": after}).mappings().all()
+        proposed += propose(connection, [dict(row) for row in rows], {}, outcome)
+        if len(rows) < page:
+            break
+        after = rows[-1]["id"]
     announce_all(connection, outcome.announcements)
     return proposed
 

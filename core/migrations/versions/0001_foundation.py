@@ -510,6 +510,12 @@ CREATE CONSTRAINT TRIGGER invoices_paid_is_sum AFTER UPDATE OF amount_paid ON in
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_invoice_sum('invoices');
 CREATE CONSTRAINT TRIGGER payments_allocated_is_sum AFTER UPDATE OF allocated ON payments
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_payment_sum('payments');
+CREATE CONSTRAINT TRIGGER invoices_new_paid_is_sum AFTER INSERT ON invoices
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.amount_paid <> 0)
+    EXECUTE FUNCTION check_invoice_sum('invoices');
+CREATE CONSTRAINT TRIGGER payments_new_allocated_is_sum AFTER INSERT ON payments
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.allocated <> 0)
+    EXECUTE FUNCTION check_payment_sum('payments');
 CREATE CONSTRAINT TRIGGER allocations_fit_invoice AFTER INSERT ON allocations
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_invoice_sum('allocations');
 CREATE CONSTRAINT TRIGGER allocations_fit_payment AFTER INSERT ON allocations
