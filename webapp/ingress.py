@@ -1,7 +1,6 @@
 """The `ingress` process: webhooks and health checks only, on plain threads. `python -m webapp.ingress`.
 
-Granian serves it: measured against gunicorn's threads it answers several times as many requests a second
-(ADR 0005). It listens on HOST and INGRESS_PORT (or PORT), so that a proxy can send webhooks here.
+Granian serves it (ADR 0005). It listens on HOST and INGRESS_PORT, so that a proxy can send webhooks here.
 """
 
 from __future__ import annotations
