@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from core import errors
+from webapp.services import services
 
 log = structlog.get_logger(__name__)
 
@@ -122,7 +123,12 @@ def status_of(error: errors.PlatformError) -> int:
 
 
 def wants_document() -> bool:
-    """Whether the asker is a program: everything under /api, and what prefers JSON to a page."""
+    """Whether the asker is a program: everything under /api, and what prefers JSON to a page.
+
+    An ingress has no pages, so whoever asks it anything is answered as a program.
+    """
+    if services().role == "ingress":
+        return True
     if request.path.startswith(("/api/", "/metrics", "/socket.io")):
         return True
     best = request.accept_mimetypes.best_match(["text/html", "application/json", "application/problem+json"])
