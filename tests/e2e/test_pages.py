@@ -39,8 +39,16 @@ def complaints(page: Page) -> list[str]:
     return [*said, *([f"{wide} px too wide"] if wide > 0 else [])]
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+# Each scheme and each width once in every run; the other two pairs in the long one.
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 1440),
+        ("dark", 390),
+        pytest.param("light", 390, marks=pytest.mark.long),
+        pytest.param("dark", 1440, marks=pytest.mark.long),
+    ],
+)
 def test_no_page_has_a_flaw(stack: Stack, browser: Browser, width: int, scheme: str) -> None:
     base = stack.web()
     context = browser.new_context(
@@ -75,6 +83,7 @@ def test_no_page_has_a_flaw(stack: Stack, browser: Browser, width: int, scheme: 
         look(path)
     for path in LISTS:
         look(first_of(page, path))
+    look(first_of(page, "/deliveries") + "/replay")
     look("/invoices/nothing", status=404)
     look("/quarantine", status=403)
     context.clear_cookies()
@@ -187,3 +196,15 @@ def test_every_icon_is_in_the_sprite() -> None:
     assert named <= sprite
     assert {"layout-dashboard", "shield-check", "broadcast", "git-merge"} <= sprite
     assert all(name in sprite for name in re.findall(r'_Place\("\w+", "\w+", "([a-z0-9-]+)"', pages))
+
+
+def test_a_delivery_is_processed_again_from_its_page(stack: Stack, browser: Browser) -> None:
+    context = browser.new_context(base_url=stack.web())
+    page = context.new_page()
+    sign_in(page, stack.web(), "seller@demo.com")
+    page.goto(first_of(page, "/deliveries?connector=razorpay"))
+    page.get_by_role("link", name="Process again").click()
+    expect(page.get_by_text("Nothing would change")).to_be_visible()
+    page.get_by_role("button", name="Process 1 event again").click()
+    expect(page.get_by_text("Its events are processed again")).to_be_visible()
+    context.close()
