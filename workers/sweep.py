@@ -42,7 +42,8 @@ def adopt(context: Context) -> int:
                 "SELECT DISTINCT queue.connector, queue.external_id, connections.id FROM event_queue AS queue "
                 "JOIN connections ON connections.connector = queue.connector "
                 "AND connections.external_id = queue.external_id AND connections.deleted_at IS NULL "
-                "WHERE queue.state = 'unrouted' LIMIT 100"
+                "JOIN deliveries ON deliveries.id = queue.delivery_id "
+                f"WHERE queue.state = 'unrouted' AND {claim.MAY_ADOPT} LIMIT 100"
             )
         ).all()
         for row in waiting:

@@ -247,6 +247,14 @@ def fail(
     return "dead" if dead else "retry"
 
 
+# Whether an unrouted event may go to a connection. Who holds a connection's secret can name any account in what
+# they sign, so what came to an own address goes to connections of the same person only.
+MAY_ADOPT = (
+    "(deliveries.connection_id IS NULL OR EXISTS (SELECT FROM connections AS via "
+    "WHERE via.id = deliveries.connection_id AND via.user_id = connections.user_id))"
+)
+
+
 def adopt_unrouted(session: Session, connector: str, external_id: str, connection_id: UUID, now: datetime) -> int:
     """Give waiting events to the connection that just appeared; return how many.
 
@@ -256,11 +264,12 @@ def adopt_unrouted(session: Session, connector: str, external_id: str, connectio
     rows = session.execute(
         text(
             "SELECT queue.event_id, events.provider_event_id FROM event_queue AS queue "
-            "JOIN events ON events.id = queue.event_id "
+            "JOIN events ON events.id = queue.event_id JOIN deliveries ON deliveries.id = queue.delivery_id "
+            "JOIN connections ON connections.id = :connection "
             "WHERE queue.connector = :connector AND queue.external_id = :external_id AND queue.state = 'unrouted' "
-            "ORDER BY queue.event_id FOR UPDATE OF queue"
+            f"AND {MAY_ADOPT} ORDER BY queue.event_id FOR UPDATE OF queue"
         ),
-        {"connector": connector, "external_id": external_id},
+        {"connector": connector, "external_id": external_id, "connection": connection_id},
     ).all()
     if not rows:
         return 0

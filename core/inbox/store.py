@@ -57,11 +57,16 @@ def event_key(provider_event_id: str) -> str:
     return "sha256:" + hashlib.sha256(provider_event_id.encode()).hexdigest()
 
 
-def scope_of(event: NewEvent) -> str:
-    """Whose ids these are: no sender can use up an event id of somebody else's connection."""
+def scope_of(event: NewEvent, address: UUID | None) -> str:
+    """Whose ids these are: no sender can use up an event id of somebody else's connection.
+
+    What came to the `address` of a connection and belongs to none yet stands apart from what the provider says on
+    the platform's: who holds one connection's secret may name any account.
+    """
     if event.connection_id is not None:
         return str(event.connection_id)
-    return f"external:{event.external_id or ''}"
+    external = f"external:{event.external_id or ''}"
+    return external if address is None else f"via:{address}:{external}"
 
 
 _EVENTS = Rows(
@@ -141,11 +146,11 @@ def store(connection: Connection | Session, deliveries: Sequence[NewDelivery]) -
     # Sorted, so that two processes that store the same resent events cannot wait for each other.
     events = sorted(
         (
-            (scope_of(event), event_key(event.provider_event_id), delivery, event)
+            (scope_of(event, delivery.connection_id), event_key(event.provider_event_id), delivery, event)
             for delivery in deliveries
             for event in delivery.events
         ),
-        key=lambda row: row[:2],
+        key=lambda row: (row[2].connector, *row[:2]),
     )
     said = _EVENTS.arrays(
         event_id=[event.id for _, _, _, event in events],

@@ -138,8 +138,8 @@ CREATE INDEX deliveries_connection ON deliveries (connection_id, id DESC);
 
 CREATE TABLE event_keys (
     connector text NOT NULL,
-    -- The connection the event belongs to, or external:<id> while it is unrouted. One sender cannot
-    -- take an id away from another.
+    -- The connection the event belongs to; while it is unrouted external:<id>, with via:<connection>: before it
+    -- when it came to a connection's own address. One sender cannot take an id away from another.
     scope text NOT NULL,
     provider_event_id text NOT NULL CHECK (length(provider_event_id) BETWEEN 1 AND 255),
     event_id uuid NOT NULL,
