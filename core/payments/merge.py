@@ -93,7 +93,11 @@ class PaymentState:
 
     def hear(self, record: Payment, trust: Trust) -> bool:
         """Take in a statement; return whether anything changed."""
-        changed = self._learn(record.references)
+        confirmed = trust != Trust.HINT
+        if confirmed and self.stated and self.trust == Trust.HINT:
+            # Where a hint pointed must not decide where confirmed money goes.
+            self.invoice_references, self.reference_keys, self.invoice_id = [], [], None
+        changed = (confirmed or self.trust == Trust.HINT) and self._learn(record.references)
         values = {
             "amount": record.money.minor,
             "currency": record.money.currency,
@@ -106,7 +110,7 @@ class PaymentState:
             "fee": None if record.fee is None else record.fee.minor,
             "failure": record.failure,
         }
-        standing = (trust != Trust.HINT, _RANK[record.status], record.version, *values.values())
+        standing = (confirmed, _RANK[record.status], record.version, *values.values())
         if self.stated and not supersedes(standing, self.standing()):
             return changed
         self.stated = True
