@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 from uuid import UUID
 
@@ -24,11 +24,13 @@ from core.events import (
 )
 from core.live.feed import announce_all
 from core.payments import apply as payments_apply
-from core.statements import Effect, Outcome, Statement
+from core.statements import Effect, EffectKind, Outcome, Statement
 
 _EFFECTS = Rows(event_id="uuid", object_kind="text", object_id="uuid", effect="text")
 
 _STORE_EFFECTS = text(_EFFECTS.insert("event_effects", "ON CONFLICT DO NOTHING"))
+
+_WEIGHT: Mapping[EffectKind, int] = {"created": 0, "updated": 1, "unchanged": 2}
 
 _Area = Callable[[Connection, Sequence[Statement], Outcome], None]
 
@@ -82,17 +84,17 @@ def apply(connection: Connection, statements: Sequence[Statement]) -> Outcome:
 def _store_effects(connection: Connection, outcome: Outcome) -> None:
     if not outcome.effects:
         return
-    # One row for each event and object: what the event did first is what it did.
-    first: dict[tuple[UUID, str, UUID], Effect] = {}
-    for effect in outcome.effects:
-        first.setdefault((effect.event_id, effect.object_kind, effect.object_id), effect)
+    # One row for each event and object: the most that the event did to it is what it did.
+    most: dict[tuple[UUID, str, UUID], Effect] = {}
+    for effect in sorted(outcome.effects, key=lambda effect: _WEIGHT[effect.effect]):
+        most.setdefault((effect.event_id, effect.object_kind, effect.object_id), effect)
     connection.execute(
         _STORE_EFFECTS,
         _EFFECTS.arrays(
-            event_id=[effect.event_id for effect in first.values()],
-            object_kind=[effect.object_kind for effect in first.values()],
-            object_id=[effect.object_id for effect in first.values()],
-            effect=[effect.effect for effect in first.values()],
+            event_id=[effect.event_id for effect in most.values()],
+            object_kind=[effect.object_kind for effect in most.values()],
+            object_id=[effect.object_id for effect in most.values()],
+            effect=[effect.effect for effect in most.values()],
         ),
     )
 

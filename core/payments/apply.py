@@ -190,13 +190,14 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
         outcome.effects.append(
             Effect(event_id=statement.event_id, object_kind="payment", object_id=identity, effect=effect)
         )
-    for key, event_id in adjusted.items():
+    for key, event_ids in adjusted.items():
         identity = ids[key]
         if identity in states:
             touched[identity] = states[identity]
-            origins.setdefault(identity, event_id)
-            outcome.effects.append(
+            origins.setdefault(identity, event_ids[-1])
+            outcome.effects.extend(
                 Effect(event_id=event_id, object_kind="payment", object_id=identity, effect="updated")
+                for event_id in event_ids
             )
     # Whoever reports a refund takes the payment's key, so a key that is new to this batch has none but the batch's.
     _apply_returns(
@@ -226,8 +227,8 @@ def _state(row: Any) -> PaymentState:
 
 def _apply_adjustments(
     connection: Connection, statements: Sequence[Statement], ids: objects.Identified, outcome: Outcome
-) -> dict[objects.Key, UUID]:
-    """Merge refunds and disputes; return the keys of the payments they change, with the event that did."""
+) -> dict[objects.Key, list[UUID]]:
+    """Merge refunds and disputes; return the keys of the payments they change, with the events that did."""
     said = [
         (statement, adjustment_values(statement.record))
         for statement in statements
@@ -246,7 +247,7 @@ def _apply_adjustments(
     }
     stored = set(known)
     changed: dict[UUID, dict[str, Any]] = {}
-    payments: dict[objects.Key, UUID] = {}
+    payments: dict[objects.Key, list[UUID]] = {}
     for statement, values in said:
         identity = ids[statement.connection_id, values["kind"], values["object_id"]]
         row = {"id": identity, "connection_id": statement.connection_id, **values}
@@ -259,7 +260,9 @@ def _apply_adjustments(
             effect = "unchanged"
         else:
             known[identity] = changed[identity] = row
-            payments[statement.connection_id, "payment", values["payment_object_id"]] = statement.event_id
+            payments.setdefault((statement.connection_id, "payment", values["payment_object_id"]), []).append(
+                statement.event_id
+            )
         if effect != "unchanged" or before is not None:
             outcome.effects.append(
                 Effect(event_id=statement.event_id, object_kind=values["kind"], object_id=identity, effect=effect)
