@@ -135,6 +135,7 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
     _announce(changed, stored, outcome)
     _sweep_pending(connection, statements, changed, outcome)
     matching.withdraw(connection, [row["id"] for row in old if row["status"] == "removed"], outcome)
+    matching.follow(connection, [row for row in old if row["status"] == "posted"], outcome)
     matching.forget(connection, [row["id"] for row in old])
     matching.propose(connection, [row for row, _ in changed.values()], origins, outcome)
 

@@ -378,6 +378,38 @@ def _cancel(connection: Connection, payment_ids: Sequence[UUID], outcome: Outcom
     payments.settle(connection, states, {}, outcome, resolve=False)
 
 
+def follow(connection: Connection, rows: Sequence[Mapping[str, Any]], outcome: Outcome) -> None:
+    """Let the payments of accepted transactions say what the bank says now (`rows` as they are just written).
+
+    One that can no longer pay its invoice, because it brings nothing or another currency, is withdrawn.
+    """
+    if not rows:
+        return
+    now = {row["id"]: row for row in rows}
+    accepted = connection.execute(
+        text(
+            "SELECT payment_id, transaction_id FROM matches "
+            "WHERE transaction_id = ANY(CAST(:ids AS uuid[])) AND state = 'accepted'"
+        ),
+        {"ids": array(now, "uuid")},
+    ).all()
+    if not accepted:
+        return
+    states = payments.load(connection, [match.payment_id for match in accepted])
+    lost, kept = [], {}
+    for match in accepted:
+        state, row = states[match.payment_id], now[match.transaction_id]
+        if row["amount"] <= 0 or row["currency"] != state.currency:
+            lost.append(match.transaction_id)
+            continue
+        state.amount, state.version, state.trust = row["amount"], row["version"], row["trust"]
+        state.occurred_at, state.payer_name = row["occurred_at"], row["counterparty"]
+        state.bank_reference, state.description = row["bank_reference"], row["narration"]
+        kept[state.id] = state
+    withdraw(connection, lost, outcome)
+    payments.settle(connection, kept, {}, outcome, resolve=False)
+
+
 def forget(connection: Connection, transaction_ids: Sequence[UUID]) -> None:
     """Drop what was proposed for transactions whose content changed; what a person decided stays."""
     if not transaction_ids:

@@ -161,6 +161,30 @@ def test_what_cannot_pay_is_refused(context: Clockwork, shop: Shop) -> None:
         matching.accept(session, shop.seller.id, new_id(), None, NOW)
 
 
+@pytest.mark.parametrize(
+    ("corrected", "status", "paid"),
+    [
+        pytest.param({"amount": "60.00"}, "partial", 6_000, id="less"),
+        pytest.param({"amount": "160.00"}, "paid", 10_000, id="more"),
+        pytest.param({"amount": "-100.00"}, "open", 0, id="money that left"),
+        pytest.param({"currency": "USD"}, "open", 0, id="another currency"),
+        pytest.param({"narration": "other words"}, "paid", 10_000, id="only the words"),
+    ],
+)
+def test_what_an_accepted_transaction_pays_follows_the_banks_correction(
+    shop: Shop, corrected: Json, status: str, paid: int
+) -> None:
+    invoice = shop.invoice()
+    shop.hear(transaction(narration=invoice["number"]))
+    accept(shop)
+    shop.hear(transaction("posted", 5, **{"narration": invoice["number"], **corrected}))
+    found = shop.one("SELECT status, amount_paid FROM invoices WHERE id = :id", id=invoice["id"])
+    assert found == {"status": status, "amount_paid": paid}
+    state = shop.one("SELECT match_state FROM transactions WHERE user_id = :user")["match_state"]
+    assert (state, proposals(shop)) == ("accepted" if paid else "none", [])
+    check_sums(shop.database)
+
+
 @pytest.mark.parametrize("accepted", [True, False])
 def test_a_transaction_that_the_bank_takes_back_withdraws_its_match(shop: Shop, accepted: bool) -> None:
     invoice = shop.invoice()
