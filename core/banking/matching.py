@@ -171,6 +171,7 @@ _OF_INVOICES = text(
     "JOIN transactions ON transactions.id = matches.transaction_id "
     "WHERE matches.invoice_id = ANY(CAST(:invoices AS uuid[])) AND matches.state IN ('proposed', 'undone') "
     "AND transactions.status = 'posted' AND transactions.match_state <> 'accepted' "
+    "AND transactions.amount > 0 AND transactions.currency = invoices.currency "
     "ORDER BY matches.id FOR UPDATE OF matches"
 )
 
