@@ -6,6 +6,8 @@ import time
 
 import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from connectors import registry
 from connectors.base import Credentials, Fetch
@@ -17,7 +19,7 @@ from core.events import Record, Trust
 from core.inbox import claim
 from core.inbox.claim import Claimed, Finished
 from workers.context import Context
-from workers.normalize import statements_of
+from workers.normalize import statements_of, why_failed
 
 log = structlog.get_logger(__name__)
 
@@ -47,22 +49,29 @@ def _fetch(context: Context, event: Claimed) -> None:
     started = time.perf_counter_ns()
     try:
         records = _ask(context, event)
+        _apply(context, event, records, (time.perf_counter_ns() - started) // 1000)
+    except (OperationalError, InterfaceError, PoolTimeout):
+        # The database went away, or blocked: not the event's fault, and no reason to wait for the lease's end.
+        with context.database.connect() as connection:
+            claim.release(connection, [event], context.now())
+        raise
     except Transient as error:
         _put_aside(context, event, error, retry_after_seconds=error.retry_after_seconds)
     except (Permanent, MalformedPayload) as error:
         _put_aside(context, event, error, permanent=True)
-    except PlatformError as error:
+    except (PlatformError, DBAPIError) as error:
         _put_aside(context, event, error)
     except Exception as error:  # A plugin's bug must not stop the events of others.
         log.exception("connector failed", connector=event.connector, event_name=event.name)
         _put_aside(context, event, error)
-    else:
-        micros = (time.perf_counter_ns() - started) // 1000
-        with context.database.connect() as connection:
-            if event.event_id in claim.hold(connection, [event]):
-                intake.apply(connection, statements_of(event, records, Trust.FETCHED))
-                claim.finish(connection, [Finished(claimed=event, outcome="processed", read_micros=micros)])
-        context.doorbell.ring("relay")
+
+
+def _apply(context: Context, event: Claimed, records: list[Record], micros: int) -> None:
+    with context.database.connect() as connection:
+        if event.event_id in claim.hold(connection, [event]):
+            intake.apply(connection, statements_of(event, records, Trust.FETCHED))
+            claim.finish(connection, [Finished(claimed=event, outcome="processed", read_micros=micros)])
+    context.doorbell.ring("relay")
 
 
 def _ask(context: Context, event: Claimed) -> list[Record]:
@@ -100,7 +109,7 @@ def _put_aside(
     permanent: bool = False,
     retry_after_seconds: float | None = None,
 ) -> None:
-    words = str(error) if isinstance(error, PlatformError) else f"connector bug: {type(error).__name__}"
+    words = str(error) if isinstance(error, PlatformError) else why_failed(error)
     with context.database.connect() as connection:
         end = claim.fail(
             connection,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from connectors import registry
 from connectors.base import Connector, Fetch
@@ -116,14 +117,16 @@ def process(context: Context, claimed: Sequence[Claimed], read: Read | None = No
     read = read or read_all(claimed)
     try:
         _apply(context, claimed, read)
-    except (OperationalError, InterfaceError):
+    except (OperationalError, InterfaceError, PoolTimeout):
         # The database went away, or two batches blocked each other. The rows are ours until the lease ends:
         # give them back rather than make them wait for it.
         _release(context, claimed)
         raise
-    except (DBAPIError, PlatformError) as error:
+    except Exception as error:  # Whatever it is, the others must not wait for it.
         if len(claimed) == 1:
-            _park(context, claimed[0], f"{type(error).__name__}: {_first_line(error)}", permanent=False)
+            if not isinstance(error, DBAPIError | PlatformError):
+                log.exception("connector failed", connector=claimed[0].connector, event_name=claimed[0].name)
+            _park(context, claimed[0], why_failed(error), permanent=False)
             return
         log.warning("a batch is applied one by one", count=len(claimed), error=type(error).__name__)
         for event in claimed:
@@ -231,6 +234,9 @@ def _fail(connection: Connection, context: Context, event: Claimed, error: str, 
     log.warning("event put aside", event_id=str(event.event_id), connector=event.connector, end=end, error=error)
 
 
-def _first_line(error: Exception) -> str:
+def why_failed(error: Exception) -> str:
+    """Why the books did not take an event, in a line."""
+    if not isinstance(error, DBAPIError | PlatformError):
+        return f"connector bug: {type(error).__name__}"
     cause = getattr(error, "orig", None) or error
-    return str(cause).strip().split("\n", 1)[0][:500]
+    return f"{type(error).__name__}: {str(cause).strip()}".split("\n", 1)[0][:500]

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from connectors import registry
 from core.ids import new_id
 from core.inbox import claim, replay, store
 from core.inbox.claim import Claimed, Finished
@@ -233,6 +234,21 @@ def test_an_event_that_the_books_cannot_hold_is_put_aside_and_the_others_take_ef
     shop.work()
     assert len(shop.rows("SELECT 1 FROM payments")) == 9
     assert shop.rows("SELECT 1 FROM event_queue") == []
+
+
+def test_a_plugin_that_yields_no_record_spoils_its_own_event_and_no_other(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers = registry.get(shop.connector).events
+    assert isinstance(readers, dict)
+    monkeypatch.setitem(readers, "payment.pending", lambda _item: [object()])
+    good = [shop.delivery(payment(id=f"p{n}")) for n in range(3)]
+    shop.store(good[0], shop.delivery(payment("pending", id="odd")), *good[1:])
+    shop.work()
+    assert len(shop.rows("SELECT 1 FROM payments")) == 3
+    parked = shop.one("SELECT state, attempts, due_at, error FROM event_queue")
+    assert (parked["state"], parked["attempts"], parked["due_at"]) == ("ready", 1, NOW + timedelta(seconds=5))
+    assert parked["error"] == "connector bug: AssertionError"
 
 
 def test_a_released_event_is_due_at_once(shop: Shop) -> None:
