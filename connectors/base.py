@@ -14,7 +14,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from connectors.payload import MAX_IDENTIFIER, Payload
 from core.errors import MalformedPayload, Permanent
-from core.events import Record
+from core.events import Record, Trust
 
 SLUG = re.compile(r"[a-z][a-z0-9_]{1,39}")
 
@@ -28,6 +28,10 @@ class Delivery:
     received_at: datetime
     method: str = "POST"
     query: Mapping[str, str] = field(default_factory=dict)
+    # The public address it was sent to, as this installation is configured; never taken from the request's Host.
+    url: str = ""
+    # What the scheme asked for with `wants`, by its name: fetched, cached and rationed outside the connector.
+    documents: Mapping[str, bytes] = field(default_factory=dict)
 
     def header(self, name: str) -> str | None:
         """The value of a header that may stand once. None when it is missing or stands more than once."""
@@ -37,26 +41,76 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What a good signature proves. `message_id` is the sender's id of the message, where it is signed."""
+    """What a good signature proves. `message_id` is the sender's id of the message, where it is signed.
 
-    secret_index: int
+    `trust` is HINT where the body itself is not proven (an unsigned notice, a static secret): nothing of it may
+    move money, so that such events only ever lead to a `Fetch`. `for_us` is False where the provider signs the
+    events of all its customers with one key: then an event must name an account of ours, or is a hint.
+    """
+
+    secret_index: int = 0
     message_id: str | None = None
+    trust: Trust = Trust.SIGNED
+    for_us: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A request that a provider might have sent. `documents` is what a receiver would be given by `wants`."""
+
+    headers: dict[str, str]
+    body: bytes
+    documents: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Signature(Protocol):
-    """How deliveries are signed. A scheme verifies, and also signs for tests and simulation."""
+    """How deliveries are signed. A scheme verifies, and also signs for tests and simulation.
+
+    The *signing* secret is what the provider holds, the *receiving* one what we keep: the same text for HMAC, a
+    public key or an id where the scheme is asymmetric, and "" where nothing is kept (keys come by `wants`).
+    """
+
+    def wants(self, delivery: Delivery, secrets: Sequence[str]) -> Wanted | None:
+        """The key or certificate needed to judge this delivery. Raises SignatureRejected for one not allowed."""
 
     def verify(self, delivery: Delivery, secrets: Sequence[str]) -> Verified:
-        """Prove the delivery against any live secret. Raises SignatureRejected, and nothing else."""
+        """Prove the delivery against any live receiving secret. Raises SignatureRejected, and nothing else."""
 
-    def sign(self, body: bytes, secret: str, *, at: datetime, message_id: str) -> dict[str, str]:
-        """The headers a provider would send with this body."""
+    def sign(self, body: bytes, secret: str, *, at: datetime, message_id: str, url: str = "") -> Signed:
+        """The request a provider that holds this signing secret would send to `url`."""
 
     def new_secret(self) -> str:
-        """A fresh secret in the provider's text form."""
+        """A fresh signing secret in the provider's text form."""
+
+    def receiving(self, secret: str) -> str:
+        """The receiving secret that belongs to a signing secret."""
 
     def check_secret(self, secret: str) -> None:
-        """Raise Invalid("webhook_secret", …) where a secret cannot be used with this scheme."""
+        """Raise Invalid("webhook_secret", …) where a receiving secret cannot be used with this scheme."""
+
+
+class Symmetric:
+    """What is true of every scheme whose one secret both sides hold."""
+
+    __slots__ = ()
+
+    def wants(self, delivery: Delivery, secrets: Sequence[str]) -> Wanted | None:
+        """Nothing."""
+        del delivery, secrets
+        return None
+
+    def receiving(self, secret: str) -> str:
+        """The secret itself."""
+        return secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a provider wants to read back. Never longer than a line or two, and never holds a secret."""
+
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +175,29 @@ class Authorization:
 
     headers: Mapping[str, str] = field(repr=False)
     expires_in_seconds: int
+    # Secrets of the connection that the provider replaced on this occasion (a rotating refresh token).
+    renewed: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 # A conversation with a provider: yields requests, is sent responses, returns its result.
 Talk: TypeAlias = Generator[Request, Response, list[Record]]
 AuthorizationTalk: TypeAlias = Generator[Request, Response, Authorization]
+PullTalk: TypeAlias = Generator[Request, Response, "Page"]
+RegisterTalk: TypeAlias = Generator[Request, Response, "Registration"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A key or certificate that a scheme needs. `request` goes to a host that the scheme itself has allowed.
+
+    `holds` says whether a remembered document still answers the question (it has the key's id): where it does not,
+    the document is fetched again, rarely.
+    """
+
+    name: str
+    request: Request
+    holds: Callable[[bytes], bool] = field(default=lambda _document: True, repr=False)
+    fresh_seconds: int = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +215,42 @@ class Fetch:
     """An event was only a pointer: `talk` fetches what it points at. Returned by `read` in place of records."""
 
     talk: Callable[[Credentials], Talk] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A stretch of what a provider lists. `cursor` is where the next stretch begins, `more` whether there is one now.
+
+    The cursor is stored together with the records, so a pull that is interrupted goes on where it was. At the end
+    (`more` is False) a cursor is where the next pull begins; None begins that one anew, from its `since`.
+    """
+
+    records: Sequence[Record]
+    cursor: str | None = None
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pull:
+    """How to list what a provider has. `talk(credentials, cursor, since)` brings one stretch, oldest first if it can.
+
+    `cursor` is None on the first stretch of the first pull, and `since` is how far back that one goes.
+    """
+
+    talk: Callable[[Credentials, str | None, datetime], PullTalk] = field(repr=False)
+    what: str
+    """What is listed, in words for the page, such as "payments and refunds"."""
+    every_seconds: int = 3600
+    days: int = 90
+    """How far back the provider lists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """The state in which a webhook was left at the provider. `secret` is set where the provider made a new one."""
+
+    state: Literal["kept", "created", "repaired"]
+    secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,10 +305,23 @@ class Connector:
     """Version or date of the provider's documentation this was checked against."""
     ignored: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    # Bodies that are no JSON (a form, XML) are turned into a Payload first. Raises MalformedPayload, and nothing else.
+    decode: Callable[[bytes], Payload] = Payload.from_bytes
     split: Callable[[Payload], Iterable[Payload]] = lambda body: (body,)
     external_id: Callable[[Payload], str | None] = lambda _item: None
     fields: tuple[Field, ...] = ()
+    # What a person does at the provider to set this up, a sentence a step; {url} stands for the webhook address.
+    steps: tuple[str, ...] = ()
+    # What it brings into the books, in words for the gallery: payments, refunds, bank transactions, …
+    brings: tuple[str, ...] = ()
     api: Api | None = None
+    pull: Pull | None = None
+    # Makes sure that the provider sends the mapped events to an address: `register(credentials, url)`.
+    register: Callable[[Credentials, str], RegisterTalk] | None = None
+    # Answers a handshake (a GET, or a POST that carries no event) from the live secrets; None: it is no handshake.
+    challenge: Callable[[Delivery, Sequence[str]], Answer | None] | None = None
+    # What is answered once a delivery is stored, where the provider wants to read something particular.
+    accepted: Answer | None = None
     # Whether we make the webhook secret (True) or the provider does and the user pastes it (False).
     makes_secret: bool = True
     # How long a provider may send the same event again; identities are kept at least this long.
@@ -217,6 +338,10 @@ class Connector:
         if dangling := set(self.aliases.values()) - known:
             raise ValueError(f"{self.slug}: aliases of unknown events: {sorted(dangling)}")
 
+    def items(self, body: bytes) -> list[Payload]:
+        """The parts of a body, one an event. Raises MalformedPayload when it cannot be read."""
+        return list(self.split(self.decode(body)))
+
     def verify(self, delivery: Delivery, secrets: Sequence[str]) -> Verified:
         """Prove the delivery. Raises SignatureRejected; without a live secret nothing is accepted."""
         return self.signature.verify(delivery, secrets)
@@ -225,7 +350,7 @@ class Connector:
         """Cut a verified delivery into events. Raises MalformedPayload when the body cannot be read."""
         envelope = Envelope(delivery=delivery, verified=verified)
         found = []
-        for item in self.split(Payload.from_bytes(delivery.body)):
+        for item in self.items(delivery.body):
             event_id, name, external_id = self.event_id(item, envelope), self.event_name(item), self.external_id(item)
             # All three stand in indexes, and an over-long one would fail there.
             for label, text in (("event id", event_id), ("event name", name), ("account", external_id or "-")):

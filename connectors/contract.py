@@ -30,6 +30,7 @@ from core.money import Money
 Case = Callable[[], None]
 AT = datetime(2026, 11, 3, 20, 26, 10, 344_522, tzinfo=UTC)
 MESSAGE_ID = "msg_contract_1"
+URL = "https://ledgerwire.example/api/connectors/any/webhook/0199c0de"
 # What a field is turned into, one after another, in every sample.
 SPOILERS: tuple[object, ...] = (
     None, True, 0, -1, 10**15 + 1, 10**30, 1.5, [], {}, [[]],
@@ -54,21 +55,23 @@ BAD_BODIES: Mapping[str, bytes] = {
 def deliver(headers: Mapping[str, str], body: bytes, *, received_at: datetime = AT) -> Delivery:
     """A delivery with these headers, as the webhook endpoint would build it."""
     return Delivery(
-        body=body, headers={name.lower(): (value,) for name, value in headers.items()}, received_at=received_at
+        body=body,
+        headers={name.lower(): (value,) for name, value in headers.items()},
+        received_at=received_at,
+        url=URL,
     )
 
 
 def signed(connector: Connector, body: bytes, secret: str, *, at: datetime = AT) -> Delivery:
     """A delivery the provider might have sent."""
-    headers = connector.signature.sign(body, secret, at=at, message_id=MESSAGE_ID)
-    return deliver(headers, body, received_at=at)
+    sealed = connector.signature.sign(body, secret, at=at, message_id=MESSAGE_ID, url=URL)
+    return replace(deliver(sealed.headers, sealed.body, received_at=at), documents=sealed.documents)
 
 
 def opened(connector: Connector, body: bytes) -> list[Event]:
     """The events of a body whose signature is taken as good."""
-    verified = Verified(secret_index=0, message_id=MESSAGE_ID)
-    headers = connector.signature.sign(body, connector.signature.new_secret(), at=AT, message_id=MESSAGE_ID)
-    return connector.open(deliver(headers, body), verified)
+    verified = Verified(message_id=MESSAGE_ID)
+    return connector.open(signed(connector, body, connector.signature.new_secret()), verified)
 
 
 def cases(connector: Connector, *, samples: Path | None = None) -> dict[str, Case]:
@@ -136,8 +139,8 @@ class _Suite:
     def _timestamped(self) -> float | None:
         """How far a timestamp may be off, where the scheme signs one."""
         sign, body = self._connector.signature.sign, self._one()
-        early = sign(body, self._secret, at=AT, message_id=MESSAGE_ID)
-        late = sign(body, self._secret, at=AT + timedelta(hours=1), message_id=MESSAGE_ID)
+        early = sign(body, self._secret, at=AT, message_id=MESSAGE_ID).headers
+        late = sign(body, self._secret, at=AT + timedelta(hours=1), message_id=MESSAGE_ID).headers
         return float(getattr(self._connector.signature, "tolerance_seconds", 300)) if early != late else None
 
     def _read_only_fails_as_malformed(self, label: str, body: bytes) -> None:

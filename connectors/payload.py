@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from math import isfinite
 from typing import TypeVar, cast
 
@@ -26,6 +26,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 T = TypeVar("T")
+
+
+class Number(float):
+    """A JSON number with a fraction or an exponent, which still knows the digits it was written with."""
+
+    __slots__ = ("written",)
+    written: str
 
 
 def micros(moment: datetime) -> int:
@@ -188,9 +195,10 @@ class Payload:
         except KeyError:
             raise self._wrong(key, f"one of {', '.join(meanings)}", word) from None
 
-    def currency(self, key: str) -> str:
-        """An ISO 4217 code in capitals."""
+    def currency(self, key: str, *, any_case: bool = False) -> str:
+        """An ISO 4217 code in capitals; with `any_case` also one that the provider writes in small letters."""
         code = self.text(key)
+        code = code.upper() if any_case and code.isascii() else code
         try:
             exponent(code)
         except Invalid as error:
@@ -205,6 +213,36 @@ class Payload:
         """Decimal text in major units, such as "-124.69"."""
         return self._money(key, currency, self.text(key), positive=positive)
 
+    def number_money(self, key: str, currency: str, *, positive: bool = False) -> Money:
+        """A JSON number in major units, such as 170.00, taken by its digits; decimal text is taken as well."""
+        value = self._get(key)
+        if isinstance(value, str | Number) or type(value) is int:
+            text = value.written if isinstance(value, Number) else str(value)
+            return self._money(key, currency, text, positive=positive)
+        raise self._mistyped((key,), "number", value)
+
+    def name(self, key: str) -> str:
+        """An identifier that the provider writes as text or as a whole number."""
+        value = self._get(key)
+        return str(self.integer(key)) if type(value) is int else self.identifier(key)
+
+    def optional_name(self, key: str) -> str | None:
+        """The same, or None where it is missing, null or empty."""
+        return None if self._object().get(key) in (None, "") else self.name(key)
+
+    def same(self, key: str, expected: str) -> str:
+        """An identifier that must be the one asked for. Raises MalformedPayload: the provider answered another."""
+        if (given := self.name(key)) != expected:
+            raise MalformedPayload(self._path_to(key), "is not the one that was asked for")
+        return given
+
+    def epoch_millis(self, key: str) -> datetime:
+        """Unix milliseconds as an aware moment."""
+        value = self.integer(key)
+        if not 0 <= value <= _MAX_EPOCH_SECONDS * 1000:
+            raise MalformedPayload(self._path_to(key), "is no plausible time in Unix milliseconds")
+        return _EPOCH + timedelta(milliseconds=value)
+
     def epoch(self, key: str) -> datetime:
         """Unix seconds as an aware moment."""
         value = self.integer(key)
@@ -216,21 +254,38 @@ class Payload:
         """Unix seconds, or None where it is missing or null."""
         return None if self._object().get(key) is None else self.epoch(key)
 
-    def iso(self, key: str) -> datetime:
-        """An RFC 3339 moment. Without an offset it is no moment, hence refused."""
+    def iso(self, key: str, *, zone: tzinfo | None = None) -> datetime:
+        """An RFC 3339 moment. Without an offset it is no moment: refused, unless the provider documents its `zone`."""
         value = self.text(key)
         try:
             moment: datetime | None = datetime.fromisoformat(value)
         except ValueError:
             moment = None
+        if moment is not None and moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone)
         # The year is judged before the change to UTC, which could leave what datetime can hold.
         if moment is None or moment.tzinfo is None or "T" not in value or not 1970 <= moment.year <= 9998:
             raise self._wrong(key, "an RFC 3339 time with offset", value)
         return moment.astimezone(UTC)
 
-    def optional_iso(self, key: str) -> datetime | None:
+    def optional_iso(self, key: str, *, zone: tzinfo | None = None) -> datetime | None:
         """An RFC 3339 moment, or None where it is missing, null or empty."""
-        return None if self._object().get(key) in (None, "") else self.iso(key)
+        return None if self._object().get(key) in (None, "") else self.iso(key, zone=zone)
+
+    def day(self, key: str) -> date:
+        """A calendar day such as 2026-11-30; a time that follows it is passed over."""
+        value = self.text(key)
+        try:
+            day = date.fromisoformat(value[:10])
+        except ValueError:
+            raise self._wrong(key, "a date such as 2026-11-30", value) from None
+        if not 1970 <= day.year <= 9998 or value[10:11] not in ("", "T", " "):
+            raise self._wrong(key, "a date such as 2026-11-30", value)
+        return day
+
+    def optional_day(self, key: str) -> date | None:
+        """A calendar day, or None where it is missing, null or empty."""
+        return None if self._object().get(key) in (None, "") else self.day(key)
 
     # Failing.
 
@@ -271,7 +326,7 @@ class Payload:
 
 def _name(value: object) -> str:
     """What JSON calls the type of a value."""
-    names = {type(None): "null", bool: "boolean", int: "whole number", float: "number", str: "text", list: "list"}
+    names = {type(None): "null", bool: "boolean", int: "whole number", Number: "number", str: "text", list: "list"}
     return names.get(type(value), "object")
 
 
@@ -292,8 +347,9 @@ def _refuse_constant(text: str) -> object:
 
 
 def _finite(text: str) -> float:
-    if not isfinite(number := float(text)):
+    if not isfinite(number := Number(text)):
         raise _NotJson("holds a number that is too large")
+    number.written = text
     return number
 
 

@@ -16,7 +16,11 @@ from connectors.base import Connector
 from core.errors import NotFound
 
 GROUP = "ledgerwire.connectors"
-BUILT_IN = ("basiq", "razorpay", "standard_webhooks")
+BUILT_IN = (
+    "basiq",
+    "razorpay",
+    "standard_webhooks",
+)
 
 log = logging.getLogger(__name__)
 

@@ -1,16 +1,18 @@
 """The webhook's way in: verify the raw bytes, store, answer. 2xx means that the delivery is on disk.
 
 200 accepted or already known · 400 body unreadable · 401 signature refused · 404 no such connector or
-connection · 413 too large · 429 and 503 with Retry-After.
+connection · 405 a GET where the provider has no handshake · 413 too large · 429 and 503 with Retry-After.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 import structlog
@@ -19,8 +21,9 @@ from prometheus_client import Counter
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors import registry
-from connectors.base import Connector, Delivery, Event, Verified
+from connectors.base import Answer, Connector, Delivery, Event, Verified
 from core.errors import MalformedPayload, NotFound, SignatureRejected
+from core.events import Trust
 from core.ids import new_id, parse_id
 from core.inbox import store
 from core.inbox.store import NewDelivery, NewEvent
@@ -38,6 +41,10 @@ RECEIVED = Counter("ledgerwire_webhooks_total", "Webhooks by connector and answe
 RETRY_SECONDS = 5
 # Refused deliveries kept a second and process: more tell an operator nothing new.
 _QUARANTINE_PER_SECOND = 5.0
+# Unsigned notices that one connection takes: each costs a request to the provider, and anybody may send them.
+_HINTS_PER_SECOND = 5.0
+_HINTS_BURST = 100
+_MAX_HINT_BUCKETS = 10_000
 # Headers that carry credentials of ours or of intermediaries, never of the provider's signature.
 _NOT_KEPT = frozenset({"cookie", "authorization", "proxy-authorization"})
 
@@ -57,6 +64,15 @@ class Inlet:
         self.bucket = TokenBucket(parts.settings.webhook_rate_per_second)
         self.quarantine_bucket = TokenBucket(_QUARANTINE_PER_SECOND, burst=50)
         self.second_looks = TokenBucket(20)
+        self._hints: OrderedDict[UUID, TokenBucket] = OrderedDict()
+
+    def takes_hint(self, connection_id: UUID) -> bool:
+        """Whether one more unsigned notice of a connection may cause a request to its provider."""
+        bucket = self._hints.setdefault(connection_id, TokenBucket(_HINTS_PER_SECOND, burst=_HINTS_BURST))
+        self._hints.move_to_end(connection_id)
+        while len(self._hints) > _MAX_HINT_BUCKETS:
+            self._hints.popitem(last=False)
+        return bucket.take()
 
 
 @blueprint.record_once
@@ -88,7 +104,14 @@ def _answer(status: HTTPStatus, connector: str, body: dict[str, object]) -> Resp
     )
 
 
-@blueprint.post("/api/connectors/<slug>/webhook")
+def _exact(answer: Answer, connector: str) -> Response:
+    """An answer in the provider's own words."""
+    RECEIVED.labels(connector, answer.status).inc()
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(answer.body, status=answer.status, headers=headers, content_type=answer.content_type)
+
+
+@blueprint.route("/api/connectors/<slug>/webhook", methods=["GET", "POST"])
 def platform_webhook(slug: str) -> Response:
     """A webhook under the platform-wide secret: each event names its connection."""
     try:
@@ -99,19 +122,20 @@ def platform_webhook(slug: str) -> Response:
     return _receive(connector, secrets, None)
 
 
-@blueprint.post("/api/connectors/<slug>/webhook/<connection>")
+@blueprint.route("/api/connectors/<slug>/webhook/<connection>", methods=["GET", "POST"])
 def connection_webhook(slug: str, connection: str) -> Response:
     """A webhook under a connection's own secret."""
     identity = parse_id(connection)
     if identity is None:
         return _unknown()
     endpoint = _inlet().directory.by_id(identity)
-    if endpoint is None or endpoint.connector != slug:
+    # Where the address itself is the secret, only the opaque one counts.
+    if endpoint is None or endpoint.connector != slug or registry.get(slug).opaque_address:
         return _unknown()
     return _receive_for(endpoint, lambda: _inlet().directory.by_id(identity, fresh=True))
 
 
-@blueprint.post("/api/hooks/<hook_id>")
+@blueprint.route("/api/hooks/<hook_id>", methods=["GET", "POST"])
 def opaque_webhook(hook_id: str) -> Response:
     """The same under an address that names no provider."""
     endpoint = _inlet().directory.by_hook(hook_id[:100])
@@ -153,7 +177,16 @@ def _receive(
     received_at = datetime.now(UTC)
     request.max_content_length = inlet.settings.webhook_max_bytes
     body = request.get_data(cache=False)
-    delivery = Delivery(body=body, headers=_headers(), received_at=received_at, method=request.method)
+    delivery = Delivery(
+        body=body,
+        headers=_headers(),
+        received_at=received_at,
+        method=request.method,
+        query=_query(request.environ.get("QUERY_STRING", "")),
+        url=inlet.settings.base_url + request.path,
+    )
+    if (handshake := _handshake(connector, delivery, secrets)) is not None:
+        return handshake
     started = time.perf_counter_ns()
     try:
         verified = _verify(connector, delivery, secrets, newer_secrets)
@@ -165,6 +198,19 @@ def _receive(
             {"code": "signature_rejected", "detail": "The signature does not prove this body."},
         )
     verify_micros = (time.perf_counter_ns() - started) // 1000
+    if verified.trust is Trust.HINT:
+        if endpoint is None:
+            return _answer(
+                HTTPStatus.UNAUTHORIZED,
+                connector.slug,
+                {"code": "signature_rejected", "detail": "What is not signed is taken at a connection's own address."},
+            )
+        if not inlet.takes_hint(endpoint.connection_id):
+            return _answer(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                connector.slug,
+                {"code": "too_many_requests", "detail": "Too many unsigned notices at once; send again later."},
+            )
     try:
         events = connector.open(delivery, verified)
     except MalformedPayload as error:
@@ -184,7 +230,7 @@ def _receive(
         secret_index=verified.secret_index,
         message_id=verified.message_id,
         verify_micros=verify_micros,
-        events=[_event(connector, endpoint, event, place) for place, event in enumerate(events)],
+        events=[_event(connector, endpoint, event, place, verified) for place, event in enumerate(events)],
     )
     try:
         fresh = inlet.committer.submit(stored)
@@ -195,11 +241,29 @@ def _receive(
             connector.slug,
             {"code": "unavailable", "detail": "The delivery could not be stored; send it again."},
         )
+    if connector.accepted is not None:
+        return _exact(connector.accepted, connector.slug)
     return _answer(
         HTTPStatus.OK,
         connector.slug,
         {"status": "accepted" if fresh else "already_known", "delivery_id": str(stored.id), "new_events": fresh},
     )
+
+
+def _handshake(connector: Connector, delivery: Delivery, secrets: tuple[str, ...]) -> Response | None:
+    """The answer to a handshake, to a GET that is none, or None where a delivery is to be received."""
+    answer = None if connector.challenge is None else connector.challenge(delivery, secrets)
+    if answer is not None:
+        return _exact(answer, connector.slug)
+    if delivery.method == "POST":
+        return None
+    refusal = _answer(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        connector.slug,
+        {"code": "method_not_allowed", "detail": "Webhooks are posted to this address."},
+    )
+    refusal.headers["Allow"] = "POST"
+    return refusal
 
 
 def _verify(
@@ -217,21 +281,29 @@ def _verify(
         return connector.verify(delivery, newer_secrets())
 
 
-def _event(connector: Connector, endpoint: Endpoint | None, event: Event, place: int) -> NewEvent:
+def _event(connector: Connector, endpoint: Endpoint | None, event: Event, place: int, verified: Verified) -> NewEvent:
     return NewEvent(
         id=new_id(),
         provider_event_id=event.id,
         name=event.name,
         item_index=place,
-        connection_id=_connection_of(connector, endpoint, event.external_id),
+        connection_id=_connection_of(connector, endpoint, event.external_id, verified),
         external_id=event.external_id,
+        # Signed with the key that serves all of the provider's customers, and naming nobody: perhaps not for us.
+        trust=(Trust.HINT if not verified.for_us and event.external_id is None else verified.trust).value,
         known_name=event.name in connector.events or event.name in connector.ignored,
     )
 
 
-def _connection_of(connector: Connector, endpoint: Endpoint | None, external_id: str | None) -> UUID | None:
-    """Whose event it is. An event of another account than the connection's may only go to the same user."""
-    if endpoint is not None and (external_id is None or endpoint.external_id in {None, external_id}):
+def _connection_of(
+    connector: Connector, endpoint: Endpoint | None, external_id: str | None, verified: Verified
+) -> UUID | None:
+    """Whose event it is. An event of another account than the connection's may only go to the same user.
+
+    Where one key signs the events of all the provider's customers, the account must be known to be ours.
+    """
+    ours = {external_id, None} if verified.for_us else {external_id}
+    if endpoint is not None and (external_id is None or endpoint.external_id in ours):
         return endpoint.connection_id
     if external_id is None:
         return None
@@ -239,6 +311,14 @@ def _connection_of(connector: Connector, endpoint: Endpoint | None, external_id:
     if found is None or (endpoint is not None and found[1] != endpoint.user_id):
         return None
     return found[0]
+
+
+def _query(text: str) -> dict[str, str]:
+    """The query of the address; one that no handshake would have is taken for none."""
+    try:
+        return dict(parse_qsl(text, errors="replace", max_num_fields=20))
+    except ValueError:
+        return {}
 
 
 def _headers() -> dict[str, tuple[str, ...]]:

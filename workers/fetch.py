@@ -11,7 +11,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from connectors import registry
 from connectors.base import Credentials, Fetch
-from connectors.payload import Payload
 from core import intake
 from core.connections import store as connections
 from core.errors import MalformedPayload, Permanent, PlatformError, Transient
@@ -76,7 +75,7 @@ def _apply(context: Context, event: Claimed, records: list[Record], micros: int)
 
 def _ask(context: Context, event: Claimed) -> list[Record]:
     connector = registry.get(event.connector)
-    reading = connector.read(event.name, list(connector.split(Payload.from_bytes(event.body)))[event.item_index])
+    reading = connector.read(event.name, connector.items(event.body)[event.item_index])
     match reading:
         case Fetch():
             return context.transport.run(connector, credentials_of(context, event), reading.talk)

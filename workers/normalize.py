@@ -157,7 +157,7 @@ def _read_one(connector: Connector, event: Claimed, items: dict[object, Sequence
     parts = items.get(event.delivery_id)
     if parts is None:
         # A delivery with many events is parsed once.
-        parts = items[event.delivery_id] = list(connector.split(Payload.from_bytes(event.body)))
+        parts = items[event.delivery_id] = connector.items(event.body)
     reading = connector.read(event.name, parts[event.item_index])
     if reading is None:
         read.notes[event] = connector.ignores(event.name) or "this version does not know the event"

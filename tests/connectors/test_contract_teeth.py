@@ -38,7 +38,7 @@ class ComparesText(Hmac):
     def verify(self, delivery: Delivery, secrets: Sequence[str]) -> Verified:
         given = delivery.header(self.header)
         for index, secret in enumerate(secrets):
-            if secret and given == self.sign(delivery.body, secret, at=contract.AT, message_id="")[self.header]:
+            if secret and given == self.sign(delivery.body, secret, at=contract.AT, message_id="").headers[self.header]:
                 return Verified(secret_index=index)
         if given and not given.isascii():
             raise TypeError("comparing strings with non-ASCII characters is not supported")

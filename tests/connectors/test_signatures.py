@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from connectors import registry, samples
 from connectors.base import Connector, Delivery, Verified
 from connectors.contract import deliver
-from connectors.signatures import BODY, TIMESTAMP, Hmac, StandardWebhooks, decode_base64, public_key_of
+from connectors.signatures import BODY, TIMESTAMP, Hmac, StandardWebhooks, public_key_of
+from connectors.signatures.parts import decode_base64
 from core.errors import Invalid, MalformedPayload, SignatureRejected
 
 STANDARD = StandardWebhooks()
@@ -186,14 +187,14 @@ def test_v1a_is_refused(delivery: Delivery, secret: str) -> None:
 
 def test_a_public_key_used_as_a_shared_secret_proves_nothing() -> None:
     """Whoever knows the public key could make this v1 entry."""
-    forged = STANDARD.sign(BODY_V1, "whsec_" + ACTIVE[5:], at=AT_V1, message_id="msg_1")
+    forged = STANDARD.sign(BODY_V1, "whsec_" + ACTIVE[5:], at=AT_V1, message_id="msg_1").headers
     with pytest.raises(SignatureRejected):
         STANDARD.verify(deliver(forged, BODY_V1, received_at=AT_V1), [ACTIVE])
 
 
 def test_v1a_signs_with_the_private_key_and_verifies_with_the_public_one() -> None:
     private = "whsk_" + "A" * 43
-    headers = STANDARD.sign(BODY_V1, private, at=AT_V1, message_id="msg_1")
+    headers = STANDARD.sign(BODY_V1, private, at=AT_V1, message_id="msg_1").headers
     delivery = deliver(headers, BODY_V1, received_at=AT_V1)
     assert STANDARD.verify(delivery, [public_key_of(private)]).message_id == "msg_1"
     with pytest.raises(SignatureRejected, match="no usable secret"):
@@ -205,7 +206,7 @@ def test_v1a_signs_with_the_private_key_and_verifies_with_the_public_one() -> No
 def test_the_reference_library_and_we_accept_each_other() -> None:
     library = standardwebhooks.Webhook(SECRET_V1)
     now = datetime.now(UTC)
-    ours = STANDARD.sign(BODY_V1, SECRET_V1, at=now, message_id="msg_1")
+    ours = STANDARD.sign(BODY_V1, SECRET_V1, at=now, message_id="msg_1").headers
     assert library.verify(BODY_V1, ours) == json.loads(BODY_V1)
     theirs = library.sign("msg_2", now, BODY_V1.decode())
     headers = {"webhook-id": "msg_2", "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": theirs}
@@ -266,7 +267,7 @@ def test_razorpays_checkout_vectors_come_out_of_the_same_scheme(key: str, messag
 
 
 def test_razorpays_sdk_accepts_what_we_sign() -> None:
-    headers = RAZORPAY.signature.sign(VECTOR, "key_secret", at=AT_V1, message_id="evt_1")
+    headers = RAZORPAY.signature.sign(VECTOR, "key_secret", at=AT_V1, message_id="evt_1").headers
     assert headers["X-Razorpay-Event-Id"] == "evt_1"
     client = razorpay.Client(auth=("id", "secret"))
     assert client.utility.verify_webhook_signature(VECTOR.decode(), headers["X-Razorpay-Signature"], "key_secret")
@@ -286,7 +287,7 @@ TIMED = Hmac(
 
 def test_an_hmac_may_cover_its_timestamp() -> None:
     secret = TIMED.new_secret()
-    headers = TIMED.sign(b"{}", secret, at=AT_V1, message_id="unused")
+    headers = TIMED.sign(b"{}", secret, at=AT_V1, message_id="unused").headers
     assert headers["X-Signature"].startswith("v0=")
     assert (
         TIMED.verify(deliver(headers, b"{}", received_at=AT_V1 + timedelta(seconds=60)), ["zz", secret]).secret_index

@@ -225,8 +225,10 @@ class Provider:
     def post(self, session: requests.Session, said: Said) -> requests.Response | None:
         """Sign and post once. None when nobody answered."""
         shop = self.shops[said.connector]
-        headers = registry.get(said.connector).signature.sign(
-            said.body, shop.secret, at=datetime.now(UTC), message_id=said.event_id
+        headers = (
+            registry.get(said.connector)
+            .signature.sign(said.body, shop.secret, at=datetime.now(UTC), message_id=said.event_id)
+            .headers
         )
         address = f"{self.base}/api/connectors/{said.connector}/webhook/{shop.connection_id}"
         try:

@@ -125,8 +125,12 @@ class Gate:
         **more: Any,
     ) -> TestResponse:
         """A delivery that is really signed."""
-        headers = registry.get(address.connector).signature.sign(
-            body, secret or address.secret, at=datetime.now(UTC), message_id=message_id or f"msg_{new_id()}"
+        headers = (
+            registry.get(address.connector)
+            .signature.sign(
+                body, secret or address.secret, at=datetime.now(UTC), message_id=message_id or f"msg_{new_id()}"
+            )
+            .headers
         )
         return self.send(path or address.path, body, headers, **more)
 
@@ -331,7 +335,7 @@ def test_other_methods_are_not_allowed(gate: Gate, method: str, kind: str) -> No
 )
 def test_a_garbled_signature_is_refused_and_kept_for_an_operator(gate: Gate, spoiled: dict[str, str | None]) -> None:
     address = gate.connect()
-    sign = GENERIC.sign(said(), address.secret, at=datetime.now(UTC), message_id="msg_1")
+    sign = GENERIC.sign(said(), address.secret, at=datetime.now(UTC), message_id="msg_1").headers
     environ: dict[str, str | None] = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in sign.items()}
     environ |= spoiled
     present = {name: value for name, value in environ.items() if value is not None}
@@ -410,7 +414,7 @@ def test_an_unknown_event_is_stored_and_operators_hear_of_it(gate: Gate) -> None
 
 
 def platform(gate: Gate, body: bytes, message_id: str | None = None, secret: str = PLATFORM_SECRET) -> TestResponse:
-    headers = GENERIC.sign(body, secret, at=datetime.now(UTC), message_id=message_id or f"msg_{new_id()}")
+    headers = GENERIC.sign(body, secret, at=datetime.now(UTC), message_id=message_id or f"msg_{new_id()}").headers
     return gate.send("/api/connectors/standard_webhooks/webhook", body, headers)
 
 
@@ -612,8 +616,10 @@ def test_nothing_a_stranger_sends_is_our_fault(
         address: Address = known.get(connector) or known.setdefault(connector, gate.connect(connector))
         before = gate.count("deliveries")
         secret = None if signed else registry.get(connector).signature.new_secret()
-        headers = registry.get(connector).signature.sign(
-            body, secret or address.secret, at=datetime.now(UTC), message_id=message_id
+        headers = (
+            registry.get(connector)
+            .signature.sign(body, secret or address.secret, at=datetime.now(UTC), message_id=message_id)
+            .headers
         )
         environ = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}
         reply = gate.send(address.path, body, {}, environ_overrides=environ | spoiled)

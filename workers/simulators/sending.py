@@ -56,10 +56,11 @@ def build_delivery(
     if adapt := ADAPT.get(connector.slug):
         said = adapt(said, changes or Changes(), at, message_id)
     body = json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
-    headers = connector.signature.sign(body, secret, at=at, message_id=message_id)
+    sealed = connector.signature.sign(body, secret, at=at, message_id=message_id)
+    body = sealed.body
     if tamper:
         body = body[:-2] + bytes([body[-2] ^ 1]) + body[-1:]
-    return {"Content-Type": "application/json", **headers}, body
+    return {"Content-Type": "application/json", **sealed.headers}, body
 
 
 def _fresh(message_id: str, old: str) -> str:

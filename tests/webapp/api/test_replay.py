@@ -36,11 +36,11 @@ def _deliver(world: World, seller: Person) -> tuple[str, str]:
         "created_at": 1_790_000_001,
     }
     body = json.dumps(said).encode()
-    headers = registry.get("razorpay").signature.sign(
+    sealed = registry.get("razorpay").signature.sign(
         body, connection["new_secrets"]["webhook_secret"], at=datetime.now(UTC), message_id=str(new_id())
     )
     path = connection["webhook_url"].partition("//")[2].partition("/")[2]
-    headers.setdefault("X-Razorpay-Event-Id", str(new_id()))
+    headers = {"X-Razorpay-Event-Id": str(new_id()), **sealed.headers}
     answer = world.ask("POST", "/" + path, data=body, headers=headers, content_type="application/json")
     assert answer.status == 200, answer.body
     return invoice["id"], world.get("/api/deliveries", seller).body["items"][0]["id"]

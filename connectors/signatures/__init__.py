@@ -1,0 +1,24 @@
+"""Signature schemes in parts. A scheme verifies raw bytes against any live secret, and signs for simulation.
+
+Whatever a stranger sends ends in SignatureRejected and in no other exception. A live secret that is itself
+unusable is passed over while the others are tried. Age is judged against the moment the delivery arrived.
+"""
+
+from connectors.signatures.hmac import BODY, TIMESTAMP, URL, Hmac, TimestampedHmac
+from connectors.signatures.parts import hex_key, text_key
+from connectors.signatures.plain import StaticSecret, Unsigned
+from connectors.signatures.standard import StandardWebhooks, public_key_of
+
+__all__ = [
+    "BODY",
+    "TIMESTAMP",
+    "URL",
+    "Hmac",
+    "StandardWebhooks",
+    "StaticSecret",
+    "TimestampedHmac",
+    "Unsigned",
+    "hex_key",
+    "public_key_of",
+    "text_key",
+]
