@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,20 +13,25 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import Headers
 
-from config.settings import Settings, from_environment
+from config.settings import Settings
 from core.database import Database
 from core.identity import Actor, Role, passwords, tokens, users
+from tests.conftest import Servers
+from tests.standing import empty_inbox, standing_database
+from tests.webapp.configured import settings_for
+from tests.webapp.gate import Gate, build, close
 from webapp.app import create_app
 from webapp.auth import COOKIE
+from webapp.directory import Directory
+from webapp.limiter import TokenBucket
 from webapp.limits import limiter
 from webapp.services import EXTENSION, Services
 
 PASSWORD = "correct horse battery"
-SECRET_KEY = "a secret key of the tests, long enough"
-MASTER_KEY = "k1:" + base64.b64encode(b"\x01" * 32).decode()
 
 
 @lru_cache(maxsize=1)
@@ -108,19 +112,6 @@ class World:
         return client
 
 
-def settings_for(database_url: str, folder: Path, **more: str) -> Settings:
-    return from_environment(
-        {
-            "DATABASE_URL": database_url,
-            "DATA_DIR": str(folder),
-            "SECRET_KEY": SECRET_KEY,
-            "MASTER_KEYS": MASTER_KEY,
-            "DATABASE_POOL_SIZE": "5",
-            **more,
-        }
-    )
-
-
 def make_world(settings: Settings) -> World:
     database = Database(settings.sqlalchemy_url, pool_size=settings.database_pool_size)
     limiter.enabled = True
@@ -173,3 +164,37 @@ INVOICE: dict[str, Any] = {
     "due_date": "2026-12-01",
     "items": [{"description": "Tea, 1 kg", "quantity": "2.5", "unit_price": 1001, "tax_rate": 18}],
 }
+
+
+@pytest.fixture
+def open_gate(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Gate]]:
+    """Builds a gate of this test's own, with settings of its own."""
+    made: list[Gate] = []
+
+    def opened(**more: str) -> Gate:
+        made.append(build(database_url, redis_url, tmp_path, **more))
+        return made[-1]
+
+    yield opened
+    for gate in made:
+        close(gate)
+
+
+@pytest.fixture(scope="module")
+def standing_gate(servers: Servers, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    with standing_database(servers, template_database) as address:
+        made = build(address, servers.redis_url, tmp_path_factory.mktemp("gate"))
+        yield made
+        close(made)
+
+
+@pytest.fixture
+def gate(standing_gate: Gate) -> Gate:
+    """A gate that remembers nothing. A database for each of the many cases would be most of their time."""
+    empty_inbox(standing_gate.parts.database)
+    with standing_gate.parts.database.connect() as connection:
+        connection.execute(text("UPDATE connections SET deleted_at = now() WHERE deleted_at IS NULL"))
+    inlet = standing_gate.inlet
+    inlet.directory = Directory(standing_gate.parts.database, standing_gate.parts.ring)
+    inlet.quarantine_bucket, inlet.second_looks = TokenBucket(5, burst=50), TokenBucket(20)
+    return standing_gate

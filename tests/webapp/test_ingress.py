@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from core.database import Database
-from tests.webapp.conftest import settings_for
+from tests.webapp.configured import settings_for
 from webapp.app import create_app
 
 

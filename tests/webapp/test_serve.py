@@ -23,7 +23,7 @@ import socketio
 
 from core.database import Database
 from core.identity import Role, tokens, users
-from tests.webapp.conftest import MASTER_KEY, SECRET_KEY
+from tests.webapp.configured import MASTER_KEY, SECRET_KEY
 from webapp.runtime import MODES
 
 pytestmark = pytest.mark.parametrize("mode", MODES)

@@ -8,7 +8,8 @@ import jwt
 import pytest
 
 from core.identity import Role, users
-from tests.webapp.conftest import PASSWORD, SECRET_KEY, Person, World
+from tests.webapp.configured import SECRET_KEY
+from tests.webapp.conftest import PASSWORD, Person, World
 from webapp.limits import limiter
 
 JOINING = {"email": "New@Example.com", "password": "a long enough one", "name": "New", "role": "seller"}
