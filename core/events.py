@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from core.money import Money
 
@@ -195,6 +195,39 @@ class Payout:
     to_third_party: bool = False
 
 
+class MirroredStatus(StrEnum):
+    """State of an invoice in somebody else's books. Not a ladder: the newest statement holds."""
+
+    DRAFT = "draft"
+    OPEN = "open"
+    PARTIALLY_PAID = "partially_paid"
+    PAID = "paid"
+    VOID = "void"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirroredInvoice:
+    """An invoice, bill or credit note as an accounting system or gateway keeps it. No money moves by it.
+
+    `direction` is "sales" where the seller is owed, "purchase" where the seller owes. `total` and `due` are not
+    negative; `due` is what is still to be paid.
+    """
+
+    object_id: str
+    version: int
+    status: MirroredStatus
+    number: str | None
+    direction: Literal["sales", "purchase"]
+    kind: Literal["invoice", "credit_note"] = "invoice"
+    total: Money
+    due: Money
+    issued_on: date | None = None
+    due_on: date | None = None
+    contact_name: str | None = None
+    contact_email: str | None = None
+    url: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionState:
     """What the provider says of the link itself (consent ended, password changed)."""
@@ -206,7 +239,15 @@ class ConnectionState:
 
 
 Record: TypeAlias = (
-    BankTransaction | PendingSnapshot | BankAccount | Payment | Refund | Dispute | Payout | ConnectionState
+    BankTransaction
+    | PendingSnapshot
+    | BankAccount
+    | Payment
+    | Refund
+    | Dispute
+    | Payout
+    | MirroredInvoice
+    | ConnectionState
 )
 
 

@@ -17,12 +17,14 @@ from core.events import (
     ConnectionState,
     Dispute,
     DomainEvent,
+    MirroredInvoice,
     Payment,
     Payout,
     PendingSnapshot,
     Refund,
 )
 from core.live.feed import announce_all
+from core.mirroring import apply as mirroring_apply
 from core.payments import apply as payments_apply
 from core.statements import Effect, EffectKind, Outcome, Statement
 
@@ -45,6 +47,8 @@ def _area(statement: Statement) -> _Area:
             return banking_apply.apply_accounts
         case Payout():
             return banking_apply.apply_payouts
+        case MirroredInvoice():
+            return mirroring_apply.apply
         case ConnectionState():
             return banking_apply.apply_health
         case _:
@@ -57,6 +61,7 @@ _ORDER: tuple[_Area, ...] = (
     payments_apply.apply,
     banking_apply.apply,
     banking_apply.apply_payouts,
+    mirroring_apply.apply,
     banking_apply.apply_health,
 )
 

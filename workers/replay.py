@@ -26,6 +26,7 @@ _TABLES = {
     "refund": "payment_adjustments",
     "dispute": "payment_adjustments",
     "payout": "payouts",
+    "mirrored_invoice": "mirrored_invoices",
     "account": "bank_accounts",
     "connection": "connections",
     "invoice": "invoices",

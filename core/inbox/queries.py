@@ -264,16 +264,19 @@ def _steps(delivery: Any, event: Any, heard: list[dict[str, Any]]) -> list[dict[
 _EFFECTS = text(
     """
     SELECT event_effects.event_id, event_effects.object_kind, event_effects.object_id, event_effects.effect,
-           coalesce(payments.amount, transactions.amount, payment_adjustments.amount, payouts.amount) AS amount,
-           coalesce(payments.currency, transactions.currency, payment_adjustments.currency, payouts.currency)
-               AS currency,
-           coalesce(transactions.narration, bank_accounts.name, connections.name) AS words
+           coalesce(payments.amount, transactions.amount, payment_adjustments.amount, payouts.amount,
+               mirrored_invoices.total) AS amount,
+           coalesce(payments.currency, transactions.currency, payment_adjustments.currency, payouts.currency,
+               mirrored_invoices.currency) AS currency,
+           coalesce(transactions.narration, bank_accounts.name, connections.name, mirrored_invoices.number) AS words
     FROM event_effects
     LEFT JOIN payments ON event_effects.object_kind = 'payment' AND payments.id = event_effects.object_id
     LEFT JOIN transactions ON event_effects.object_kind = 'transaction' AND transactions.id = event_effects.object_id
     LEFT JOIN payment_adjustments ON event_effects.object_kind IN ('refund', 'dispute')
         AND payment_adjustments.id = event_effects.object_id
     LEFT JOIN payouts ON event_effects.object_kind = 'payout' AND payouts.id = event_effects.object_id
+    LEFT JOIN mirrored_invoices ON event_effects.object_kind = 'mirrored_invoice'
+        AND mirrored_invoices.id = event_effects.object_id
     LEFT JOIN bank_accounts ON event_effects.object_kind = 'account' AND bank_accounts.id = event_effects.object_id
     LEFT JOIN connections ON event_effects.object_kind = 'connection' AND connections.id = event_effects.object_id
     WHERE event_effects.event_id = ANY(CAST(:ids AS uuid[]))
@@ -284,7 +287,7 @@ _PLACES = {"payment": "/payments/{}", "transaction": "/transactions/{}", "connec
 
 
 def _label(row: Any) -> str:
-    parts = [row.object_kind]
+    parts = [row.object_kind.replace("_", " ")]
     if row.amount is not None:
         parts.append(f"{Money(row.amount, row.currency).to_decimal()} {row.currency}")
     if row.words:

@@ -20,6 +20,7 @@ TIMED = (
     "payments",
     "payment_adjustments",
     "payouts",
+    "mirrored_invoices",
     "allocations",
     "feed",
 )

@@ -11,8 +11,8 @@ from tests.conftest import Servers, _create, _drop, _other_path
 
 _EMPTIED = (
     "deliveries", "event_keys", "events", "event_queue", "event_results", "event_effects", "quarantine", "object_keys",
-    "payments", "payment_adjustments", "allocations", "matches", "transactions", "pending_snapshots", "outbox", "rooms",
-    "feed",
+    "payments", "payment_adjustments", "allocations", "matches", "transactions", "pending_snapshots",
+    "mirrored_invoices", "outbox", "rooms", "feed",
 )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Invoices as somebody else's books keep them: accounting systems and gateways. No money moves by them."""
