@@ -205,9 +205,15 @@ class Payload:
             raise MalformedPayload(self._path_to(key), error.message) from None
         return code
 
-    def minor_money(self, key: str, currency: str, *, positive: bool = False) -> Money:
-        """A whole number of minor units."""
-        return self._money(key, currency, self.integer(key), positive=positive)
+    def minor_money(self, key: str, currency: str, *, positive: bool = False, places: int | None = None) -> Money:
+        """A whole number of minor units; `places` where the provider counts other decimal places than ISO 4217."""
+        amount = self.integer(key)
+        if places is not None and places != (own := exponent(currency)):
+            scaled, rest = divmod(amount * 10**own, 10**places)
+            if rest:
+                raise self.wrong(key, f"no more decimal places than {currency} has")
+            amount = scaled
+        return self._money(key, currency, amount, positive=positive)
 
     def decimal_money(self, key: str, currency: str, *, positive: bool = False) -> Money:
         """Decimal text in major units, such as "-124.69"."""

@@ -125,6 +125,15 @@ def test_values_are_read_as_what_they_are() -> None:
     assert Payload.from_bytes(payload.to_bytes()) == payload
 
 
+def test_a_provider_may_count_other_decimal_places_than_iso_4217() -> None:
+    payload = parsed('{"krona": 50000, "ariary": 7, "rest": 50050}')
+    assert payload.minor_money("krona", "ISK", places=2) == Money(500, "ISK")
+    assert payload.minor_money("ariary", "MGA", places=0) == Money(700, "MGA")
+    assert payload.minor_money("ariary", "JPY", places=0) == Money(7, "JPY")
+    with pytest.raises(MalformedPayload, match="rest: expected no more decimal places than ISK has"):
+        payload.minor_money("rest", "ISK", places=2)
+
+
 def test_text_that_postgresql_cannot_hold_is_replaced() -> None:
     payload = parsed(r'{"note": "a\u0000b", "odd": "\ud800x\uD83E\udd8a", "k\u0000": {"deep": ["\udfff"]}}')
     assert payload.value == {"note": "a\ufffdb", "odd": "\ufffdx🦊", "k\ufffd": {"deep": ["\ufffd"]}}
