@@ -44,15 +44,16 @@ class PaymentStatus(StrEnum):
 
 
 class RefundStatus(StrEnum):
-    """Ladder of a refund."""
+    """Ladder of a refund. One that was paid may still come back from the payer's bank: it then takes nothing."""
 
     PENDING = "pending"
     FAILED = "failed"
     SUCCEEDED = "succeeded"
+    RETURNED = "returned"
 
 
 class DisputeStatus(StrEnum):
-    """Ladder of a dispute. What was deducted is taken from the payment once it is lost."""
+    """Ladder of a dispute. A lost one takes what was deducted, or all; a won one nothing; the others what they say."""
 
     OPEN = "open"
     UNDER_REVIEW = "under_review"
@@ -167,7 +168,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispute:
-    """A payer's challenge of a payment. `deducted` is what has been taken so far, zero until lost."""
+    """A payer's challenge of a payment. `deducted` is what has been taken so far, whatever the status."""
 
     object_id: str
     version: int
