@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
 from connectors.payload import MAX_IDENTIFIER, Payload
-from core.errors import MalformedPayload, Permanent
+from core.errors import CredentialsRefused, MalformedPayload
 from core.events import Record, Trust
 
 SLUG = re.compile(r"[a-z][a-z0-9_]{1,39}")
@@ -163,9 +163,9 @@ class Credentials:
         return self.asked_at
 
     def secret(self, name: str) -> str:
-        """A secret the talk cannot do without. Raises Permanent, which names it."""
+        """A secret the talk cannot do without. Raises CredentialsRefused, which names it."""
         if not (value := self.secrets.get(name)):
-            raise Permanent(f"the connection has no {name}")
+            raise CredentialsRefused(f"the connection has no {name}")
         return value
 
 

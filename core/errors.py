@@ -87,3 +87,9 @@ class Permanent(PlatformError):
     """Something outside failed in a way that trying again does not mend (a 4xx of a provider's API)."""
 
     code = "permanent"
+
+
+class CredentialsRefused(Permanent):
+    """The provider does not take the credentials of a connection, or they are missing: its owner must act."""
+
+    code = "credentials_refused"

@@ -5,19 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import text
 
 from config.settings import Settings, from_environment
 from connectors import registry
-from connectors.base import Connector, Credentials, Delivery, Talk, Verified
+from connectors.base import Connector, Credentials, Delivery, Request, Response, Verified
 from core.connections import store as connections
 from core.connections.sealing import KeyRing
 from core.database import Database
@@ -34,8 +34,9 @@ from core.statements import Statement
 from workers import fetch, normalize
 from workers.context import Context
 from workers.doorbell import Bell, Doorbell
-from workers.transport import Transport
+from workers.transport import Custody, Listener, Transport
 
+T = TypeVar("T")
 Json = dict[str, Any]
 
 NOW = datetime(2026, 11, 3, 9, 0, tzinfo=UTC)
@@ -85,14 +86,22 @@ class ScriptedTransport(Transport):
         self.answers: dict[str, Sequence[Record] | Exception] = {}
         self.asked: list[str] = []
 
-    def run(self, connector: Connector, credentials: Credentials, talk: Callable[[Credentials], Talk]) -> list[Record]:
+    def run(
+        self,
+        connector: Connector,
+        credentials: Credentials,
+        talk: Callable[[Credentials], Generator[Request, Response, T]],
+        *,
+        custody: Custody | None = None,
+        listener: Listener | None = None,
+    ) -> T:
         item = talk.args[0]  # type: ignore[attr-defined]  # Basiq's talks are partials over the item.
         event_id = str(item.text("eventId"))
         self.asked.append(event_id)
         answer = self.answers[event_id]
         if isinstance(answer, Exception):
             raise answer
-        return list(answer)
+        return cast("T", list(answer))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,11 +26,16 @@ import tenacity
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
-from connectors.base import Api, Authorization, Connector, Credentials, Request, Response, Talk
-from core.errors import Permanent, Transient
-from core.events import Record
+from connectors.base import Api, Authorization, Connector, Credentials, Request, Response
+from core.errors import CredentialsRefused, Permanent, Transient
 
 T = TypeVar("T")
+# What trades secrets for an authorisation: it is given the secrets to trade.
+Trade = Callable[[Mapping[str, str]], Authorization]
+# Lets a trade happen while nobody else trades the same connection's secrets, and keeps what it renewed.
+Custody = Callable[[Trade], Authorization]
+# Is told each authorised exchange of a talk, in order.
+Listener = Callable[[Request, Response], None]
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Ranges that lead to private addresses in disguise, or that some Python releases call global.
@@ -134,6 +139,10 @@ class _Account:
     good_until: float = 0.0
     next_request_at: float = 0.0
 
+    def good(self, now: float) -> Authorization | None:
+        """The authorisation, while it is good a little longer."""
+        return self.authorization if now < self.good_until else None
+
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
@@ -162,6 +171,8 @@ class _Shared:
     lock: threading.Lock = field(default_factory=threading.Lock)
     circuits: OrderedDict[str, _Circuit] = field(default_factory=OrderedDict)
     accounts: OrderedDict[str, _Account] = field(default_factory=OrderedDict, repr=False)
+    # Names of secrets that a connector was seen to renew: they change while the account stays the same.
+    rotating: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
 class Transport:
@@ -192,17 +203,33 @@ class Transport:
             session=session, limits=limits or Limits(), allow_local=allow_local, now=now, clock=clock, sleep=sleep
         )
 
-    def run(self, connector: Connector, credentials: Credentials, talk: Callable[[Credentials], Talk]) -> list[Record]:
-        """Hold a talk (`Fetch.talk`) to its end and return its records.
+    def run(
+        self,
+        connector: Connector,
+        credentials: Credentials,
+        talk: Callable[[Credentials], Generator[Request, Response, T]],
+        *,
+        custody: Custody | None = None,
+        listener: Listener | None = None,
+    ) -> T:
+        """Hold a talk (a fetch, a pull, a registration) to its end and return what it returns.
 
-        Raises Transient or Permanent for what the provider does, and MalformedPayload for what it says.
+        `custody` is asked to trade secrets for an authorisation; without it what the provider renews is lost.
+        `listener` hears each exchange of the talk itself, none of its authorisation. Raises Transient or Permanent
+        (CredentialsRefused) for what the provider does, and MalformedPayload for what it says.
         """
         if connector.api is None:
             raise Permanent(f"{connector.slug} has no API")
         credentials = replace(credentials, asked_at=self._shared.now())
-        chosen = credentials.settings.get("api_base") or self._api_bases.get(connector.slug) or connector.api.base
-        run = _Run(self._shared, connector.slug, connector.api, chosen.rstrip("/"), credentials)
+        base = self.base_of(connector, credentials)
+        run = _Run(self._shared, connector.slug, connector.api, base, credentials, custody, listener)
         return run.hold(talk(credentials), authorized=True)
+
+    def base_of(self, connector: Connector, credentials: Credentials) -> str:
+        """Where the requests of a connection go."""
+        documented = connector.api.base if connector.api else ""
+        chosen = credentials.settings.get("api_base") or self._api_bases.get(connector.slug) or documented
+        return chosen.rstrip("/")
 
     def close(self) -> None:
         """Close every connection."""
@@ -212,8 +239,18 @@ class Transport:
 class _Run:
     """One talk: where it may go, how long it may take, and whose account it uses."""
 
-    def __init__(self, shared: _Shared, slug: str, api: Api, base: str, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        shared: _Shared,
+        slug: str,
+        api: Api,
+        base: str,
+        credentials: Credentials,
+        custody: Custody | None,
+        listener: Listener | None,
+    ) -> None:
         self._shared, self._slug, self._api, self._base, self._credentials = shared, slug, api, base, credentials
+        self._custody, self._listener = custody, listener
         self._limits = shared.limits
         self._ends_at = shared.clock() + shared.limits.total_seconds
         self._circuit = self._remembered(shared.circuits, f"{slug} {base}", _Circuit)
@@ -224,7 +261,10 @@ class _Run:
         try:
             request = next(talk)
             while True:
-                request = talk.send(self._carry(request, with_authorization=authorized))
+                answer = self._carry(request, with_authorization=authorized)
+                if authorized and self._listener is not None:
+                    self._listener(request, answer)
+                request = talk.send(answer)
         except StopIteration as end:
             result: T = end.value
             return result
@@ -236,24 +276,60 @@ class _Run:
         url = self._where(request.url)
         if not (with_authorization and request.authorized):
             return self._try(request, url, {})
-        answer = self._try(request, url, self._authorization(), unauthorized_ok=True)
-        if answer.status == 401:
-            self._account.authorization = None
-            answer = self._try(request, url, self._authorization(), unauthorized_ok=True)
-        if answer.status == 401:
-            self._account.authorization = None
-            raise Permanent(f"{self._slug} does not accept the connection's credentials")
-        return answer
+        for _ in range(2):
+            used = self._authorization()
+            answer = self._try(request, url, used.headers, unauthorized_ok=True)
+            if answer.status != 401:
+                return answer
+            if self._account.authorization is used:
+                # Not what another thread got in the meantime.
+                self._account.authorization = None
+        raise CredentialsRefused(f"{self._slug} does not accept the connection's credentials")
 
-    def _authorization(self) -> Mapping[str, str]:
+    def _authorization(self) -> Authorization:
         """The account's authorisation, asked for when there is none that is good a little longer."""
-        account, clock = self._account, self._shared.clock
-        known = account.authorization
-        if known is None or clock() >= account.good_until:
-            known = self.hold(self._api.authorize(self._credentials), authorized=False)
-            account.authorization = known
-            account.good_until = clock() + known.expires_in_seconds - min(60.0, known.expires_in_seconds * 0.1)
-        return known.headers
+        if known := self._account.good(self._shared.clock()):
+            return known
+        try:
+            known = self._granted() or (self._custody or self._unkept)(self._trade)
+        except Permanent as error:
+            if isinstance(error, CredentialsRefused):
+                raise
+            raise CredentialsRefused(str(error)) from error
+        account = self._account
+        account.authorization = known
+        seconds = known.expires_in_seconds
+        account.good_until = self._shared.clock() + seconds - min(60.0, seconds * 0.1)
+        return known
+
+    def _granted(self) -> Authorization | None:
+        """An authorisation that asks nobody: a header made of a key. None where the provider must be asked."""
+        talk = self._api.authorize(self._credentials)
+        try:
+            next(talk)
+        except StopIteration as end:
+            granted: Authorization = end.value
+            return granted
+        finally:
+            talk.close()
+        return None
+
+    def _unkept(self, trade: Trade) -> Authorization:
+        return trade(self._credentials.secrets)
+
+    def _trade(self, secrets: Mapping[str, str]) -> Authorization:
+        """Ask the provider, unless another thread did while this one waited for its turn."""
+        if known := self._account.good(self._shared.clock()):
+            return known
+        self._credentials = replace(self._credentials, secrets=secrets)
+        made = self.hold(self._api.authorize(self._credentials), authorized=False)
+        if made.renewed:
+            with self._shared.lock:
+                known_names = self._shared.rotating.get(self._slug, frozenset())
+                self._shared.rotating[self._slug] = known_names | set(made.renewed)
+            # From now on the account is known without these, by the next talk as well.
+            self._account = self._remembered(self._shared.accounts, self._account_key(), lambda: self._account)
+        return made
 
     def _try(
         self, request: Request, url: str, headers: Mapping[str, str], *, unauthorized_ok: bool = False
@@ -410,8 +486,9 @@ class _Run:
 
     def _account_key(self) -> str:
         """One key for an account, which changes with its secrets and does not show them."""
-        known = self._credentials
-        parts = [sorted(known.secrets.items()), sorted(known.settings.items()), known.external_id or ""]
+        known, rotating = self._credentials, self._shared.rotating.get(self._slug, frozenset())
+        secrets = sorted((name, text) for name, text in known.secrets.items() if name not in rotating)
+        parts = [secrets, sorted(known.settings.items()), known.external_id or ""]
         digest = hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
         return f"{self._slug} {self._base} {digest}"
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from connectors import samples
-from connectors.base import Connector, Credentials, Talk
+from connectors.base import Connector, Credentials, Request, Response
 from core.database import Database
 from core.errors import MalformedPayload, Permanent, Transient
 from core.events import BankTransaction, Record, TransactionStatus, Trust
@@ -23,7 +23,9 @@ from tests.builders import NOW, Clockwork, Json, ScriptedTransport, Shop, books,
 from tests.conftest import Servers
 from tests.core.shared import empty, own_database
 from workers import fetch, normalize
+from workers.transport import Custody, Listener
 
+T = TypeVar("T")
 Answer = Sequence[Record] | Exception
 
 
@@ -183,7 +185,15 @@ class SlowTransport(ScriptedTransport):
         super().__init__()
         self.meanwhile = meanwhile
 
-    def run(self, connector: Connector, credentials: Credentials, talk: Callable[[Credentials], Talk]) -> list[Record]:
+    def run(
+        self,
+        connector: Connector,
+        credentials: Credentials,
+        talk: Callable[[Credentials], Generator[Request, Response, T]],
+        *,
+        custody: Custody | None = None,
+        listener: Listener | None = None,
+    ) -> T:
         answer = super().run(connector, credentials, talk)
         self.meanwhile()
         return answer
