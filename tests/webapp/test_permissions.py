@@ -52,6 +52,8 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("invoices.activity", "GET"): {"owner", "buyer", "operator"},
     ("invoices.update", "PUT"): {"owner"},
     ("invoices.delete", "DELETE"): {"owner"},
+    ("mirrored_invoices.index", "GET"): PEOPLE,
+    ("mirrored_invoices.show", "GET"): {"owner", "operator"},
     ("payments.index", "GET"): PEOPLE,
     ("payments.show", "GET"): {"owner", "buyer", "operator"},
     ("service_tokens.index", "GET"): {"operator"},
@@ -69,6 +71,7 @@ LISTS = {
     "deliveries.index": {"owner", "operator"},
     "deliveries.refused": {"owner", "operator"},
     "invoices.index": {"owner", "buyer", "operator"},
+    "mirrored_invoices.index": {"owner", "operator"},
     "payments.index": {"owner", "buyer", "operator"},
     "transactions.index": {"owner", "operator"},
     "users.dashboard": {"owner", "buyer", "operator"},
@@ -138,14 +141,19 @@ INSERT INTO payments (id, user_id, connection_id, connector, object_id, source, 
 INSERT INTO transactions (id, user_id, connection_id, account_object_id, object_id, version, status, amount, currency,
     narration, occurred_at, trust)
     VALUES (:transaction_id, :owner, :connection, 'a', 't', 1, 'posted', 5, 'INR', 'tea', :now, 'fetched');
+INSERT INTO mirrored_invoices (id, user_id, connection_id, object_id, version, status, direction, kind, number, total,
+    currency, due, due_currency, trust)
+    VALUES (:mirrored_invoice_id, :owner, :connection, 'i', 1, 'open', 'sales', 'invoice', 'N-1', 5, 'INR', 5, 'INR',
+    'fetched');
 INSERT INTO quarantine (id, connector, connection_id, received_at, path, remote_addr, headers, body, body_bytes, reason)
     VALUES (:quarantine_id, 'razorpay', :connection, :now, '/', '', '[]', '{}', 2, 'stale')
 """
 
 
 def _books(world: World, owner: UUID, connection: UUID, invoice: UUID) -> dict[str, str]:
-    """A delivery, a payment, a transaction and a refused delivery of the owner."""
-    ids = {name: new_id() for name in ("delivery_id", "payment_id", "transaction_id", "quarantine_id", "event_id")}
+    """A delivery, a payment, a transaction, an invoice elsewhere and a refused delivery of the owner."""
+    names = ("delivery_id", "payment_id", "transaction_id", "mirrored_invoice_id", "quarantine_id", "event_id")
+    ids = {name: new_id() for name in names}
     values = {**ids, "owner": owner, "connection": connection, "invoice": invoice, "now": datetime.now(UTC)}
     with world.session() as session:
         for statement in _BOOKS.split(";"):
@@ -237,6 +245,9 @@ def test_no_page_shows_what_is_somebody_elses(scene: Scene) -> None:
     }
     for who in ("stranger", "investor"):
         browser = scene.world.browser(scene.people[who])
+        of_theirs = f"/mirrored-invoices?connection_id={scene.ids['connection_id']}"
+        assert browser.get(of_theirs).status_code in {403, 404}, who
+        assert b"N-1" not in browser.get("/mirrored-invoices").data, who
         for rule in scene.world.app.url_map.iter_rules():
             if not rule.endpoint.startswith("pages.") or "GET" not in (rule.methods or ()) or not rule.arguments:
                 continue

@@ -13,13 +13,25 @@ def install(app: Flask) -> None:
         deliveries,
         docs,
         invoices,
+        mirrored_invoices,
         payments,
         service_tokens,
         transactions,
         users,
     )
 
-    for module in (auth, connections, deliveries, docs, invoices, payments, service_tokens, transactions, users):
+    for module in (
+        auth,
+        connections,
+        deliveries,
+        docs,
+        invoices,
+        mirrored_invoices,
+        payments,
+        service_tokens,
+        transactions,
+        users,
+    ):
         app.register_blueprint(module.blueprint)
     install_health(app)
 

@@ -171,6 +171,13 @@ class TransactionsQuery(PageQuery):
     search: Search | None = None
 
 
+class MirroredInvoicesQuery(PageQuery):
+    """Which invoices elsewhere."""
+
+    connection_id: UUID | None = None
+    status: Literal["draft", "open", "partially_paid", "paid", "void"] | None = None
+
+
 class ConnectionsQuery(PageQuery):
     """Which connections."""
 
@@ -497,6 +504,57 @@ class MatchInput(Input):
     """The invoice that a transaction pays; without it the proposed one."""
 
     invoice_id: UUID | None = None
+
+
+# Invoices elsewhere -----------------------------------------------------------------------------------------
+
+
+class MirroredContact(Output):
+    """Whom an invoice elsewhere is to or from, as far as it is known."""
+
+    name: str | None
+    email: str | None
+
+
+class MirroredSource(Output):
+    """The connection over which an invoice elsewhere is known."""
+
+    id: UUID
+    name: str | None
+    connector: str | None
+
+
+class MirroredInvoiceRow(Output):
+    """An invoice, bill or credit note as an accounting system or gateway keeps it, in a list."""
+
+    id: UUID
+    status: Literal["draft", "open", "partially_paid", "paid", "void"]
+    direction: Literal["sales", "purchase"]
+    kind: Literal["invoice", "credit_note"]
+    number: str | None
+    total: int
+    due: int
+    currency: str
+    issued_on: date | None
+    due_on: date | None
+    contact: MirroredContact
+    url: str | None
+    connection: MirroredSource
+    trust: str
+    updated_at: datetime
+
+
+class MirroredInvoice(MirroredInvoiceRow):
+    """One of them with where it was told."""
+
+    deliveries: list[SeenIn]
+
+
+class MirroredInvoices(Output):
+    """A page of invoices elsewhere, the last one heard of first."""
+
+    items: list[MirroredInvoiceRow]
+    next_cursor: str | None
 
 
 # Connections ------------------------------------------------------------------------------------------------

@@ -121,6 +121,13 @@ _STATES: dict[str, dict[str, State]] = {
         "paid": State("Paid", "good"),
         "void": State("Void"),
     },
+    "mirrored": {
+        "draft": State("Draft"),
+        "open": State("Open", "accent"),
+        "partially_paid": State("Part paid", "warn"),
+        "paid": State("Paid", "good"),
+        "void": State("Void"),
+    },
     "payment": {
         "pending": State("Pending", "warn"),
         "failed": State("Failed", "bad"),
