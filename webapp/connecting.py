@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from flask import current_app
 from sqlalchemy.orm import Session
 
 from connectors import registry
@@ -191,6 +192,14 @@ def change(
             old_secrets_live=max(_MIN_OVERLAP, timedelta(days=chosen.resend_days)),
         )
     )
+
+
+def resume(actor: Actor, connection_id: UUID, now: datetime) -> dict[str, Any]:
+    """Resume a connection, and have what waited processed at once."""
+    with services().database.session() as session:
+        resumed = store.resume(session, actor, connection_id, now)
+    current_app.extensions["ledgerwire.inlet"].ringer.ring()
+    return present(resumed)
 
 
 def rotate_webhook_secret(session: Session, actor: Actor, connection_id: UUID, now: datetime) -> dict[str, Any]:

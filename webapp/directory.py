@@ -35,6 +35,7 @@ class Endpoint:
     connector: str
     user_id: UUID
     external_id: str | None
+    paused: bool
     secrets: tuple[str, ...] = field(repr=False)
 
 
@@ -80,7 +81,7 @@ class Directory:
         with self._database.session() as session:
             row = session.execute(
                 text(
-                    "SELECT id, connector, user_id, external_id FROM connections "
+                    "SELECT id, connector, user_id, external_id, paused_at FROM connections "
                     f"WHERE {column} = :value AND deleted_at IS NULL"
                 ),
                 {"value": value},
@@ -92,6 +93,7 @@ class Directory:
                 connector=row.connector,
                 user_id=row.user_id,
                 external_id=row.external_id,
+                paused=row.paused_at is not None,
                 secrets=connections.secrets_for(session, self._ring, row.id, "webhook_secret", datetime.now(UTC)),
             )
 

@@ -291,6 +291,8 @@ def _event(connector: Connector, endpoint: Endpoint | None, event: Event, place:
         # Signed with the key that serves all of the provider's customers, and naming nobody: perhaps not for us.
         trust=(Trust.HINT if not verified.for_us and event.external_id is None else verified.trust).value,
         known_name=event.name in connector.events or event.name in connector.ignored,
+        # An event that takes another way to its connection is set aside when it is claimed.
+        paused=endpoint is not None and endpoint.paused,
     )
 
 

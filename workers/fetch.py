@@ -36,12 +36,14 @@ def drain(context: Context) -> int:
             lease_seconds=context.settings.lease_seconds,
             now=context.now(),
         )
+        found = len(claimed)
+        claimed = claim.pause(connection, claimed)
     for event in claimed:
         if event.attempts > context.settings.max_attempts:
             _put_aside(context, event, Permanent("given up: nobody who took it ever finished"), permanent=True)
         else:
             _fetch(context, event)
-    return len(claimed)
+    return found
 
 
 def _fetch(context: Context, event: Claimed) -> None:

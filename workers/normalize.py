@@ -91,6 +91,7 @@ def _take(context: Context, limit: int) -> tuple[list[Claimed], Read | None]:
             lease_seconds=context.settings.lease_seconds,
             now=context.now(),
         )
+        claimed = claim.pause(connection, claimed)
     return claimed, read_all(claimed) if claimed else None
 
 

@@ -34,7 +34,7 @@ _MAX_SECRET = 4096
 _COLUMNS = """
     connections.id, connections.user_id, connections.connector, connections.name, connections.hook_id,
     connections.external_id, connections.settings, connections.health, connections.health_reason,
-    connections.created_at, connections.updated_at
+    connections.paused_at, connections.created_at, connections.updated_at
 """
 
 
@@ -48,6 +48,7 @@ def shape(row: Any) -> dict[str, Any]:
         "settings": row.settings,
         "health": row.health,
         "health_reason": row.health_reason,
+        "paused_at": row.paused_at,
         "secrets": row.secrets or [],
         "hook_id": row.hook_id,
         "created_at": row.created_at,
@@ -293,6 +294,54 @@ def update(
         {"secrets": sorted(secrets or ()), "settings": sorted(settings or ()), "renamed": name is not None},
         now,
     )
+    return _tell_updated(session, actor, connection_id)
+
+
+def pause(session: Session, actor: Actor, connection_id: UUID, now: datetime) -> dict[str, Any]:
+    """Keep what the provider says without processing it, until `resume`. Pausing twice changes nothing."""
+    _own(session, actor, connection_id)
+    changed = session.execute(
+        text(
+            "UPDATE connections SET paused_at = :now, updated_at = :now WHERE id = :id AND paused_at IS NULL RETURNING id"
+        ),
+        {"now": now, "id": connection_id},
+    ).all()
+    if changed:
+        audit.record(session, actor, "connection.paused", "connection", connection_id, {}, now)
+    session.execute(
+        # What somebody is working on right now is set aside when it comes back, or takes effect.
+        text(
+            "UPDATE event_queue SET state = 'paused', attempts = 0 "
+            "WHERE connection_id = :id AND state IN ('ready', 'fetch') AND claimed_at IS NULL"
+        ),
+        {"id": connection_id},
+    )
+    return _tell_updated(session, actor, connection_id)
+
+
+def resume(session: Session, actor: Actor, connection_id: UUID, now: datetime) -> dict[str, Any]:
+    """Process what waited, in the order in which it came, and what comes from now on."""
+    _own(session, actor, connection_id)
+    changed = session.execute(
+        text(
+            "UPDATE connections SET paused_at = NULL, updated_at = :now "
+            "WHERE id = :id AND paused_at IS NOT NULL RETURNING id"
+        ),
+        {"now": now, "id": connection_id},
+    ).all()
+    waited = session.execute(
+        text(
+            "UPDATE event_queue SET state = 'ready', due_at = :now, attempts = 0 "
+            "WHERE connection_id = :id AND state = 'paused' RETURNING event_id"
+        ),
+        {"now": now, "id": connection_id},
+    ).all()
+    if changed:
+        audit.record(session, actor, "connection.resumed", "connection", connection_id, {"events": len(waited)}, now)
+    return _tell_updated(session, actor, connection_id)
+
+
+def _tell_updated(session: Session, actor: Actor, connection_id: UUID) -> dict[str, Any]:
     changed = get_connection(session, actor, connection_id)
     _tell(session, "connection.updated", changed, actor.id)
     return changed

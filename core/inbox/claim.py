@@ -43,6 +43,8 @@ class Claimed:
     trust: str
     received_at: datetime
     body: bytes
+    # Its owner paused the connection after the event was queued.
+    paused: bool = False
 
 
 # One statement: a claim commits by itself, and every trip to the database is latency of somebody's payment.
@@ -60,7 +62,7 @@ _CLAIM = text(
         RETURNING queue.event_id, queue.attempts, queue.claimed_at, queue.delivery_id
     )
     SELECT claimed.*, events.item_index, events.connector, events.connection_id, events.name, events.trust,
-           events.received_at, deliveries.body, connections.user_id
+           events.received_at, deliveries.body, connections.user_id, connections.paused_at IS NOT NULL AS paused
     FROM claimed JOIN events ON events.id = claimed.event_id
     JOIN deliveries ON deliveries.id = claimed.delivery_id
     JOIN connections ON connections.id = events.connection_id
@@ -93,6 +95,7 @@ def claim(
             received_at=received_at,
             body=body,
             user_id=user_id,
+            paused=paused,
         )
         for (
             event_id,
@@ -107,6 +110,7 @@ def claim(
             received_at,
             body,
             user_id,
+            paused,
         ) in rows.all()
     ]
 
@@ -185,6 +189,18 @@ def put_off_to_fetch(connection: Connection | Session, claimed: Sequence[Claimed
         ),
         {"ids": [event.event_id for event in claimed], "now": now},
     )
+
+
+def pause(connection: Connection | Session, claimed: Sequence[Claimed]) -> list[Claimed]:
+    """Set claimed events of paused connections aside until they are resumed; return the others."""
+    waiting = [event.event_id for event in claimed if event.paused]
+    if not waiting:
+        return list(claimed)
+    connection.execute(
+        text("UPDATE event_queue SET state = 'paused', attempts = 0 WHERE event_id = ANY(CAST(:ids AS uuid[]))"),
+        {"ids": waiting},
+    )
+    return [event for event in claimed if not event.paused]
 
 
 def release(connection: Connection | Session, claimed: Sequence[Claimed], now: datetime) -> None:

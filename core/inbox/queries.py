@@ -22,7 +22,7 @@ from core.identity import Actor
 from core.money import Money
 
 # Beside the states of the queue: "processed" is everything that has left it.
-STATES = ("processed", "ready", "fetch", "unrouted", "unknown", "dead")
+STATES = ("processed", "ready", "fetch", "paused", "unrouted", "unknown", "dead")
 _MAX_EVENTS = 200
 
 _ROW = """
@@ -123,7 +123,7 @@ def _shape(row: Any) -> dict[str, Any]:
 
 
 # Worst first: what a person must act on names the whole delivery.
-_SEVERITY = ("dead", "unknown", "unrouted", "fetch", "ready", "processed", "ignored")
+_SEVERITY = ("dead", "unknown", "unrouted", "paused", "fetch", "ready", "processed", "ignored")
 
 
 def _summary(events: list[Any]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class NewEvent:
     external_id: str | None
     known_name: bool
     trust: str = "signed"
+    # Whether the connection is paused: the event is kept, and waits.
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +136,9 @@ _STORE = text(
 def _state(event: NewEvent) -> str:
     if not event.known_name:
         return "unknown"
-    return "ready" if event.connection_id is not None else "unrouted"
+    if event.connection_id is None:
+        return "unrouted"
+    return "paused" if event.paused else "ready"
 
 
 def store(connection: Connection | Session, deliveries: Sequence[NewDelivery]) -> set[UUID]:

@@ -94,6 +94,23 @@ def update(connection_id: UUID, body: models.ConnectionUpdate) -> Response:
         )
 
 
+@blueprint.post("/connections/<uuid:connection_id>/pause")
+@operation("connections", {200: models.Connection}, problems=(404,))
+def pause(connection_id: UUID) -> Response:
+    """Keep what the provider says without processing it. Nothing is refused and nothing is lost."""
+    person = auth.actor()
+    with services().database.session() as session:
+        return reply(connecting.present(store.pause(session, person, connection_id, auth.now())))
+
+
+@blueprint.post("/connections/<uuid:connection_id>/resume")
+@operation("connections", {200: models.Connection}, problems=(404,))
+def resume(connection_id: UUID) -> Response:
+    """Process what waited, and what comes from now on."""
+    person = auth.actor()
+    return reply(connecting.resume(person, connection_id, auth.now()))
+
+
 @blueprint.delete("/connections/<uuid:connection_id>")
 @operation("connections", {204: None}, problems=(404,))
 def delete(connection_id: UUID) -> Response:

@@ -189,7 +189,7 @@ class DeliveriesQuery(PageQuery):
 
     connector: Slug | None = None
     connection_id: UUID | None = None
-    state: Literal["processed", "ready", "fetch", "unrouted", "unknown", "dead"] | None = None
+    state: Literal["processed", "ready", "fetch", "paused", "unrouted", "unknown", "dead"] | None = None
 
 
 class QuarantineQuery(PageQuery):
@@ -607,6 +607,8 @@ class Connection(Output):
     settings: dict[str, str]
     health: Literal["active", "needs_attention", "revoked"]
     health_reason: str | None
+    # Since when what it is told is kept and not processed.
+    paused_at: datetime | None
     secrets: list[HeldSecret]
     created_at: datetime
     updated_at: datetime
@@ -668,7 +670,7 @@ class DeliveryRow(Output):
     remote_addr: str
     body_bytes: int
     verify_ms: float
-    state: Literal["processed", "ignored", "ready", "fetch", "unrouted", "unknown", "dead", "duplicate"]
+    state: Literal["processed", "ignored", "ready", "fetch", "paused", "unrouted", "unknown", "dead", "duplicate"]
     event_count: int
     event_names: list[str]
 
@@ -746,7 +748,7 @@ class ProviderEvent(Output):
     name: str
     provider_event_id: str
     trust: str
-    state: Literal["processed", "ignored", "ready", "fetch", "unrouted", "unknown", "dead", "duplicate"]
+    state: Literal["processed", "ignored", "ready", "fetch", "paused", "unrouted", "unknown", "dead", "duplicate"]
     attempts: int
     note: str | None
     read_ms: float | None

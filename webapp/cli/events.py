@@ -20,7 +20,7 @@ from config.settings import InvalidSettings, Settings
 if TYPE_CHECKING:
     from core.database import Database
 
-STATES = ("processed", "ignored", "ready", "fetch", "unrouted", "unknown", "dead")
+STATES = ("processed", "ignored", "ready", "fetch", "paused", "unrouted", "unknown", "dead")
 
 
 @click.group("events")

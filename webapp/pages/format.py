@@ -160,6 +160,7 @@ _STATES: dict[str, dict[str, State]] = {
         "fetch": State("Fetching", "accent"),
         "unrouted": State("Unrouted", "warn"),
         "unknown": State("Unknown event", "warn"),
+        "paused": State("Paused", "warn"),
         "dead": State("Gave up", "bad"),
     },
     "trust": {
