@@ -302,7 +302,8 @@ def pause(session: Session, actor: Actor, connection_id: UUID, now: datetime) ->
     _own(session, actor, connection_id)
     changed = session.execute(
         text(
-            "UPDATE connections SET paused_at = :now, updated_at = :now WHERE id = :id AND paused_at IS NULL RETURNING id"
+            "UPDATE connections SET paused_at = :now, updated_at = :now "
+            "WHERE id = :id AND paused_at IS NULL RETURNING id"
         ),
         {"now": now, "id": connection_id},
     ).all()

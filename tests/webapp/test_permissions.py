@@ -35,6 +35,8 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("connections.create", "POST"): {"owner", "stranger"},
     ("connections.show", "GET"): {"owner", "operator"},
     ("connections.update", "PUT"): {"owner"},
+    ("connections.pause", "POST"): {"owner"},
+    ("connections.resume", "POST"): {"owner"},
     ("connections.delete", "DELETE"): {"owner"},
     ("deliveries.index", "GET"): PEOPLE,
     ("deliveries.show", "GET"): {"owner", "operator"},
