@@ -52,6 +52,7 @@ def steps(
     reply: Callable[[Request], object] | None = None,
     asked_at: datetime = START,
     settings: Mapping[str, str] | None = None,
+    external_id: str | None = None,
 ) -> list[Step]:
     """Read a body as the worker does: a step for each event in it. `said` is JSON, or the bytes themselves."""
     connector = registry.get(slug)
@@ -66,7 +67,10 @@ def steps(
             # Whatever a connector asks its connection for, there is one.
             secrets = {field.name: f"test-{field.name}" for field in connector.fields if field.secret}
             credentials = Credentials(
-                secrets=secrets, settings=settings or {}, external_id=event.external_id, asked_at=asked_at
+                secrets=secrets,
+                settings=settings or {},
+                external_id=event.external_id or external_id,
+                asked_at=asked_at,
             )
             reading = answer(reading.talk(credentials), reply)
         found.append(Step(name=event.name, body=body, records=tuple(reading)))
@@ -74,10 +78,15 @@ def steps(
 
 
 def step(
-    slug: str, said: object, *, reply: Callable[[Request], object] | None = None, asked_at: datetime = START
+    slug: str,
+    said: object,
+    *,
+    reply: Callable[[Request], object] | None = None,
+    asked_at: datetime = START,
+    external_id: str | None = None,
 ) -> Step:
     """The same for a body that holds one event."""
-    (only,) = steps(slug, said, reply=reply, asked_at=asked_at)
+    (only,) = steps(slug, said, reply=reply, asked_at=asked_at, external_id=external_id)
     return only
 
 
