@@ -5,15 +5,22 @@ unusable is passed over while the others are tried. Age is judged against the mo
 """
 
 from connectors.signatures.hmac import BODY, TIMESTAMP, URL, Hmac, TimestampedHmac
+from connectors.signatures.jose import DetachedJws, JwtOverBodyHash
 from connectors.signatures.parts import hex_key, text_key
 from connectors.signatures.plain import StaticSecret, Unsigned
+from connectors.signatures.rsa import TRUST_ROOTS, RsaSha256, RsaWithCertificate
 from connectors.signatures.standard import StandardWebhooks, public_key_of
 
 __all__ = [
     "BODY",
     "TIMESTAMP",
+    "TRUST_ROOTS",
     "URL",
+    "DetachedJws",
     "Hmac",
+    "JwtOverBodyHash",
+    "RsaSha256",
+    "RsaWithCertificate",
     "StandardWebhooks",
     "StaticSecret",
     "TimestampedHmac",

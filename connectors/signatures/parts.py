@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -46,6 +47,17 @@ def check_age(delivery: Delivery, timestamp: str, tolerance_seconds: float, *, p
     age = delivery.received_at.timestamp() - int(timestamp) / per_second
     if abs(age) > tolerance_seconds:
         raise SignatureRejected(f"timestamp is {abs(age):.0f} s {'old' if age > 0 else 'ahead'}")
+
+
+def unix_of(stamp: str) -> str:
+    """An RFC 3339 time in a header as whole Unix seconds. Raises SignatureRejected."""
+    try:
+        moment = datetime.fromisoformat(stamp) if len(stamp) <= 40 else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or not 1970 <= moment.year <= 9998:
+        raise SignatureRejected("timestamp is no time with an offset")
+    return str(int(moment.timestamp()))
 
 
 def decode_base64(text: str) -> bytes:
