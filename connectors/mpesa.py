@@ -1,0 +1,360 @@
+"""M-PESA Daraja (Safaricom, Kenya): STK pushes, payments to a pay bill or till, and the results of operations.
+
+Checked against the Daraja 3.0 portal pages as of December 2025. Nothing that Safaricom posts is signed, so a callback
+is only ever a pointer: what it claims is looked up in Pull Transactions, the list of the short code, and the payment
+is built from that list alone. Whatever brings a payment, its receipt number is its key. Decided where the pages are
+silent: times without a zone are Kenyan (UTC+3), a listed time with a Z is UTC, the list is asked for with POST.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import partial
+
+from connectors.base import (
+    Answer,
+    Api,
+    Authorization,
+    AuthorizationTalk,
+    Connector,
+    Credentials,
+    Delivery,
+    Envelope,
+    Fetch,
+    Field,
+    Page,
+    Pull,
+    PullTalk,
+    Reading,
+    RegisterTalk,
+    Registration,
+    Request,
+    Response,
+    Talk,
+)
+from connectors.payload import Payload, micros
+from connectors.signatures import Unsigned
+from core import events
+from core.errors import MalformedPayload, Permanent, Transient
+from core.money import Money
+
+NAIROBI = timezone(timedelta(hours=3))
+KEPT = timedelta(hours=48)
+# The list's clock may be Nairobi's or UTC's, and a payment is looked for on both sides of its time.
+SLACK = timedelta(hours=4)
+# A payment may be listed a while after it was made, so each pull begins a little before the last one ended.
+OVERLAP = timedelta(hours=1)
+MAX_PAGES = 100
+MAX_ROWS = 1_000_000
+FORBIDDEN = ("mpesa", "m-pesa", "safaricom", "exe", "cmd", "sql", "query")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a callback says of a payment, and nobody has proven."""
+
+    receipt: str
+    money: Money
+    at: datetime
+    short_code: str | None = None
+
+
+def moment(item: Payload, key: str) -> datetime:
+    """A Kenyan local time such as 20231121121325, as number or text."""
+    try:
+        text = item.name(key)
+        local = datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=NAIROBI)  # It has no zone.
+    except ValueError:
+        raise item.wrong(key, "a time such as 20231121121325") from None
+    if len(text) != 14 or not 1970 < local.year < 9998:
+        raise item.wrong(key, "a time such as 20231121121325")
+    return local
+
+
+def named(item: Payload, key: str, label: str) -> Payload:
+    """A list of names and values as one object. Items come in any order; some have no value; some stand twice."""
+    found: dict[str, object] = {}
+    for one in item.items(key):
+        found.setdefault(one.identifier(label), one.value.get("Value") if isinstance(one.value, dict) else None)
+    return Payload(found, item, (key,))
+
+
+def code_of(item: Payload) -> str:
+    """A result code, which is a number here and text there."""
+    return item.name("ResultCode")
+
+
+def event_name(item: Payload) -> str:
+    """Callbacks name no event: their structure tells which it is."""
+    if callback := item.optional_at("Body", "stkCallback"):
+        return "stk.paid" if code_of(callback) == "0" else "stk.failed"
+    if item.has("TransID"):
+        # Before a payment is accepted there is no balance after it.
+        balance = item.value.get("OrgAccountBalance") if isinstance(item.value, dict) else None
+        return "c2b.validation" if balance in (None, "") else "c2b.confirmation"
+    result = item.at("Result")
+    if code_of(result) != "0":
+        return "result.failed"
+    parameters = result.optional_at("ResultParameters")
+    known = named(parameters, "ResultParameter", "Key").keys() if parameters else ()
+    kinds = {"OriginalTransactionID": "result.reversal", "TransactionStatus": "result.status"}
+    kinds["AccountBalance"] = "result.balance"
+    return next((name for key, name in kinds.items() if key in known), "result.other")
+
+
+def event_id(item: Payload, envelope: Envelope) -> str:
+    """The operation's id and a digest of the body: a forged notice must not use up the identity of the real one."""
+    if callback := item.optional_at("Body", "stkCallback"):
+        known = callback.identifier("CheckoutRequestID")
+    elif result := item.optional_at("Result"):
+        known = result.optional_identifier("OriginatorConversationID") or result.identifier("ConversationID")
+    else:
+        known = item.identifier("TransID")
+    digest = hashlib.sha256(envelope.delivery.body).hexdigest()[:16]
+    return f"{event_name(item)}:{known}:{digest}"
+
+
+def authorize(credentials: Credentials) -> AuthorizationTalk:
+    """Trade the app's key and secret for a bearer token, good for an hour."""
+    pair = f"{credentials.secret('consumer_key')}:{credentials.secret('consumer_secret')}"
+    answer = yield Request(
+        method="GET",
+        url="/oauth/v1/generate",
+        params={"grant_type": "client_credentials"},
+        headers={"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"},
+        authorized=False,
+    )
+    token = answer.payload()
+    return Authorization(
+        headers={"Authorization": f"Bearer {token.text('access_token')}"},
+        # Text in some answers, a number in others.
+        expires_in_seconds=min(int(life), 3600) if (life := token.name("expires_in")).isdigit() else 60,
+    )
+
+
+def short_code_of(credentials: Credentials) -> str:
+    """The pay bill or till. Raises Permanent."""
+    if not credentials.external_id:
+        raise Permanent("the connection has no short code")
+    return credentials.external_id
+
+
+def listed(
+    short_code: str, begin: datetime, end: datetime, offset: int
+) -> Generator[Request, Response, tuple[Payload, ...]]:
+    """A stretch of the short code's payments. The list is nested once more than it needs to be."""
+    window = [at.astimezone(NAIROBI).strftime("%Y-%m-%d %H:%M:%S") for at in (begin, end)]
+    asked = {"ShortCode": short_code, "StartDate": window[0], "EndDate": window[1], "OffSetValue": str(offset)}
+    answer = (yield Request(method="POST", url="/pulltransactions/v1/query", json=asked)).payload()
+    if (code := answer.name("ResponseCode")) not in ("1000", "1001"):
+        raise answer.wrong("ResponseCode", "1000 or 1001")
+    whole = answer.value.get("Response") if isinstance(answer.value, dict) else None
+    if code == "1001" or not isinstance(whole, list):
+        return ()
+    lists = [Payload(one, answer, ("Response", place)) for place, one in enumerate(whole)]
+    return tuple(row for one in lists for row in one.items())
+
+
+def payment_of(row: Payload, asked_at: datetime) -> events.Payment:
+    """A payment as the short code's list tells it: the only proven statement there is."""
+    receipt, name = row.identifier("transactionId"), row.optional_name("billreference")
+    return events.Payment(
+        object_id=receipt,
+        version=micros(asked_at),
+        status=events.PaymentStatus.SUCCEEDED,
+        money=row.number_money("amount", "KES", positive=True),
+        occurred_at=row.iso("trxDate", zone=NAIROBI),
+        references=(events.Reference(0, name),) if name else (),
+        method=row.optional_text("transactiontype"),
+        payer_name=row.optional_text("sender"),
+        bank_reference=receipt,
+    )
+
+
+def is_payment(row: Payload) -> bool:
+    """Whether a listed row is a customer's payment."""
+    return row.text("transactiontype").lower().startswith("c2b")
+
+
+def confirm_push(checkout: str, credentials: Credentials) -> Generator[Request, Response, None]:
+    """Ask whether a push that a callback calls paid was paid."""
+    short_code, passkey = short_code_of(credentials), credentials.secret("passkey")
+    timestamp = credentials.moment().astimezone(NAIROBI).strftime("%Y%m%d%H%M%S")
+    password = base64.b64encode(f"{short_code}{passkey}{timestamp}".encode()).decode()
+    asked = {"BusinessShortCode": short_code, "Password": password, "Timestamp": timestamp}
+    asked["CheckoutRequestID"] = checkout
+    answer = (yield Request(method="POST", url="/mpesa/stkpushquery/v1/query", json=asked)).payload()
+    answer.same("CheckoutRequestID", checkout)
+    if code_of(answer) != "0":
+        raise answer.wrong("ResultCode", "0, as the callback says")
+
+
+def fetch_payment(claim: Claim, checkout: str | None, credentials: Credentials) -> Talk:
+    """Find what was claimed in the short code's list, or say why it cannot be believed."""
+    short_code, now = short_code_of(credentials), credentials.moment()
+    if claim.short_code not in (None, short_code):
+        raise MalformedPayload("BusinessShortCode", "is not the connection's short code")
+    if not now - KEPT < claim.at < now + SLACK:
+        raise Permanent("M-PESA lists the last 48 hours, and the payment's time is outside of them")
+    if checkout is not None:
+        yield from confirm_push(checkout, credentials)
+    begin, end, offset = max(claim.at - SLACK, now - KEPT), claim.at + SLACK, 0
+    for _ in range(MAX_PAGES):
+        rows = yield from listed(short_code, begin, end, offset)
+        for row in rows:
+            if row.identifier("transactionId") == claim.receipt and is_payment(row):
+                payment = payment_of(row, now)
+                if payment.money != claim.money:
+                    raise row.wrong("amount", "the amount of the callback")
+                return [payment]
+        if not rows:
+            raise Transient("M-PESA does not list this receipt, or not yet")
+        offset += len(rows)
+    raise MalformedPayload("Response", f"does not end after {MAX_PAGES} pages")
+
+
+def read_push(item: Payload) -> Reading:
+    """A paid push. It names no invoice; the list does."""
+    callback = item.at("Body", "stkCallback")
+    told = named(callback.at("CallbackMetadata"), "Item", "Name")
+    claim = Claim(
+        receipt=told.identifier("MpesaReceiptNumber"),
+        money=told.number_money("Amount", "KES", positive=True),
+        at=moment(told, "TransactionDate"),
+    )
+    return Fetch(talk=partial(fetch_payment, claim, callback.identifier("CheckoutRequestID")))
+
+
+def read_confirmation(item: Payload) -> Reading:
+    """A payment to the pay bill or till."""
+    claim = Claim(
+        receipt=item.identifier("TransID"),
+        money=item.number_money("TransAmount", "KES", positive=True),
+        at=moment(item, "TransTime"),
+        short_code=item.name("BusinessShortCode"),
+    )
+    return Fetch(talk=partial(fetch_payment, claim, None))
+
+
+def read_reversal(item: Payload) -> Reading:
+    """Money given back. Daraja confirms it only by a further callback that nobody signed, so a person decides."""
+    told = named(item.at("Result", "ResultParameters"), "ResultParameter", "Key")
+    claim = Claim(
+        receipt=item.at("Result").identifier("TransactionID"),
+        money=told.number_money("Amount", "KES", positive=True),
+        at=moment(told, "TransCompletedTime"),
+    )
+    return Fetch(talk=partial(fetch_reversal, claim, told.identifier("OriginalTransactionID")))
+
+
+def fetch_reversal(claim: Claim, original: str, credentials: Credentials) -> Talk:
+    """Nothing can be asked that proves a reversal: say so where a person reads it. Raises Permanent."""
+    yield from ()
+    del credentials
+    raise Permanent(
+        f"{claim.receipt} is said to give back {claim.money.to_decimal():f} KES of {original}. M-PESA has no way to "
+        "confirm that: check it in the M-PESA portal and enter the refund by hand"
+    )
+
+
+def pull_payments(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+    """One stretch of the list. The cursor is the window and the rows that were read of it, or where the next begins."""
+    now = credentials.moment()
+    begin, end, offset = _window(cursor, since, now)
+    rows = yield from listed(short_code_of(credentials), begin, end, offset)
+    payments = [payment_of(row, now) for row in rows if is_payment(row)]
+    offset += len(rows)
+    if offset > MAX_ROWS:
+        raise MalformedPayload("Response", "does not end")
+    if rows:
+        return Page(records=payments, cursor=f"{begin.isoformat()} {end.isoformat()} {offset}", more=True)
+    return Page(records=payments, cursor=(end - OVERLAP).isoformat())
+
+
+def _window(cursor: str | None, since: datetime, now: datetime) -> tuple[datetime, datetime, int]:
+    parts = cursor.split(" ") if cursor else []
+    if len(parts) == 3:
+        return datetime.fromisoformat(parts[0]), datetime.fromisoformat(parts[1]), int(parts[2])
+    begin = datetime.fromisoformat(parts[0]) if parts else since
+    return max(begin, now - KEPT), now, 0
+
+
+def register(credentials: Credentials, url: str) -> RegisterTalk:
+    """Register the address for payments, and the short code for the list. Neither can be listed or changed here."""
+    if word := next((word for word in FORBIDDEN if word in url.lower()), None):
+        raise Permanent(f"M-PESA refuses addresses that contain {word!r}")
+    short_code = short_code_of(credentials)
+    addresses = {"ShortCode": short_code, "ResponseType": "Completed", "ConfirmationURL": url, "ValidationURL": url}
+    answer = (yield Request(method="POST", url="/mpesa/c2b/v2/registerurl", json=addresses)).payload()
+    # The code is a row of zeros of varying length.
+    if answer.name("ResponseCode").strip("0"):
+        raise Permanent("M-PESA did not register the address; a registered one is deleted in its portal first")
+    if number := credentials.settings.get("nominated_number"):
+        asked = {"ShortCode": short_code, "RequestType": "Pull", "NominatedNumber": number, "CallBackURL": url}
+        yield Request(method="POST", url="/pulltransactions/v1/register", json=asked)
+    return Registration(state="created")
+
+
+def challenge(delivery: Delivery, secrets: object) -> Answer | None:
+    """Validation asks whether a payment may be made. It may: refusing money is the owner's business, not ours."""
+    del secrets
+    if delivery.method != "POST" or b"TransID" not in delivery.body:
+        return None
+    try:
+        asked = event_name(Payload.from_bytes(delivery.body)) == "c2b.validation"
+    except MalformedPayload:
+        return None
+    return (
+        Answer(body=b'{"ResultCode":"0","ResultDesc":"Accepted"}', content_type="application/json") if asked else None
+    )
+
+
+IGNORED: Mapping[str, str] = {
+    "c2b.validation": "a question that was answered; the payment is told by its confirmation",
+    "stk.failed": "nothing was paid, and the notice names neither amount nor payer",
+    "result.failed": "the operation failed and moved no money",
+    "result.status": "the answer to a question somebody else asked; nothing moves by it",
+    "result.balance": "a balance that nobody signed; the ledger counts by itself",
+}
+
+connector = Connector(
+    slug="mpesa",
+    title="M-PESA",
+    docs_url="https://developer.safaricom.co.ke/apis",
+    checked="2025-12-28",
+    signature=Unsigned(),
+    opaque_address=True,
+    event_id=event_id,
+    event_name=event_name,
+    external_id=lambda item: item.optional_name("BusinessShortCode"),
+    events={"stk.paid": read_push, "c2b.confirmation": read_confirmation, "result.reversal": read_reversal},
+    ignored=IGNORED,
+    accepted=Answer(body=b'{"ResultCode":0,"ResultDesc":"Success"}', content_type="application/json"),
+    challenge=challenge,
+    api=Api(base="https://api.safaricom.co.ke", authorize=authorize, rate_per_second=2),
+    pull=Pull(talk=pull_payments, what="payments of the last 48 hours", every_seconds=1800, days=2),
+    register=register,
+    brings=("payments",),
+    fields=(
+        Field(name="external_id", label="Short code", help="The pay bill or till number.", required=True),
+        Field(name="consumer_key", label="Consumer key", secret=True, required=True),
+        Field(name="consumer_secret", label="Consumer secret", secret=True, required=True),
+        Field(name="passkey", label="Passkey", help="Needed for STK pushes (Lipa na M-PESA).", secret=True),
+        Field(
+            name="nominated_number",
+            label="Nominated number",
+            help="The phone number on the short code's record; needed once to list payments.",
+        ),
+    ),
+    steps=(
+        "Make an app in the Daraja portal with the products C2B, M-PESA Express and Pull Transactions.",
+        "Enter the short code and the app's consumer key and secret here, and the passkey if you send STK pushes.",
+        "Register {url} as confirmation and validation address; in production this works once per short code.",
+        "Give {url} as the CallBackURL of every STK push and as the ResultURL of every reversal.",
+        "Ask Safaricom to let the short code use Pull Transactions: without it no payment can be confirmed.",
+    ),
+)
