@@ -117,7 +117,7 @@ class Answer:
 class Request:
     """An HTTP request to a provider. `url` starts with / and is then under the API base, or is absolute.
 
-    An absolute one is carried only when it lies under the API base, or under the provider's documented base,
+    An absolute one is carried only when it lies under the API base, or under one of the provider's documented bases,
     which is then replaced by the configured one; so a link in an answer never leads elsewhere.
     `authorized` requests get the headers that `Api.authorize` yields; `json` and `form` exclude each other.
     """
@@ -208,6 +208,8 @@ class Api:
     authorize: Callable[[Credentials], AuthorizationTalk]
     # Requests a second that the provider allows one account.
     rate_per_second: float = 5.0
+    # Further documented bases, such as the host that gives out tokens. With a replaced base they lie under that one.
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,6 +339,11 @@ class Connector:
         known = set(self.events) | set(self.ignored)
         if dangling := set(self.aliases.values()) - known:
             raise ValueError(f"{self.slug}: aliases of unknown events: {sorted(dangling)}")
+
+    @property
+    def keeps_secret(self) -> bool:
+        """Whether a connection holds a webhook secret: not where nothing is signed or the provider's key is fetched."""
+        return bool(self.signature.receiving(self.signature.new_secret()))
 
     def items(self, body: bytes) -> list[Payload]:
         """The parts of a body, one an event. Raises MalformedPayload when it cannot be read."""

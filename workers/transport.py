@@ -445,6 +445,12 @@ class _Run:
             if _origin(given) == _origin(allowed) and same_path:
                 rest = given.path[len(allowed.path) :] + (f"?{given.query}" if given.query else "")
                 return self._base + rest
+        for documented in self._api.also:
+            other = urlsplit(documented)
+            if _origin(given) == _origin(other) and given.path.startswith(other.path.rstrip("/") + "/"):
+                if self._base == self._api.base.rstrip("/"):
+                    return url
+                return self._base + given.path + (f"?{given.query}" if given.query else "")
         raise Permanent(f"{self._slug}: a link leads outside the provider's API")
 
     def _pass_circuit(self) -> None:

@@ -182,6 +182,32 @@ def test_a_link_that_leads_elsewhere_is_not_followed(world: World, provider: Pro
     assert provider.asked == []
 
 
+TOKENS = "https://identity.provider.example/oauth"
+
+
+def test_a_further_documented_base_is_carried_to_the_configured_one(provider: Provider) -> None:
+    assert CONNECTOR.api is not None
+    world = World(provider, connector=replace(CONNECTOR, api=replace(CONNECTOR.api, also=(TOKENS,))))
+    world.run(asking(f"{TOKENS}/token?a=b"))
+    assert provider.asked[0][0] == "GET /oauth/token?a=b"
+    for url in ("https://identity.provider.example/oauth2/token", f"{TOKENS}/../admin", f"{TOKENS}@evil.example/x"):
+        with pytest.raises(Permanent):
+            world.run(asking(url))
+    assert len(provider.asked) == 1
+    world.transport.close()
+
+
+def test_a_further_documented_base_is_asked_itself_where_no_base_is_configured(provider: Provider) -> None:
+    tokens = Provider()
+    api = Api(base=provider.base, also=(tokens.base,), authorize=authorize, rate_per_second=1000)
+    world = World(provider, connector=replace(CONNECTOR, api=api))
+    world.run(asking(f"{tokens.base}/token", "/a"))
+    assert [line for line, _ in tokens.asked] == ["GET /token"]
+    assert [line for line, _ in provider.asked] == ["GET /a"]
+    world.transport.close()
+    tokens.stop()
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_never_followed(world: World, provider: Provider, status: int) -> None:
     provider.script = [(status, {"Location": f"{provider.base}/other"}, b"")]
