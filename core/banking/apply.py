@@ -96,7 +96,14 @@ def _standing(row: dict[str, Any]) -> tuple[Any, ...]:
         _RANK["pending" if row["swept"] else row["status"]],
         row["version"],
         *(row[name] for name in _CONTENT),
+        row["trust"],
     )
+
+
+def _says_the_same(row: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Whether two statements differ in their age and origin at most."""
+    new, old = _standing(row), _standing(before)
+    return new[:2] == old[:2] and new[3:-1] == old[3:-1] and row["swept"] == before["swept"]
 
 
 def apply(connection: Connection, statements: Sequence[Statement], outcome: Outcome) -> None:
@@ -111,6 +118,7 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
     known = {row["id"]: dict(row) for row in _stored(connection, ids.known())}
     stored = set(known)
     changed: dict[UUID, tuple[dict[str, Any], UUID]] = {}
+    loud: set[UUID] = set()
     for statement, record in said:
         identity = ids[statement.connection_id, "transaction", record.object_id]
         row = _values(statement, record, identity)
@@ -119,6 +127,11 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
         if before is not None and not supersedes(_standing(row), _standing(before)):
             effect = "unchanged"
         else:
+            if before is not None and _says_the_same(row, before):
+                # Newer, and nothing else is different: a pull repeats what is known, and nobody needs to hear that.
+                effect = "unchanged"
+            else:
+                loud.add(identity)
             known[identity] = row
             changed[identity] = (row, statement.event_id)
         outcome.effects.append(
@@ -132,12 +145,14 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
         if old:
             connection.execute(_UPDATE, _TRANSACTIONS.parameters(old))
     origins = {identity: event_id for identity, (_, event_id) in changed.items()}
-    _announce(changed, stored, outcome)
+    _announce({identity: changed[identity] for identity in changed if identity in loud}, stored, outcome)
     _sweep_pending(connection, statements, changed, outcome)
-    matching.withdraw(connection, [row["id"] for row in old if row["status"] == "removed"], outcome)
-    matching.follow(connection, [row for row in old if row["status"] == "posted"], outcome)
-    matching.forget(connection, [row["id"] for row in old])
-    matching.propose(connection, [row for row, _ in changed.values()], origins, outcome)
+    told = [row for identity, (row, _) in changed.items() if identity in loud]
+    again = [row for row in told if row["id"] in stored]
+    matching.withdraw(connection, [row["id"] for row in again if row["status"] == "removed"], outcome)
+    matching.follow(connection, [row for row in again if row["status"] == "posted"], outcome)
+    matching.forget(connection, [row["id"] for row in again])
+    matching.propose(connection, told, origins, outcome)
 
 
 def _stored(connection: Connection, ids: Sequence[UUID]) -> Sequence[RowMapping]:

@@ -165,6 +165,42 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
 
     adjusted = _apply_adjustments(connection, statements, ids, outcome)
     touched: dict[UUID, PaymentState] = {}
+    quiet = _hear(statements, ids, states, touched, origins, outcome)
+    for key, event_ids in adjusted.items():
+        identity = ids[key]
+        if identity in states:
+            quiet.discard(identity)
+            touched[identity] = states[identity]
+            origins.setdefault(identity, event_ids[-1])
+            outcome.effects.extend(
+                Effect(event_id=event_id, object_kind="payment", object_id=identity, effect="updated")
+                for event_id in event_ids
+            )
+    # Whoever reports a refund takes the payment's key, so a key that is new to this batch has none but the batch's.
+    _apply_returns(
+        connection,
+        [
+            state
+            for key, state in ((key, touched.get(ids[key])) for key in set(payment_keys))
+            if state is not None and (state.id not in ids.fresh or key in adjusted)
+        ],
+    )
+    settle(connection, touched, origins, outcome, quiet=quiet)
+
+
+def _hear(
+    statements: Sequence[Statement],
+    ids: objects.Identified,
+    states: dict[UUID, PaymentState],
+    touched: dict[UUID, PaymentState],
+    origins: dict[UUID, UUID],
+    outcome: Outcome,
+) -> set[UUID]:
+    """Merge what is said of payments into their states; return those of which nothing new was said.
+
+    A pull repeats what is known with a newer version: that is written down, and nobody needs to hear it.
+    """
+    quiet: set[UUID] = set()
     for statement in statements:
         record = statement.record
         if not isinstance(record, Payment):
@@ -182,33 +218,20 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
                 object_id=record.object_id,
                 exists=False,
             )
-        if state.hear(record, statement.trust):
-            touched[identity] = state
+        heard = state.hear(record, statement.trust)
+        if heard == "changed":
+            quiet.discard(identity)
             origins[identity] = statement.event_id
         else:
             effect = "unchanged"
+            if heard == "restated" and identity not in touched:
+                quiet.add(identity)
+        if heard != "nothing":
+            touched[identity] = state
         outcome.effects.append(
             Effect(event_id=statement.event_id, object_kind="payment", object_id=identity, effect=effect)
         )
-    for key, event_ids in adjusted.items():
-        identity = ids[key]
-        if identity in states:
-            touched[identity] = states[identity]
-            origins.setdefault(identity, event_ids[-1])
-            outcome.effects.extend(
-                Effect(event_id=event_id, object_kind="payment", object_id=identity, effect="updated")
-                for event_id in event_ids
-            )
-    # Whoever reports a refund takes the payment's key, so a key that is new to this batch has none but the batch's.
-    _apply_returns(
-        connection,
-        [
-            state
-            for key, state in ((key, touched.get(ids[key])) for key in set(payment_keys))
-            if state is not None and (state.id not in ids.fresh or key in adjusted)
-        ],
-    )
-    settle(connection, touched, origins, outcome)
+    return quiet
 
 
 def load(connection: Connection, ids: Collection[UUID]) -> dict[UUID, PaymentState]:
@@ -306,11 +329,12 @@ def settle(
     outcome: Outcome,
     *,
     resolve: bool = True,
+    quiet: Collection[UUID] = (),
 ) -> None:
     """Write payments and refill every invoice they name or named.
 
     `origins` says which event changed which payment. With `resolve` the invoice of each payment is looked up
-    from its references; without, `invoice_id` is taken as it stands.
+    from its references; without, `invoice_id` is taken as it stands. `quiet` ones are not announced themselves.
     """
     if not touched:
         return
@@ -360,7 +384,8 @@ def settle(
                     for (payment_id, invoice_id), amount in changes.items()
                 ),
             )
-    _announce(touched, invoices, changed, changes, origins, outcome)
+    told = {identity: state for identity, state in touched.items() if identity not in quiet}
+    _announce(told, invoices, changed, changes, origins, outcome)
 
 
 def _resolve(connection: Connection, states: Iterable[PaymentState]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from core.events import Dispute, DisputeStatus, Payment, PaymentStatus, Reference, Refund, RefundStatus, Trust
@@ -89,10 +89,11 @@ class PaymentState:
             _RANK[self.status],
             self.version,
             *(getattr(self, name) for name in DETAILS),
+            self.trust,
         )
 
-    def hear(self, record: Payment, trust: Trust) -> bool:
-        """Take in a statement; return whether anything changed."""
+    def hear(self, record: Payment, trust: Trust) -> Literal["changed", "restated", "nothing"]:
+        """Take in a statement; return what it did. "restated": newer or better known, and nothing else is different."""
         confirmed = trust != Trust.HINT
         if confirmed and self.stated and self.trust == Trust.HINT:
             # Where a hint pointed must not decide where confirmed money goes.
@@ -110,14 +111,18 @@ class PaymentState:
             "fee": None if record.fee is None else record.fee.minor,
             "failure": record.failure,
         }
-        standing = (confirmed, _RANK[record.status], record.version, *values.values())
-        if self.stated and not supersedes(standing, self.standing()):
-            return changed
-        self.stated = True
+        standing = (confirmed, _RANK[record.status], record.version, *values.values(), trust.value)
+        if self.stated:
+            before = self.standing()
+            if not supersedes(standing, before):
+                return "changed" if changed else "nothing"
+            changed = changed or standing[:2] != before[:2] or standing[3:-1] != before[3:-1]
+        else:
+            changed = self.stated = True
         self.status, self.version, self.trust = record.status.value, record.version, trust.value
         for name, value in values.items():
             setattr(self, name, value)
-        return True
+        return "changed" if changed else "restated"
 
     def _learn(self, references: Iterable[Reference]) -> bool:
         known = set(self.invoice_references)
