@@ -1,0 +1,9 @@
+"""Cases to come."""
+
+from __future__ import annotations
+
+from connectors.contract.suite import Suite
+
+
+class Setting(Suite):
+    """Cases to come."""
