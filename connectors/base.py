@@ -191,13 +191,14 @@ class Wanted:
     """A key or certificate that a scheme needs. `request` goes to a host that the scheme itself has allowed.
 
     `holds` says whether a remembered document still answers the question (it has the key's id): where it does not,
-    the document is fetched again, rarely.
+    the document is fetched again, rarely. With a `certificate` come the authorities that it may be traced to.
     """
 
     name: str
     request: Request
     holds: Callable[[bytes], bool] = field(default=lambda _document: True, repr=False)
     fresh_seconds: int = 3600
+    certificate: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from connectors import registry
 from connectors.base import Connector
 from core.connections import store
-from core.errors import Invalid, NotFound
+from core.errors import Forbidden, Invalid, NotFound
 from core.identity import Actor
 from webapp.services import services
 
@@ -55,11 +55,20 @@ def present(connection: Mapping[str, Any]) -> dict[str, Any]:
     return {**shown, "webhook_url": webhook_url(connection)}
 
 
+def gallery() -> list[dict[str, Any]]:
+    """Every connector as people choose it, by title."""
+    return sorted(map(describe, registry.all().values()), key=lambda entry: str(entry["title"]).lower())
+
+
 def describe(connector: Connector) -> dict[str, Any]:
     """A connector as people choose it."""
     return {
         "slug": connector.slug,
         "title": connector.title,
+        "brings": list(connector.brings),
+        "steps": list(connector.steps),
+        "pulls": None if connector.pull is None else connector.pull.what,
+        "registers": connector.register is not None,
         "docs_url": connector.docs_url,
         "checked": connector.checked,
         "makes_secret": connector.makes_secret,
@@ -140,7 +149,8 @@ def connect(
         raise Invalid("connector", "there is no such connector") from error
     checked = _check(chosen, secrets, settings)
     made: dict[str, str] = {}
-    if store.WEBHOOK_SECRET not in checked.secrets and chosen.makes_secret:
+    keeps_secret = chosen.keeps_secret
+    if store.WEBHOOK_SECRET not in checked.secrets and chosen.makes_secret and keeps_secret:
         made[store.WEBHOOK_SECRET] = chosen.signature.new_secret()
     held = {**checked.secrets, **made}
     for each in chosen.fields:
@@ -148,7 +158,7 @@ def connect(
         known = each.name in found or (each.name in ACCOUNT_SETTINGS and checked.external_id)
         if each.required and not known:
             raise Invalid(f"{'secrets' if each.secret else 'settings'}.{each.name}", f"{each.label} is needed")
-    if not chosen.makes_secret and store.WEBHOOK_SECRET not in held:
+    if not chosen.makes_secret and keeps_secret and store.WEBHOOK_SECRET not in held:
         raise Invalid(f"secrets.{store.WEBHOOK_SECRET}", f"copy it from {chosen.title}")
     connection = store.create(
         session,
@@ -200,6 +210,14 @@ def resume(actor: Actor, connection_id: UUID, now: datetime) -> dict[str, Any]:
         resumed = store.resume(session, actor, connection_id, now)
     current_app.extensions["ledgerwire.inlet"].ringer.ring()
     return present(resumed)
+
+
+def secrets_of(session: Session, actor: Actor, connection_id: UUID, now: datetime) -> tuple[str, ...]:
+    """The live webhook secrets of one's own connection, for a rehearsal. They are never shown."""
+    store.get_connection(session, actor, connection_id)
+    if actor.is_operator:
+        raise Forbidden("only its owner rehearses with a connection's secret")
+    return store.secrets_for(session, services().ring, connection_id, store.WEBHOOK_SECRET, now)
 
 
 def rotate_webhook_secret(session: Session, actor: Actor, connection_id: UUID, now: datetime) -> dict[str, Any]:

@@ -644,6 +644,11 @@ class ConnectorInfo(Output):
     title: str
     docs_url: str
     checked: str
+    # What it brings into the books, what its provider's side of the set-up is, and what its API is asked for.
+    brings: list[str]
+    steps: list[str]
+    pulls: str | None
+    registers: bool
     makes_secret: bool
     fields: list[ConnectorField]
     events: list[str]

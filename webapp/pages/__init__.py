@@ -10,6 +10,7 @@ blueprint = Blueprint("pages", __name__)
 from webapp.pages import (  # noqa: E402
     access,
     banking,
+    connect,
     connections,
     dashboard,
     deliveries,
@@ -24,6 +25,7 @@ __all__ = [
     "access",
     "banking",
     "blueprint",
+    "connect",
     "connections",
     "dashboard",
     "deliveries",

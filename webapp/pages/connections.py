@@ -7,30 +7,19 @@ from uuid import UUID
 from flask import Response, flash, make_response, redirect, request, url_for
 
 from connectors import registry
-from connectors.base import Connector, Field
+from connectors.base import Connector
 from core.connections import store
-from core.errors import Conflict, Invalid
+from core.errors import Invalid
 from core.identity import Role
 from core.inbox import queries as inbox
-from webapp import connecting
+from webapp import auth, connecting
+from webapp import rehearsal as rehearsing
 from webapp.auth import page_login_required
 from webapp.pages import blueprint, render
 from webapp.pages.forms import Form
 from webapp.pages.shell import Look, cursor, limit, looking, only
 
 _RECENT = 5
-_PASTED = Field(
-    name=store.WEBHOOK_SECRET,
-    label="Webhook secret",
-    help="The provider shows it when the webhook is made there. It can be added later.",
-    secret=True,
-)
-
-
-def _fields(connector: Connector) -> tuple[Field, ...]:
-    """What the form asks for. A secret that the provider makes exists only after it has our address."""
-    rest = tuple(field for field in connector.fields if field.name != store.WEBHOOK_SECRET)
-    return rest if connector.makes_secret else (*rest, _PASTED)
 
 
 def _known(slug: str) -> Connector | None:
@@ -45,76 +34,6 @@ def connections() -> Response:
         only(look, Role.SELLER, Role.OPERATOR)
         found = store.list_connections(look.db, look.actor, limit=limit(), cursor=cursor())
         return look.show("pages/connections.html", **found)
-
-
-@blueprint.get("/connections/new")
-@page_login_required
-def new_connection() -> Response:
-    """Choose a provider."""
-    with looking() as look:
-        only(look, Role.SELLER)
-        return look.show("pages/connection_pick.html", connectors=registry.all().values())
-
-
-def _form_page(look: Look, connector: Connector, form: Form, status: int = 200) -> Response:
-    return look.show("pages/connection_new.html", status, connector=connector, fields=_fields(connector), form=form)
-
-
-@blueprint.get("/connections/new/<slug>")
-@page_login_required
-def connect(slug: str) -> Response:
-    """The form for one provider."""
-    connector = registry.get(slug)
-    with looking() as look:
-        only(look, Role.SELLER)
-        return _form_page(look, connector, Form({"name": connector.title}))
-
-
-def _typed(form: Form, connector: Connector) -> tuple[dict[str, str], dict[str, str]]:
-    """Secrets and settings as typed; what is missing is said in the form."""
-    secrets: dict[str, str] = {}
-    settings: dict[str, str] = {}
-    for field in _fields(connector):
-        value = form.raw(field.name)
-        if value:
-            (secrets if field.secret else settings)[field.name] = value
-        elif field.required:
-            form.errors[field.name] = f"Enter the {field.label}."
-    if external := form.text("external_id", "the account", required=False):
-        settings["external_id"] = external
-    return secrets, settings
-
-
-@blueprint.post("/connections/new/<slug>")
-@page_login_required
-def create_connection(slug: str) -> Response:
-    """Make the connection; a secret of ours is shown once, on the page that follows."""
-    connector = registry.get(slug)
-    form = Form(request.form)
-    name = form.text("name", "a name", limit=100)
-    secrets, settings = _typed(form, connector)
-    if not connector.makes_secret:
-        # The provider shows its secret only after it has the address, which there is only afterwards. Until
-        # it is pasted, nobody knows the one that holds the place, so every delivery is refused.
-        secrets.setdefault(store.WEBHOOK_SECRET, connector.signature.new_secret())
-    with looking() as look:
-        only(look, Role.SELLER)
-        if not form:
-            return _form_page(look, connector, form, 422)
-        try:
-            found = connecting.connect(
-                look.db, look.actor, connector=slug, name=name, secrets=secrets, settings=settings, now=look.now
-            )
-        except Invalid as error:
-            form.blame(error, {error.field: error.field.rpartition(".")[2]})
-            return _form_page(look, connector, form, 422)
-        except Conflict as error:
-            form.errors["external_id"] = f"{str(error).capitalize()}."
-            return _form_page(look, connector, form, 409)
-    if made := found["new_secrets"].get(store.WEBHOOK_SECRET):
-        render.keep_once(found["id"], {"secret": made})
-    flash(f"{found['name']} is connected. One step is left: tell {connector.title} the address.", "good")
-    return make_response(redirect(url_for("pages.connection", connection_id=found["id"]), 303))
 
 
 def _page(look: Look, connection_id: UUID, form: Form | None = None, status: int = 200) -> Response:
@@ -154,6 +73,56 @@ def rename_connection(connection_id: UUID) -> Response:
         connecting.change(look.db, look.actor, connection_id, name=name, now=look.now)
     flash("The name was saved.", "good")
     return make_response(redirect(url_for("pages.connection", connection_id=connection_id), 303))
+
+
+@blueprint.post("/connections/<uuid:connection_id>/pause")
+@page_login_required
+def pause_connection(connection_id: UUID) -> Response:
+    """Keep what comes without processing it."""
+    with looking() as look:
+        store.pause(look.db, look.actor, connection_id, look.now)
+    target = url_for("pages.connection", connection_id=connection_id)
+    return render.done("It is paused. What comes is kept and waits.", target)
+
+
+@blueprint.post("/connections/<uuid:connection_id>/resume")
+@page_login_required
+def resume_connection(connection_id: UUID) -> Response:
+    """Go on."""
+    connecting.resume(auth.actor(), connection_id, render.now())
+    target = url_for("pages.connection", connection_id=connection_id)
+    return render.done("It goes on. What waited is processed now.", target)
+
+
+@blueprint.get("/connections/<uuid:connection_id>/rehearsal")
+@page_login_required
+def rehearsal(connection_id: UUID) -> Response:
+    """What a webhook of this provider would become here, without sending or keeping any."""
+    with looking() as look:
+        only(look, Role.SELLER)
+        found = store.get_connection(look.db, look.actor, connection_id)
+        connector = registry.get(found["connector"])
+        known = rehearsing.choices(connector)
+        wanted = request.args.get("sample", "")
+        event, _, variant = wanted.partition("__")
+        shown = None
+        if wanted:
+            secrets = connecting.secrets_of(look.db, look.actor, connection_id, look.now)
+            url = connecting.webhook_url(found)
+            shown = rehearsing.rehearse(connector, event, variant or None, secrets=secrets, url=url, now=look.now)
+        options = {
+            (f"{name}__{kind}" if kind else name): (f"{name}, {kind.replace('_', ' ')}" if kind else name)
+            for name, kind in known
+        }
+        return look.show(
+            "pages/rehearsal.html",
+            connection=found,
+            connector=connector,
+            options=options,
+            wanted=wanted,
+            shown=shown,
+            body=None if shown is None else render.readable(shown.body),
+        )
 
 
 @blueprint.get("/connections/<uuid:connection_id>/secret")

@@ -22,6 +22,7 @@ STATES = {
     "ready": "Waiting",
     "fetch": "Fetching",
     "ignored": "Ignored",
+    "paused": "Paused",
     "unrouted": "Unrouted",
     "unknown": "Unknown event",
     "dead": "Gave up",

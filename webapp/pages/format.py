@@ -151,6 +151,7 @@ _STATES: dict[str, dict[str, State]] = {
         "active": State("Active", "good"),
         "needs_attention": State("Needs attention", "warn"),
         "revoked": State("Access revoked", "bad"),
+        "paused": State("Paused", "warn"),
     },
     "event": {
         "processed": State("Processed", "good"),

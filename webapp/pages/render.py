@@ -59,6 +59,15 @@ def show(template: str, code: int = 200, /, **values: Any) -> Response:
     return answer
 
 
+def readable(body: bytes) -> str:
+    """A body for people to read: JSON with room around it, anything else as it is."""
+    text = body.decode(errors="replace")
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text
+
+
 def done(message: str, target: str, *, events: Mapping[str, object] | None = None) -> Response:
     """The answer to an action that worked: a toast for htmx, which refreshes by itself; else a redirect."""
     if is_fragment():

@@ -49,6 +49,22 @@ document.addEventListener("change", (event) => {
   if (form && event.target.matches("select")) form.requestSubmit();
 });
 
+// A list that is all there is narrowed as one types; without JavaScript there is no field for it.
+for (const box of document.querySelectorAll("[data-narrow]")) {
+  const list = document.querySelector(box.dataset.narrow);
+  const none = document.querySelector(`[data-none="${box.dataset.narrow}"]`);
+  box.hidden = false;
+  box.querySelector("input").addEventListener("input", (event) => {
+    const wanted = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let left = 0;
+    for (const entry of list.children) {
+      entry.hidden = !wanted.every((word) => entry.dataset.words.includes(word));
+      left += entry.hidden ? 0 : 1;
+    }
+    none.hidden = left > 0;
+  });
+}
+
 // What failed on the way (no network, a 5xx): say so and leave the page as it was.
 document.body.addEventListener("htmx:before:swap", (event) => {
   const { ctx } = event.detail;
