@@ -26,11 +26,12 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One event. `body` is what the provider posts; `records` what it comes to mean."""
+    """One event. `body` is what the provider posts, `place` where in it; `records` what it comes to mean."""
 
     name: str
     body: bytes
     records: tuple[Record, ...]
+    place: int = 0
 
 
 def answer(talk: Talk, reply: Callable[[Request], object]) -> list[Record]:
@@ -59,7 +60,7 @@ def steps(
     body = said if isinstance(said, bytes) else json.dumps(said).encode()
     headers = {"webhook-id": "m", "x-razorpay-event-id": "e"}
     found = []
-    for event in connector.open(deliver(headers, body), Verified(message_id="m")):
+    for place, event in enumerate(connector.open(deliver(headers, body), Verified(message_id="m"))):
         reading = connector.read(event.name, event.item)
         assert reading is not None, event.name
         if isinstance(reading, Fetch):
@@ -73,7 +74,7 @@ def steps(
                 asked_at=asked_at,
             )
             reading = answer(reading.talk(credentials), reply)
-        found.append(Step(name=event.name, body=body, records=tuple(reading)))
+        found.append(Step(name=event.name, body=body, records=tuple(reading), place=place))
     return found
 
 
