@@ -18,6 +18,7 @@ from sqlalchemy import text
 from config.settings import Settings, from_environment
 from connectors import registry
 from connectors.base import Connector, Credentials, Delivery, Request, Response, Verified
+from connectors.payload import Payload
 from core.connections import store as connections
 from core.connections.sealing import KeyRing
 from core.database import Database
@@ -86,6 +87,11 @@ class ScriptedTransport(Transport):
         self.answers: dict[str, Sequence[Record] | Exception] = {}
         self.asked: list[str] = []
 
+    @staticmethod
+    def key_of(item: Payload) -> str:
+        """What a pointer's answer is kept under: Basiq's event id, or else the whole item."""
+        return item.text("eventId") if item.optional_at() and item.has("eventId") else item.to_bytes().decode()
+
     def run(
         self,
         connector: Connector,
@@ -95,8 +101,9 @@ class ScriptedTransport(Transport):
         custody: Custody | None = None,
         listener: Listener | None = None,
     ) -> T:
-        item = talk.args[0]  # type: ignore[attr-defined]  # Basiq's talks are partials over the item.
-        event_id = str(item.text("eventId"))
+        # Talks are partials over the item that they were read from.
+        given = talk.args  # type: ignore[attr-defined]
+        event_id = self.key_of(next(one for one in given if isinstance(one, Payload)))
         self.asked.append(event_id)
         answer = self.answers[event_id]
         if isinstance(answer, Exception):
@@ -249,7 +256,9 @@ def open_shop(
 ) -> Shop:
     """A seller (a new one unless given) and a connection of theirs."""
     owner = seller or add_seller(context)
-    held = {"webhook_secret": registry.get(connector).signature.new_secret(), **(secrets or {})}
+    scheme = registry.get(connector).signature
+    kept = scheme.receiving(scheme.new_secret())
+    held = ({"webhook_secret": kept} if kept else {}) | dict(secrets or {})
     with context.database.session() as session:
         made = connections.create(
             session,
