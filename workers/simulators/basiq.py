@@ -1,9 +1,10 @@
-"""A local Basiq: token, events, accounts and paginated transactions, as its documentation describes them.
+"""A local Basiq whose bank shows what it is given, with filters and any number of pages.
 
     with Simulator(transactions=[SimulatedTransaction(narration="PAYMENT INV-7", amount="1180.00")]) as basiq:
         ...  # the connection's settings.api_base is basiq.base_url
 
-Without `transactions` it serves the recorded samples. `fail_next` makes the next answers errors.
+Everything else (tokens, trouble, the server) is the one simulator of all providers; recorded samples cannot hold
+lists that a test or the demo makes up. Without `transactions` it serves the recorded ones.
 """
 
 from __future__ import annotations
@@ -12,18 +13,17 @@ import base64
 import binascii
 import json
 import re
-import secrets
-import threading
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from uuid import uuid4
 
 from connectors import samples
+from workers.simulators.api import Answer, Asked, Provider
+from workers.simulators.sending import Built
+from workers.simulators.server import Server
 
 DEMO_API_KEY = "ZGVtby1hcHBsaWNhdGlvbjpkZW1vLWtleQ=="
 DEMO_USER = "1e25009f-f208-47ea-8843-399cde5abbf2"
@@ -32,7 +32,6 @@ FILTER = re.compile(r"(connection\.id|account\.id|transaction\.status)\.eq\('([^
 FIELDS = {"connection.id": "connection", "account.id": "account", "transaction.status": "status"}
 
 Json = dict[str, Any]
-Answer = tuple[int, dict[str, str], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,18 +69,21 @@ class SimulatedTransaction:
         return shown if self.currency is None else {**shown, "currency": self.currency}
 
 
-class Simulator:
-    """The server. It may be started once, and answers until it is stopped."""
+class Simulator(Provider):
+    """Basiq's API. Alone it has a server of its own, from `start` to `stop`."""
 
     def __init__(
         self,
         *,
         port: int = 0,
-        api_key: str = DEMO_API_KEY,
+        api_key: str | None = DEMO_API_KEY,
         transactions: Sequence[SimulatedTransaction] | None = None,
         page_size: int = 2,
         host: str = "127.0.0.1",
+        base_url: str | None = None,
     ) -> None:
+        super().__init__("basiq")
+        # Without a key of its own it takes any that is well-formed.
         self.api_key, self.page_size = api_key, page_size
         self.accounts: list[Json] = json.loads(samples.api("basiq", "accounts"))["data"]
         self.transactions: list[Json] = []
@@ -90,30 +92,18 @@ class Simulator:
                 self.transactions += json.loads(samples.api("basiq", page))["data"]
         else:
             self.show(transactions)
-        self.requests: list[tuple[str, str]] = []
         self.announced: dict[str, tuple[str, str]] = {}
-        self._tokens: set[str] = set()
-        self._faults: deque[tuple[int, dict[str, str]]] = deque()
-        self._server = _Server((host, port), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    @property
-    def base_url(self) -> str:
-        """Where it answers."""
-        host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}"
+        self._server = Server(alone=self, port=port, host=host)
+        self.base_url = base_url or self._server.address(self.slug)
 
     def start(self) -> Self:
         """Answer from now on."""
-        self._thread.start()
+        self._server.start()
         return self
 
     def stop(self) -> None:
         """Answer no more and give the port back."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        self._server.stop()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -126,57 +116,66 @@ class Simulator:
         kept = [one for one in self.transactions if one["status"] != "pending"]
         self.transactions = kept + [one.to_json(str(self.accounts[0]["id"])) for one in transactions]
 
-    def fail_next(self, status: int, *, times: int = 1, **headers: str) -> None:
-        """Answer the next requests with this status, whatever they ask."""
-        named = {name.replace("_", "-").title(): value for name, value in headers.items()}
-        self._faults.extend([(status, named)] * times)
-
-    def revoke_tokens(self) -> None:
-        """Take back every token handed out so far."""
-        self._tokens.clear()
-
     def announce(self, body: bytes) -> None:
         """Know the event of a webhook body, so that its `links.event` can be fetched."""
         said = json.loads(body)
         user = urlsplit(said["links"]["eventEntity"]).path.split("/")[2]
         self.announced[said["links"]["event"].rsplit("/", 1)[-1]] = (user, said["eventTypeId"])
 
-    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
-        """The status, extra headers and JSON of one request."""
-        self.requests.append((method, target))
-        if self._faults:
-            status, extra = self._faults.popleft()
-            return status, extra, _error("injected", "a failure that was asked for")
-        url = urlsplit(target)
-        steps = [unquote(step) for step in url.path.strip("/").split("/")]
-        if (method, steps) == ("POST", ["token"]):
-            return self._token(headers, parse_qs(body.decode("latin-1")))
-        if headers.get("authorization", "").removeprefix("Bearer ") not in self._tokens:
-            return 401, {}, _error("unauthorized-access", "the token is not valid")
-        if method != "GET":
-            return 405, {}, _error("method-not-allowed", method)
+    def tell(self, built: Built) -> None:
+        """Know a delivery; one that brings transactions shows the one it is about, and a fee."""
+        super().tell(built)
+        self.announce(built.body)
+        changes = built.story.changes
+        if built.event != "transactions.updated" or not (changes.money or changes.narration or changes.invoice_number):
+            return
+        money, number = changes.money, changes.invoice_number
+        words = changes.narration or (f"TRANSFER FOR {number}" if number else "TRANSFER FROM A CUSTOMER")
+        self.show(
+            [
+                SimulatedTransaction(
+                    narration=words,
+                    amount=str(money.to_decimal()) if money else "120.00",
+                    currency=money.currency if money else "AUD",
+                    at=built.story.at,
+                    id=built.story.fresh(words),
+                ),
+                SimulatedTransaction(
+                    narration="MONTHLY ACCOUNT FEE", amount="-10.00", at=built.story.at, id=built.story.fresh("fee")
+                ),
+            ]
+        )
+
+    def respond(self, asked: Asked) -> Answer:
+        """What a request is answered."""
+        steps = [unquote(step) for step in asked.path.strip("/").split("/")]
+        if (asked.method, steps) == ("POST", ["token"]):
+            return self._token(asked)
+        if not self.is_shown(asked.headers):
+            return Answer.error(401, "the token is not valid")
+        if asked.method != "GET":
+            return Answer.error(405, asked.method)
         match steps:
             case ["events", event]:
-                return 200, {}, self._event(event)
+                return _shown(self._event(event))
             case ["users", _, "accounts"]:
-                return 200, {}, {"type": "list", "data": self.accounts, "links": {"self": self.base_url + target}}
+                return _shown({"type": "list", "data": self.accounts, "links": {"self": self.base_url + asked.path}})
             case ["users", _, "accounts", account]:
                 found = [one for one in self.accounts if one["id"] == account]
-                return (200, {}, found[0]) if found else (404, {}, _error("resource-not-found", account))
+                return _shown(found[0]) if found else Answer.error(404, account)
             case ["users", user, "transactions"]:
-                return 200, {}, self._transactions(user, parse_qs(url.query))
+                return _shown(self._transactions(user, asked))
             case _:
-                return 404, {}, _error("resource-not-found", url.path)
+                return Answer.error(404, asked.path)
 
-    def _token(self, headers: dict[str, str], form: dict[str, list[str]]) -> Answer:
-        given = headers.get("authorization", "")
-        if given != f"Basic {self.api_key}" or not _is_base64(self.api_key):
-            return 401, {}, _error("unauthorized-access", "the API key is not valid")
-        if headers.get("basiq-version") != "3.0" or form.get("scope") != ["SERVER_ACCESS"]:
-            return 400, {}, _error("parameter-not-valid", "basiq-version or scope")
-        token = secrets.token_urlsafe(24)
-        self._tokens.add(token)
-        return 200, {}, {"access_token": token, "token_type": "Bearer", "expires_in": 3600}
+    def _token(self, asked: Asked) -> Answer:
+        given = asked.headers.get("authorization", "")
+        key = self.api_key or given.removeprefix("Basic ")
+        if given != f"Basic {key}" or not _is_base64(key):
+            return Answer.error(401, "the API key is not valid")
+        if asked.headers.get("basiq-version") != "3.0" or asked.given.get("scope") != "SERVER_ACCESS":
+            return Answer.error(400, "basiq-version or scope")
+        return _shown({"access_token": self.new_token(), "token_type": "Bearer", "expires_in": 3600})
 
     def _event(self, event: str) -> Json:
         """Any id is an event here: of the kind it was announced as, or of new transactions."""
@@ -193,62 +192,27 @@ class Simulator:
             "links": {"self": f"{self.base_url}/events/{event}"},
         }
 
-    def _transactions(self, user: str, query: dict[str, list[str]]) -> Json:
+    def _transactions(self, user: str, asked: Asked) -> Json:
         """One page. The cursor is opaque to callers; here it is the number of the first row."""
-        narrowed = query.get("filter", [""])[0]
+        narrowed = asked.params.get("filter", "")
         rows = self.transactions
-        for field, value in FILTER.findall(narrowed):
-            rows = [row for row in rows if row[FIELDS[field]] == value]
-        first = int(query.get("next", ["0"])[0])
+        for name, value in FILTER.findall(narrowed):
+            rows = [row for row in rows if row[FIELDS[name]] == value]
+        first = 0 if self.in_a_circle else int(asked.params.get("next", "0"))
         page = rows[first : first + self.page_size]
         here = f"{self.base_url}/users/{quote(user)}/transactions?" + (f"filter={narrowed}&" if narrowed else "")
         links = {"self": f"{here}next={first}"}
-        if first + self.page_size < len(rows):
+        if first + self.page_size < len(rows) or self.in_a_circle:
             links["next"] = f"{here}next={first + self.page_size}"
         return {"type": "list", "count": len(page), "size": len(rows), "data": page, "links": links}
 
 
-class _Server(ThreadingHTTPServer):
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A caller that hung up is no news."""
-
-
-def _error(code: str, detail: str) -> Json:
-    return {"type": "list", "data": [{"type": "error", "code": code, "detail": detail}]}
+def _shown(value: Json) -> Answer:
+    return Answer(content=json.dumps(value).encode())
 
 
 def _is_base64(text: str) -> bool:
     try:
-        return bool(base64.b64decode(text, validate=True))
+        return bool(text) and bool(base64.b64decode(text, validate=True))
     except binascii.Error:
         return False
-
-
-def _handler(simulator: Simulator) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # A connection kept alive must not hold a thread for ever.
-        timeout = 30
-
-        def do_GET(self) -> None:
-            self._respond()
-
-        def do_POST(self) -> None:
-            self._respond()
-
-        def _respond(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            status, extra, value = simulator.answer(self.command, self.path, headers, body)
-            content = json.dumps(value).encode()
-            self.send_response(status)
-            for name, text in {**extra, "Content-Type": "application/json"}.items():
-                self.send_header(name, text)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # The base class's name.
-            """Say nothing: the caller's terminal is not ours."""
-
-    return Handler

@@ -1,40 +1,85 @@
 """Really signed deliveries made from the samples: what `ledgerwire simulate` posts.
 
-The body is a sample with fresh ids and times, and with what the caller wants changed. Ids are derived from the
-message id, so that the same message id gives the same delivery again: a duplicate, as a provider sends it.
+The body is a sample with fresh ids and times, and with what the caller wants changed, as the provider's
+`simulate.json` says. Ids are derived from the message id, so that the same message id gives the same delivery
+again: a duplicate, as a provider sends it.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
-from typing import Any
-from uuid import NAMESPACE_URL, uuid5
+from urllib.parse import urlsplit
 
 from connectors import samples
-from connectors.base import Connector
-from core.money import Money
+from connectors.base import Connector, Delivery, Signed
+from connectors.signatures import TRUST_ROOTS, TRUST_ROOTS_PATH
+from core.errors import MalformedPayload, SignatureRejected
+from workers.simulators import script
+from workers.simulators.script import Changes, Story
 
-Json = dict[str, Any]
-# Entities that, beside the one an event is about, hold the same amount.
-WHOLE = ("payment", "order", "invoice", "payment_link")
-RAZORPAY_ID = re.compile(r"(pay|order|rfnd|disp|setl|txn|pout|inv|plink|va|qr|bt|sub)_\w{10,}")
+__all__ = ["Built", "Changes", "NotSigned", "account_in_sample", "build", "build_delivery"]
+
+# A byte that is proven is found among the last ones, or nothing proves the body.
+_MAX_TRIES = 4000
+
+
+class NotSigned(Exception):
+    """Nothing in a delivery of this provider proves its body, so that an altered one is as good as any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
-    """What a simulated event should say, where its kind says such a thing."""
+class Built:
+    """A delivery that can be posted. `documents` are the keys a receiver asks for, by the path they are asked at."""
 
-    invoice_number: str | None = None
-    money: Money | None = None
-    # The account at the provider that the event is about.
-    external_id: str | None = None
-    # An earlier object this one belongs to or restates, such as the payment of a refund.
-    payment_id: str | None = None
+    event: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    documents: Mapping[str, bytes] = field(repr=False)
+    story: Story = field(repr=False)
+    message_id: str
+
+
+def build(
+    connector: Connector,
+    event: str,
+    *,
+    secret: str,
+    at: datetime,
+    message_id: str,
+    changes: Changes | None = None,
+    variant: str | None = None,
+    tamper: bool = False,
+    url: str = "",
+) -> Built:
+    """One delivery to `url`, signed with the provider's own secret. Raises FileNotFoundError without a sample.
+
+    With `tamper` it is altered after signing, where that matters; raises NotSigned where nothing does.
+    """
+    sample = samples.load(connector.slug, event, variant)
+    story = Story(
+        script=script.load(connector.slug),
+        message_id=message_id,
+        at=at,
+        changes=changes or Changes(),
+        accounts=_accounts(connector, sample),
+    )
+    body = story.told(sample, event)
+    content = body.to_bytes()
+    signed = connector.signature.sign(content, secret, at=at, message_id=message_id, url=url)
+    if tamper:
+        signed = _tampered(connector, signed, connector.signature.receiving(secret), at, url)
+    kind = body.content_type if signed.body[:1] == content[:1] else "application/x-www-form-urlencoded"
+    headers = {"Content-Type": kind, **signed.headers}
+    return Built(
+        event=event,
+        headers=headers,
+        body=signed.body,
+        documents=_asked_at(connector, signed, connector.signature.receiving(secret), at, url),
+        story=story,
+        message_id=message_id,
+    )
 
 
 def build_delivery(
@@ -47,111 +92,76 @@ def build_delivery(
     changes: Changes | None = None,
     variant: str | None = None,
     tamper: bool = False,
+    url: str = "",
 ) -> tuple[dict[str, str], bytes]:
-    """The headers and body of one delivery. Raises FileNotFoundError where there is no such sample.
-
-    With `tamper` one byte of the body is changed after signing.
-    """
-    said = json.loads(samples.load(connector.slug, event, variant))
-    if adapt := ADAPT.get(connector.slug):
-        said = adapt(said, changes or Changes(), at, message_id)
-    body = json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
-    sealed = connector.signature.sign(body, secret, at=at, message_id=message_id)
-    body = sealed.body
-    if tamper:
-        body = body[:-2] + bytes([body[-2] ^ 1]) + body[-1:]
-    return {"Content-Type": "application/json", **sealed.headers}, body
-
-
-def _fresh(message_id: str, old: str) -> str:
-    return sha256(f"{message_id} {old}".encode()).hexdigest()[:14]
+    """The headers and the body of `build`."""
+    built = build(
+        connector,
+        event,
+        secret=secret,
+        at=at,
+        message_id=message_id,
+        changes=changes,
+        variant=variant,
+        tamper=tamper,
+        url=url,
+    )
+    return dict(built.headers), built.body
 
 
-def _razorpay(said: Json, changes: Changes, at: datetime, message_id: str) -> Json:
-    text = RAZORPAY_ID.sub(lambda old: f"{old[1]}_{_fresh(message_id, old[0])}", json.dumps(said))
-    said = json.loads(text)
-    if changes.external_id:
-        said["account_id"] = changes.external_id
-    said["created_at"] = int(at.timestamp())
-    # Of an earlier payment the sample knows nothing, so it must not restate it.
-    if changes.payment_id and said["contains"][0] != "payment" and len(said["contains"]) == 2:
-        said["contains"].remove("payment")
-        del said["payload"]["payment"]
-    entities: dict[str, Json] = {name: held["entity"] for name, held in said["payload"].items()}
-    main = entities[said["contains"][0]]
-    for name, entity in entities.items():
-        if "created_at" in entity:
-            entity["created_at"] = said["created_at"]
-        if changes.money and (entity is main or name in WHOLE):
-            _razorpay_amount(entity, changes.money)
-    if changes.payment_id:
-        main["payment_id" if "payment_id" in main else "id"] = changes.payment_id
-    if changes.invoice_number:
-        _razorpay_invoice(entities, changes.invoice_number)
-    return said
+def account_in_sample(connector: Connector, event: str) -> str | None:
+    """The account that a sample is about."""
+    return next(iter(sorted(_accounts(connector, samples.load(connector.slug, event)))), None)
 
 
-def _razorpay_amount(entity: Json, money: Money) -> None:
-    """Set every field of an entity that holds its amount."""
-    entity["amount"] = money.minor
-    for key in ("base_amount", "amount_paid"):
-        if key in entity:
-            entity[key] = money.minor
-    for side in ("credit", "debit"):
-        if entity.get(side):
-            entity[side] = money.minor
-    if "currency" in entity:
-        entity["currency"] = money.currency
+def _accounts(connector: Connector, sample: bytes) -> frozenset[str]:
+    try:
+        found = {connector.external_id(item) for item in connector.items(sample)}
+    except MalformedPayload:
+        # A body that has to be signed before it can be read; its paths say where the account stands.
+        found = set()
+    return frozenset(account for account in found if account)
 
 
-def _razorpay_invoice(entities: dict[str, Json], number: str) -> None:
-    """Name the invoice where Razorpay does, and nowhere another one."""
-    if "payment" in entities:
-        entities["payment"]["notes"] = {"invoice_number": number}
-    for name, key in (("order", "receipt"), ("payment_link", "reference_id"), ("invoice", "receipt")):
-        if entities.get(name, {}).get(key):
-            entities[name][key] = number
-    if "invoice" in entities:
-        entities["invoice"]["invoice_number"] = number
+def _tampered(connector: Connector, signed: Signed, receiving: str, at: datetime, url: str) -> Signed:
+    """The same with one character exchanged for another of its kind, from the end on, until it is refused."""
+    for altered in _alterations(signed):
+        try:
+            connector.verify(_received(altered, at, url), [receiving])
+        except SignatureRejected:
+            return altered
+    raise NotSigned(f"deliveries of {connector.title} are not signed: each is confirmed by a fetch")
 
 
-def _basiq(said: Json, changes: Changes, at: datetime, message_id: str) -> Json:
-    """Only ids: what a pointer points at is given to the simulator of the API."""
-    del at
-    event = str(uuid5(NAMESPACE_URL, message_id))
-    said["eventId"] = event
-    said["links"]["event"] = said["links"]["event"].rpartition("/")[0] + "/" + event
-    if changes.external_id:
-        head, _, tail = said["links"]["eventEntity"].partition("/users/")
-        _, slash, rest = tail.partition("/")
-        said["links"]["eventEntity"] = f"{head}/users/{changes.external_id}{slash}{rest}"
-    return said
+def _received(signed: Signed, at: datetime, url: str) -> Delivery:
+    headers = {name.lower(): (value,) for name, value in signed.headers.items()}
+    return Delivery(body=signed.body, headers=headers, received_at=at, url=url, documents=signed.documents)
 
 
-def _standard_webhooks(said: Json, changes: Changes, at: datetime, message_id: str) -> Json:
-    data = said["data"]
-    said["timestamp"] = at.isoformat()
-    for key in ("id", "payment_id"):
-        # An account or a link is the same one each time.
-        if data.get(key) and not said["type"].startswith(("account.", "connection.")):
-            data[key] = f"{data[key].rsplit('_', 1)[0]}_{_fresh(message_id, data[key])}"
-    for stale in ("occurred_at", "booked_on", "version"):
-        data.pop(stale, None)
-    if changes.external_id:
-        said["account_id"] = changes.external_id
-    if changes.payment_id:
-        data["id" if said["type"].startswith("payment.") else "payment_id"] = changes.payment_id
-    if changes.money and ("amount" in data or "amount_minor" in data):
-        for other in ("amount", "fee", "fee_minor", "balance", "balance_minor", "deducted", "deducted_minor"):
-            data.pop(other, None)
-        data |= {"amount_minor": changes.money.minor, "currency": changes.money.currency}
-    if changes.invoice_number:
-        data["narration" if "narration" in data else "invoice_number"] = changes.invoice_number
-    return said
+def _asked_at(connector: Connector, signed: Signed, receiving: str, at: datetime, url: str) -> dict[str, bytes]:
+    """The keys of a delivery by the path, below the API base, at which a receiver asks for them."""
+    if not signed.documents:
+        return {}
+    wanted = connector.signature.wants(_received(signed, at, url), [receiving])
+    paths = {wanted.name: urlsplit(wanted.request.url).path} if wanted else {}
+    paths[TRUST_ROOTS] = TRUST_ROOTS_PATH
+    return {paths[name]: document for name, document in signed.documents.items() if name in paths}
 
 
-ADAPT: dict[str, Callable[[Json, Changes, datetime, str], Json]] = {
-    "razorpay": _razorpay,
-    "basiq": _basiq,
-    "standard_webhooks": _standard_webhooks,
-}
+def _alterations(signed: Signed) -> Iterator[Signed]:
+    for place in range(len(signed.body) - 1, max(-1, len(signed.body) - 1 - _MAX_TRIES), -1):
+        if (other := _other(signed.body[place])) is not None:
+            body = signed.body[:place] + bytes([other]) + signed.body[place + 1 :]
+            yield Signed(headers=signed.headers, body=body, documents=signed.documents)
+    # A secret that stands in a header proves the sender and nothing else.
+    for name, value in signed.headers.items():
+        if value and (other := _other(ord(value[-1]))) is not None:
+            headers = {**signed.headers, name: value[:-1] + chr(other)}
+            yield Signed(headers=headers, body=signed.body, documents=signed.documents)
+
+
+def _other(sign: int) -> int | None:
+    """Another digit for a digit, another letter for a letter."""
+    if chr(sign).isdigit() and sign < 128:
+        return ord("0") + (sign - ord("0") + 1) % 10
+    return sign ^ 1 if chr(sign).isalpha() and chr(sign ^ 1).isalpha() and sign < 128 else None
