@@ -36,6 +36,8 @@ class Endpoint:
     user_id: UUID
     external_id: str | None
     paused: bool
+    # Where the connection's provider is asked, when that is not its usual place.
+    api_base: str | None = None
     secrets: tuple[str, ...] = field(repr=False)
 
 
@@ -81,7 +83,8 @@ class Directory:
         with self._database.session() as session:
             row = session.execute(
                 text(
-                    "SELECT id, connector, user_id, external_id, paused_at FROM connections "
+                    "SELECT id, connector, user_id, external_id, paused_at, settings->>'api_base' AS api_base "
+                    "FROM connections "
                     f"WHERE {column} = :value AND deleted_at IS NULL"
                 ),
                 {"value": value},
@@ -94,6 +97,7 @@ class Directory:
                 user_id=row.user_id,
                 external_id=row.external_id,
                 paused=row.paused_at is not None,
+                api_base=row.api_base,
                 secrets=connections.secrets_for(session, self._ring, row.id, "webhook_secret", datetime.now(UTC)),
             )
 

@@ -10,6 +10,7 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -29,8 +30,10 @@ from core.inbox import store
 from core.inbox.store import NewDelivery, NewEvent
 from webapp.committer import Committer, Overloaded
 from webapp.directory import Directory, Endpoint
+from webapp.keys import KeyStore, KeyUnavailable
 from webapp.limiter import TokenBucket
 from webapp.ringer import Ringer
+from workers.transport import Transport
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +67,10 @@ class Inlet:
         self.bucket = TokenBucket(parts.settings.webhook_rate_per_second)
         self.quarantine_bucket = TokenBucket(_QUARANTINE_PER_SECOND, burst=50)
         self.second_looks = TokenBucket(20)
+        allow_local, bases = parts.settings.local_providers_allowed, parts.settings.provider_api_bases
+        self.keys = KeyStore(
+            Transport(allow_local=allow_local, api_bases=bases), api_bases=bases, allow_local=allow_local
+        )
         self._hints: OrderedDict[UUID, TokenBucket] = OrderedDict()
 
     def takes_hint(self, connection_id: UUID) -> bool:
@@ -187,15 +194,9 @@ def _receive(
     if (handshake := _handshake(connector, delivery, secrets)) is not None:
         return handshake
     started = time.perf_counter_ns()
-    try:
-        verified = _verify(connector, delivery, secrets, newer_secrets)
-    except SignatureRejected as error:
-        _keep_refused(connector, endpoint, delivery, error.reason)
-        return _answer(
-            HTTPStatus.UNAUTHORIZED,
-            connector.slug,
-            {"code": "signature_rejected", "detail": "The signature does not prove this body."},
-        )
+    verified = _judge(connector, endpoint, delivery, secrets, newer_secrets)
+    if isinstance(verified, Response):
+        return verified
     verify_micros = (time.perf_counter_ns() - started) // 1000
     if verified.trust is Trust.HINT:
         if endpoint is None:
@@ -265,19 +266,51 @@ def _handshake(connector: Connector, delivery: Delivery, secrets: tuple[str, ...
     return refusal
 
 
+def _judge(
+    connector: Connector,
+    endpoint: Endpoint | None,
+    delivery: Delivery,
+    secrets: tuple[str, ...],
+    newer_secrets: Callable[[], tuple[str, ...]] | None,
+) -> Verified | Response:
+    """What the signature proves, or the answer to a sender whose signature proves nothing or cannot be judged now."""
+    try:
+        return _verify(connector, endpoint, delivery, secrets, newer_secrets)
+    except KeyUnavailable as error:
+        log.warning("delivery not judged", connector=connector.slug, reason=f"no signing key: {error}")
+        return _answer(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            connector.slug,
+            {"code": "unavailable", "detail": "The key of this signature cannot be fetched now; send it again."},
+        )
+    except SignatureRejected as error:
+        _keep_refused(connector, endpoint, delivery, error.reason)
+        return _answer(
+            HTTPStatus.UNAUTHORIZED,
+            connector.slug,
+            {"code": "signature_rejected", "detail": "The signature does not prove this body."},
+        )
+
+
 def _verify(
     connector: Connector,
+    endpoint: Endpoint | None,
     delivery: Delivery,
     secrets: tuple[str, ...],
     newer_secrets: Callable[[], tuple[str, ...]] | None,
 ) -> Verified:
+    def prove(secrets: tuple[str, ...]) -> Verified:
+        api_base = None if endpoint is None else endpoint.api_base
+        documents = _inlet().keys.documents(connector, delivery, secrets, api_base)
+        return connector.verify(replace(delivery, documents=documents) if documents else delivery, secrets)
+
     try:
-        return connector.verify(delivery, secrets)
+        return prove(secrets)
     except SignatureRejected:
         # Guessing is cheap for the sender and a query for us, so the second look is rationed as well.
         if newer_secrets is None or not _inlet().second_looks.take():
             raise
-        return connector.verify(delivery, newer_secrets())
+        return prove(newer_secrets())
 
 
 def _event(connector: Connector, endpoint: Endpoint | None, event: Event, place: int, verified: Verified) -> NewEvent:

@@ -18,12 +18,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import requests
 import tenacity
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import HTTPError
 
 from connectors.base import Api, Authorization, Connector, Credentials, Request, Response
@@ -47,6 +49,7 @@ _DISGUISES = tuple(
     )
 )  # fmt: skip
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+_ABSENT = frozenset({404, 410})
 _MAX_REMEMBERED = 10_000
 
 
@@ -64,6 +67,10 @@ class Limits:
     # The circuit of a provider opens after so many failures in a row, for so long.
     failures: int = 5
     open_seconds: float = 30
+
+
+# A key is small, and whoever sent the webhook waits for our answer.
+_DOCUMENT_LIMITS = Limits(connect_seconds=2, read_seconds=4, total_seconds=5, response_bytes=100_000)
 
 
 def may_connect(address: IpAddress, *, allow_local: bool) -> bool:
@@ -231,6 +238,32 @@ class Transport:
         chosen = credentials.settings.get("api_base") or self._api_bases.get(connector.slug) or documented
         return chosen.rstrip("/")
 
+    def document(self, connector: Connector, request: Request, *, api_base: str | None = None) -> bytes | None:
+        """A key or certificate that a signature scheme asks for, or None where the provider has no such thing.
+
+        One try of a few seconds: somebody waits for the answer to a webhook. `request` goes to where its scheme
+        allows; a path goes below the API base (`api_base` is the connection's own). A simulated provider, which is
+        one with a replaced base on an installation that allows local providers, is asked for everything.
+        Raises Transient or Permanent.
+        """
+        if connector.api is None:
+            raise Permanent(f"{connector.slug} has no API")
+        replaced = api_base or self._api_bases.get(connector.slug)
+        base, parts = connector.api.base, urlsplit(request.url)
+        if request.url.startswith("/") or (replaced and self._shared.allow_local):
+            base = replaced or base
+            request = replace(request, url=parts.path)
+        else:
+            base = f"{parts.scheme}://{parts.netloc}"
+        shared = replace(self._shared, limits=_DOCUMENT_LIMITS)
+        nobody = Credentials(secrets={}, settings={}, external_id=None)
+        api = replace(connector.api, base=base, also=())
+        return _Run(shared, f"{connector.slug} keys", api, base.rstrip("/"), nobody, None, None).document(request)
+
+    def authorities(self) -> bytes:
+        """The certificate authorities that this installation trusts, as PEM."""
+        return Path(DEFAULT_CA_BUNDLE_PATH).read_bytes()
+
     def close(self) -> None:
         """Close every connection."""
         self._shared.session.close()
@@ -270,6 +303,18 @@ class _Run:
             return result
         finally:
             talk.close()
+
+    def document(self, request: Request) -> bytes | None:
+        """One exchange without an account, and None where there is no such thing."""
+        url = self._where(request.url)
+        self._pass_circuit()
+        answer = self._send(request, url, {})
+        self._judge(answer)
+        if isinstance(answer, Response):
+            return answer.body
+        if answer.status in _ABSENT:
+            return None
+        raise answer.error()
 
     def _carry(self, request: Request, *, with_authorization: bool) -> Response:
         """One request, with its authorisation renewed once when the provider does not take it."""

@@ -8,13 +8,14 @@ from connectors.signatures.hmac import BODY, TIMESTAMP, URL, Hmac, TimestampedHm
 from connectors.signatures.jose import DetachedJws, JwtOverBodyHash
 from connectors.signatures.parts import hex_key, text_key
 from connectors.signatures.plain import StaticSecret, Unsigned
-from connectors.signatures.rsa import TRUST_ROOTS, RsaSha256, RsaWithCertificate
+from connectors.signatures.rsa import TRUST_ROOTS, TRUST_ROOTS_PATH, RsaSha256, RsaWithCertificate
 from connectors.signatures.standard import StandardWebhooks, public_key_of
 
 __all__ = [
     "BODY",
     "TIMESTAMP",
     "TRUST_ROOTS",
+    "TRUST_ROOTS_PATH",
     "URL",
     "DetachedJws",
     "Hmac",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets as entropy
 import zlib
 from collections.abc import Mapping, Sequence
@@ -37,8 +38,11 @@ _BITS = range(2048, 8193)
 MAX_KEY_TEXT = 2048
 MAX_CHAIN = 6
 MAX_CERTIFICATES = 64_000
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 # The authorities that certificates are traced to: PEM, brought along with every certificate that `wants` asks for.
 TRUST_ROOTS = "trust-roots"
+# Where a simulated provider shows the authority that made its certificate. No real provider is believed that.
+TRUST_ROOTS_PATH = "/.well-known/ledgerwire-trust-roots.pem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +119,7 @@ class RsaWithCertificate:
             raise rejected(usable=False)
         address = self._address(delivery)
         request = Request(method="GET", url=address, headers={"Accept": "*/*"}, authorized=False)
-        return Wanted(name=address, request=request, fresh_seconds=self.fresh_seconds)
+        return Wanted(name=address, request=request, fresh_seconds=self.fresh_seconds, certificate=True)
 
     def verify(self, delivery: Delivery, secrets: Sequence[str]) -> Verified:
         """Prove the delivery. Raises SignatureRejected."""
@@ -267,11 +271,17 @@ def _held(secret: str) -> Payload:
 
 @lru_cache(maxsize=8)
 def _store(roots: bytes) -> Store | None:
-    """The authorities of a PEM text. Read once: an installation has well over a hundred."""
-    try:
-        return Store(x509.load_pem_x509_certificates(roots))
-    except ValueError:
-        return None
+    """The authorities of a PEM text. Read once: an installation has well over a hundred.
+
+    One at a time: some of the world's old ones break a rule, and such a one is left out.
+    """
+    found = []
+    for text in _CERTIFICATE.findall(roots):
+        try:
+            found.append(x509.load_pem_x509_certificate(text))
+        except Exception:  # noqa: BLE001, S112  # Each parser has its own errors.
+            continue
+    return Store(found) if found else None
 
 
 def _pem(key: rsa.RSAPrivateKey) -> str:
