@@ -21,6 +21,7 @@ BUILT_IN = (
     "mpesa",
     "razorpay",
     "standard_webhooks",
+    "xero",
 )
 
 log = logging.getLogger(__name__)
