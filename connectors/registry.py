@@ -20,6 +20,7 @@ BUILT_IN = (
     "basiq",
     "mpesa",
     "razorpay",
+    "square",
     "standard_webhooks",
     "xero",
 )

@@ -18,7 +18,6 @@ from sqlalchemy import text
 from config.settings import Settings, from_environment
 from connectors import registry
 from connectors.base import Connector, Credentials, Delivery, Request, Response, Verified
-from connectors.payload import Payload
 from core.connections import store as connections
 from core.connections.sealing import KeyRing
 from core.database import Database
@@ -87,11 +86,6 @@ class ScriptedTransport(Transport):
         self.answers: dict[str, Sequence[Record] | Exception] = {}
         self.asked: list[str] = []
 
-    @staticmethod
-    def key_of(item: Payload) -> str:
-        """What a pointer's answer is kept under: Basiq's event id, or else the whole item."""
-        return item.text("eventId") if item.optional_at() and item.has("eventId") else item.to_bytes().decode()
-
     def run(
         self,
         connector: Connector,
@@ -101,9 +95,8 @@ class ScriptedTransport(Transport):
         custody: Custody | None = None,
         listener: Listener | None = None,
     ) -> T:
-        # Talks are partials over the item that they were read from.
-        given = talk.args  # type: ignore[attr-defined]
-        event_id = self.key_of(next(one for one in given if isinstance(one, Payload)))
+        item = talk.args[0]  # type: ignore[attr-defined]  # Basiq's talks are partials over the item.
+        event_id = str(item.text("eventId"))
         self.asked.append(event_id)
         answer = self.answers[event_id]
         if isinstance(answer, Exception):

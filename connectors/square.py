@@ -1,0 +1,441 @@
+"""Square: payments, refunds, disputes, invoices and payouts of shops and invoicing sellers.
+
+Checked against Square's API specification at 5733f66 (2025-08-19) and the Python SDK 46.0.0.
+The address is part of what is signed: it is ours as configured, never that of the request. A webhook carries the
+whole object; `updated_at` is its version (the envelope's time is not, and published examples even say 1970).
+invoice.payment_made holds the invoice and not the payment, which is fetched through the invoice's order.
+Unverified: whether a replaced signature key stays good for a while. Two live secrets are accepted in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from hashlib import sha256
+from typing import TypeVar
+from urllib.parse import quote
+
+from connectors.base import (
+    Api,
+    Authorization,
+    AuthorizationTalk,
+    Connector,
+    Credentials,
+    Fetch,
+    Field,
+    Page,
+    Pull,
+    PullTalk,
+    Reading,
+    RegisterTalk,
+    Registration,
+    Request,
+    Response,
+    Talk,
+)
+from connectors.payload import MAX_IDENTIFIER, Payload, micros
+from connectors.signatures import BODY, URL, Hmac
+from core import events
+from core.errors import CurrencyMismatch, Invalid, MalformedPayload
+from core.events import DisputeStatus, MirroredStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus
+from core.money import Money
+
+T = TypeVar("T")
+
+PAYMENT = {
+    "APPROVED": PaymentStatus.PENDING,
+    "PENDING": PaymentStatus.PENDING,
+    "COMPLETED": PaymentStatus.SUCCEEDED,
+    "CANCELED": PaymentStatus.FAILED,
+    "FAILED": PaymentStatus.FAILED,
+}
+REFUND = {
+    "PENDING": RefundStatus.PENDING,
+    "COMPLETED": RefundStatus.SUCCEEDED,
+    "REJECTED": RefundStatus.FAILED,
+    "FAILED": RefundStatus.FAILED,
+}
+DISPUTE = {
+    "INQUIRY_EVIDENCE_REQUIRED": DisputeStatus.OPEN,
+    "EVIDENCE_REQUIRED": DisputeStatus.OPEN,
+    "INQUIRY_PROCESSING": DisputeStatus.UNDER_REVIEW,
+    "PROCESSING": DisputeStatus.UNDER_REVIEW,
+    "INQUIRY_CLOSED": DisputeStatus.CLOSED,
+    "WON": DisputeStatus.WON,
+    "LOST": DisputeStatus.LOST,
+    # The seller gave in, which takes the money just the same.
+    "ACCEPTED": DisputeStatus.LOST,
+}
+PAYOUT = {"SENT": PayoutStatus.PENDING, "PAID": PayoutStatus.PAID, "FAILED": PayoutStatus.FAILED}
+# What money went back of a refund or unlinked refund, as money that leaves.
+OUTGOING = {
+    RefundStatus.PENDING: PayoutStatus.PENDING,
+    RefundStatus.SUCCEEDED: PayoutStatus.PAID,
+    RefundStatus.FAILED: PayoutStatus.FAILED,
+}
+INVOICE = {
+    "DRAFT": MirroredStatus.DRAFT,
+    "UNPAID": MirroredStatus.OPEN,
+    "SCHEDULED": MirroredStatus.OPEN,
+    "PAYMENT_PENDING": MirroredStatus.OPEN,
+    "FAILED": MirroredStatus.OPEN,
+    "PARTIALLY_PAID": MirroredStatus.PARTIALLY_PAID,
+    "PAID": MirroredStatus.PAID,
+    # What was paid back is told by the refunds.
+    "PARTIALLY_REFUNDED": MirroredStatus.PAID,
+    "REFUNDED": MirroredStatus.PAID,
+    "CANCELED": MirroredStatus.VOID,
+}
+EVIDENCE = "evidence given in a dispute; its state comes as dispute.state.updated"
+MAX_PAGES = 200
+# A payment may be completed a week after it was made, and lists go by the day it was made.
+OVERLAP = timedelta(days=8)
+
+
+def money(item: Payload, key: str, *, positive: bool = False) -> Money:
+    """An amount beside its currency, which published payouts call currency_code."""
+    given = item.at(key)
+    currency = given.currency("currency" if given.has("currency") else "currency_code")
+    return given.minor_money("amount", currency, positive=positive)
+
+
+def added(item: Payload, key: str, amounts: Sequence[Money]) -> Money | None:
+    """The sum of the amounts under a key, or None where there are none."""
+    try:
+        return sum(amounts[1:], amounts[0]) if amounts else None
+    except (CurrencyMismatch, Invalid):
+        raise item.wrong(key, "amounts of one currency") from None
+
+
+def fees_of(item: Payload, key: str) -> Money | None:
+    """What Square kept; below zero where it gave something back."""
+    return added(item, key, [money(fee, "amount_money") for fee in item.items(key)]) if item.has(key) else None
+
+
+def payment_of(item: Payload, invoice: tuple[Reference, ...] = ()) -> events.Payment:
+    """A payment, with its tip. `invoice` names the invoice whose order it pays."""
+    card = item.optional_at("card_details")
+    errors = card.items("errors") if card and card.has("errors") else ()
+    holder = card.optional_at("card") if card else None
+    total = money(item, "total_money" if item.has("total_money") else "amount_money", positive=True)
+    named = [(1, item.optional_text("reference_id")), (2, item.optional_text("note"))]
+    status = item.choice("status", PAYMENT)
+    why = errors[0].optional_text("code") if errors else None
+    return events.Payment(
+        object_id=item.identifier("id"),
+        version=micros(item.iso("updated_at")),
+        status=status,
+        money=total,
+        occurred_at=item.iso("created_at"),
+        references=invoice
+        + tuple(Reference(rank, text) for rank, text in named if text and len(text) <= MAX_IDENTIFIER),
+        method=(item.optional_text("source_type") or "").lower() or None,
+        payer_name=holder.optional_text("cardholder_name") if holder else None,
+        payer_email=item.optional_text("buyer_email_address"),
+        description=item.optional_text("note"),
+        fee=fees_of(item, "processing_fee"),
+        failure=(why or item.text("status")).lower() if status is PaymentStatus.FAILED else None,
+    )
+
+
+def refund_of(item: Payload) -> Record:
+    """A refund; one that belongs to no payment is money sent to somebody."""
+    identity, version, status = item.identifier("id"), micros(item.iso("updated_at")), item.choice("status", REFUND)
+    amount, occurred_at = money(item, "amount_money", positive=True), item.iso("created_at")
+    if item.optional_boolean("unlinked") and not item.has("payment_id"):
+        return events.Payout(
+            object_id=identity,
+            version=version,
+            status=OUTGOING[status],
+            money=amount,
+            occurred_at=occurred_at,
+            to_third_party=True,
+        )
+    return events.Refund(
+        object_id=identity,
+        version=version,
+        payment_id=item.identifier("payment_id"),
+        status=status,
+        money=amount,
+        occurred_at=occurred_at,
+        reason=item.optional_text("reason"),
+    )
+
+
+def dispute_of(item: Payload) -> events.Dispute:
+    """A dispute. Older API versions list its payments and write its id as dispute_id."""
+    amount, status = money(item, "amount_money", positive=True), item.choice("state", DISPUTE)
+    paid = item.optional_at("disputed_payment") or next(iter(item.items("disputed_payments")), item)
+    return events.Dispute(
+        object_id=item.identifier("id" if item.has("id") else "dispute_id"),
+        version=micros(item.iso("updated_at")),
+        payment_id=paid.identifier("payment_id"),
+        status=status,
+        money=amount,
+        deducted=amount if status is DisputeStatus.LOST else Money(0, amount.currency),
+        occurred_at=item.iso("created_at"),
+        reason=(item.optional_text("reason") or "").lower().replace("_", " ") or None,
+        respond_by=item.optional_iso("due_at"),
+    )
+
+
+def payouts_of(item: Payload) -> list[Record]:
+    """A payout. With a negative amount Square takes money from the bank, which is no payout: the bank tells of it."""
+    amount = money(item, "amount_money")
+    status, version = item.choice("status", PAYOUT), micros(item.iso("updated_at"))
+    if amount.minor <= 0:
+        return []
+    payout = events.Payout(
+        object_id=item.identifier("id"),
+        version=version,
+        status=status,
+        money=amount,
+        occurred_at=item.iso("created_at"),
+        fee=fees_of(item, "payout_fee"),
+        bank_reference=item.optional_text("end_to_end_id"),
+    )
+    return [payout]
+
+
+def invoices_of(item: Payload) -> list[Record]:
+    """An invoice as Square keeps it. A draft without a request for payment has no amount, and is passed over."""
+    requests = item.items("payment_requests") if item.has("payment_requests") else ()
+    total = added(item, "payment_requests", [money(one, "computed_amount_money") for one in requests])
+    if total is None:
+        return []
+    paid = [-money(one, "total_completed_amount_money") for one in requests if one.has("total_completed_amount_money")]
+    left = added(item, "payment_requests", [total, *paid])
+    status = item.choice("status", INVOICE)
+    if left is None or left.minor < 0 or status in {MirroredStatus.PAID, MirroredStatus.VOID}:
+        left = Money(0, total.currency)
+    if total.minor < 0:
+        raise item.wrong("payment_requests", "amounts that are not below zero")
+    contact = item.optional_at("primary_recipient")
+    names = [contact.optional_text(key) for key in ("given_name", "family_name")] if contact else []
+    company = contact.optional_text("company_name") if contact else None
+    invoice = events.MirroredInvoice(
+        object_id=item.identifier("id"),
+        version=item.integer("version"),
+        status=status,
+        number=item.optional_identifier("invoice_number"),
+        direction="sales",
+        total=total,
+        due=left,
+        due_on=max((day for one in requests if (day := one.optional_day("due_date"))), default=None),
+        contact_name=company or " ".join(filter(None, names)) or None,
+        contact_email=contact.optional_text("email_address") if contact else None,
+        url=item.optional_text("public_url"),
+    )
+    return [invoice]
+
+
+def _reads(name: str, read: Callable[[Payload], Record | list[Record]]) -> Callable[[Payload], Reading]:
+    """A reader of the object of this name."""
+
+    def reader(item: Payload) -> Reading:
+        found = read(item.at("data", "object", name))
+        return found if isinstance(found, list) else [found]
+
+    return reader
+
+
+def read_paid_invoice(item: Payload) -> Reading:
+    """An invoice that something was paid on: which payment it was is fetched."""
+    item.at("data", "object", "invoice").identifier("order_id")
+    return Fetch(talk=partial(fetch_payments, item))
+
+
+def fetch_payments(item: Payload, credentials: Credentials) -> Talk:
+    """The invoice, and the payments of its order, which name it."""
+    if credentials.external_id not in (None, item.identifier("merchant_id")):
+        raise item.wrong("merchant_id", "the connection's merchant")
+    invoice = item.at("data", "object", "invoice")
+    order_id, number = invoice.identifier("order_id"), invoice.optional_identifier("invoice_number")
+    order = (yield Request(method="GET", url=f"/v2/orders/{quote(order_id, safe='')}")).payload().at("order")
+    order.same("id", order_id)
+    named = (Reference(0, number),) if number else ()
+    found = invoices_of(invoice)
+    tenders = order.items("tenders") if order.has("tenders") else ()
+    for payment_id in sorted(
+        {tender.identifier("payment_id" if tender.has("payment_id") else "id") for tender in tenders}
+    ):
+        answer = yield Request(method="GET", url=f"/v2/payments/{quote(payment_id, safe='')}")
+        payment = answer.payload().at("payment")
+        payment.same("id", payment_id)
+        payment.same("order_id", order_id)
+        found.append(payment_of(payment, named))
+    return found
+
+
+def read_account(item: Payload) -> Reading:
+    """A bank account that payouts go to."""
+    account = item.at("data", "object", "bank_account")
+    suffix = account.optional_text("account_number_suffix")
+    bank = account.optional_text("bank_name")
+    state = events.BankAccount(
+        object_id=account.identifier("id"),
+        version=account.optional_integer("version") or 0,
+        name=bank or account.optional_text("holder_name") or account.identifier("id"),
+        currency=account.currency("currency"),
+        number=suffix,
+        kind=(account.optional_text("account_type") or "").lower() or None,
+        available=account.text("status") != "DISABLED",
+    )
+    return [state]
+
+
+def read_revoked(item: Payload) -> Reading:
+    """Somebody withdrew our access."""
+    revocation = item.at("data", "object", "revocation")
+    state = events.ConnectionState(
+        object_id=item.identifier("merchant_id"),
+        version=micros(revocation.iso("revoked_at")),
+        health=events.ConnectionHealth.REVOKED,
+        reason=f"access withdrawn at Square by {(revocation.optional_text('revoker_type') or 'somebody').lower()}",
+    )
+    return [state]
+
+
+def authorize(credentials: Credentials) -> AuthorizationTalk:
+    """The access token as it is; it asks nothing."""
+    yield from ()
+    return Authorization(
+        headers={"Authorization": f"Bearer {credentials.secret('access_token')}"}, expires_in_seconds=3600
+    )
+
+
+def _one(read: Callable[[Payload], Record]) -> Callable[[Payload], list[Record]]:
+    return lambda item: [read(item)]
+
+
+# What is listed, one after another: path, the key of the objects, and how each is read.
+LISTS: Mapping[str, tuple[str, Callable[[Payload], list[Record]]]] = {
+    "payments": ("/v2/payments", _one(payment_of)),
+    "refunds": ("/v2/refunds", _one(refund_of)),
+    "disputes": ("/v2/disputes", _one(dispute_of)),
+    "payouts": ("/v2/payouts", payouts_of),
+}
+
+
+def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+    """One page. The cursor says which list, from when, what the provider's own cursor is and when the pull began."""
+    name, begin, began, page = (cursor or f"payments {since.isoformat()} - ").split(" ", 3)
+    began = credentials.moment().isoformat() if began == "-" else began
+    path, read = LISTS[name]
+    params = {"limit": "100"}
+    if name != "disputes":
+        params |= {"begin_time": begin, "sort_order": "ASC"}
+    if page:
+        params["cursor"] = page
+    answer = (yield Request(method="GET", url=path, params=params)).payload()
+    found = [record for one in (answer.items(name) if answer.has(name) else ()) for record in read(one)]
+    following = answer.optional_text("cursor") or ""
+    if following and following == page:
+        raise MalformedPayload("cursor", "leads in a circle")
+    if following:
+        return Page(records=found, cursor=f"{name} {begin} {began} {following}", more=True)
+    left = list(LISTS)[list(LISTS).index(name) + 1 :]
+    if left:
+        return Page(records=found, cursor=f"{left[0]} {begin} {began} ", more=True)
+    # The next pull lists from where this one began, less the overlap.
+    return Page(records=found, cursor=f"payments {(datetime.fromisoformat(began) - OVERLAP).isoformat()} - ")
+
+
+def _subscriptions() -> Generator[Request, Response, list[Payload]]:
+    found: list[Payload] = []
+    cursor, seen = "", set[str]()
+    while True:
+        params = {"include_disabled": "true", **({"cursor": cursor} if cursor else {})}
+        answer = (yield Request(method="GET", url="/v2/webhooks/subscriptions", params=params)).payload()
+        found += answer.items("subscriptions") if answer.has("subscriptions") else ()
+        cursor = answer.optional_text("cursor") or ""
+        if not cursor:
+            return found
+        if cursor in seen or len(seen) == MAX_PAGES:
+            raise MalformedPayload("cursor", f"leads in a circle or past {MAX_PAGES} pages")
+        seen.add(cursor)
+
+
+def register(credentials: Credentials, url: str) -> RegisterTalk:
+    """The subscription of this address. The access token must be the application's own, not a seller's."""
+    wanted = sorted(EVENTS)
+    for one in (yield from _subscriptions()):
+        if one.optional_text("notification_url") != url:
+            continue
+        have = one.value.get("event_types") if isinstance(one.value, dict) else None
+        have = have if isinstance(have, list) else []
+        if one.optional_boolean("enabled") and set(wanted).issubset(have):
+            return Registration(state="kept")
+        # Types that somebody else subscribed stay.
+        types = sorted({*wanted, *(name for name in have if isinstance(name, str))})
+        path = f"/v2/webhooks/subscriptions/{quote(one.identifier('id'), safe='')}"
+        yield Request(method="PUT", url=path, json={"subscription": {"enabled": True, "event_types": types}})
+        return Registration(state="repaired")
+    key = sha256(f"{url} {credentials.moment().isoformat()}".encode()).hexdigest()[:40]
+    made = {"name": "Ledgerwire", "enabled": True, "event_types": wanted, "notification_url": url}
+    answer = yield Request(
+        method="POST", url="/v2/webhooks/subscriptions", json={"idempotency_key": key, "subscription": made}
+    )
+    return Registration(state="created", secret=answer.payload().at("subscription").identifier("signature_key"))
+
+
+def _each(names: str, meaning: T) -> dict[str, T]:
+    """The same meaning for several names."""
+    return dict.fromkeys(names.split(), meaning)
+
+
+READ_INVOICE = _reads("invoice", invoices_of)
+EVENTS: Mapping[str, Callable[[Payload], Reading]] = {
+    **_each("payment.created payment.updated", _reads("payment", payment_of)),
+    **_each("refund.created refund.updated", _reads("refund", refund_of)),
+    **_each("dispute.created dispute.state.updated", _reads("dispute", dispute_of)),
+    "invoice.payment_made": read_paid_invoice,
+    **_each("invoice.created invoice.published invoice.updated invoice.scheduled_charge_failed", READ_INVOICE),
+    **_each("invoice.refunded invoice.canceled", READ_INVOICE),
+    **_each("payout.sent payout.paid payout.failed", _reads("payout", payouts_of)),
+    **_each("bank_account.created bank_account.verified bank_account.disabled", read_account),
+    "oauth.authorization.revoked": read_revoked,
+}
+
+connector = Connector(
+    slug="square",
+    title="Square",
+    docs_url="https://developer.squareup.com/docs/webhooks/overview",
+    checked="2025-08-19",
+    signature=Hmac(header="X-Square-HmacSha256-Signature", encoding="base64", signed=(URL, BODY)),
+    # Square makes the signature key of a subscription.
+    makes_secret=False,
+    event_id=lambda item, _envelope: item.identifier("event_id"),
+    event_name=lambda item: item.identifier("type"),
+    external_id=lambda item: item.optional_identifier("merchant_id"),
+    api=Api(base="https://connect.squareup.com", authorize=authorize),
+    pull=Pull(talk=pull, what="payments, refunds, disputes and payouts"),
+    register=register,
+    brings=("payments", "refunds", "disputes", "payouts", "invoices"),
+    fields=(
+        Field(name="webhook_secret", label="Signature key", help="Of the webhook subscription.", secret=True),
+        Field(
+            name="access_token", label="Access token", help="From the application's credentials.", secret=True,
+            required=True,
+        ),
+    ),
+    steps=(
+        "In Square's developer console, open the application and copy its access token into the connection.",
+        "Under Webhooks, Subscriptions, add one with the address {url}, letter by letter: it is part of the signature.",
+        "Choose the events of payments, refunds, disputes, invoices, payouts, bank accounts and OAuth.",
+        "Copy the subscription's signature key into the connection, and send a test event.",
+    ),
+    events=EVENTS,
+    ignored={
+        "dispute.evidence.created": EVIDENCE,
+        "dispute.evidence.deleted": EVIDENCE,
+        "invoice.deleted": "only a draft can be deleted, and nothing was owed on it",
+        "webhooks.test_notification": "Square's test, sent on request",
+    },
+    aliases={
+        "dispute.state.changed": "dispute.state.updated",
+        "dispute.evidence.added": "dispute.evidence.created",
+        "dispute.evidence.removed": "dispute.evidence.deleted",
+    },
+)  # fmt: skip
