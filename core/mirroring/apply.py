@@ -87,7 +87,13 @@ def _values(statement: Statement, record: MirroredInvoice, identity: UUID) -> di
 
 def _standing(row: dict[str, Any]) -> tuple[Any, ...]:
     # Every status has the same rank: only the version and the content decide.
-    return (row["trust"] != Trust.HINT, 0, row["version"], *(row[name] for name in _CONTENT))
+    return (row["trust"] != Trust.HINT, 0, row["version"], *(row[name] for name in _CONTENT), row["trust"])
+
+
+def _says_the_same(row: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Whether two statements differ in their age and origin at most."""
+    new, old = _standing(row), _standing(before)
+    return new[0] == old[0] and new[3:-1] == old[3:-1]
 
 
 def apply(connection: Connection, statements: Sequence[Statement], outcome: Outcome) -> None:
@@ -103,7 +109,9 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
     rows = connection.execute(_LOAD, {"ids": array(ids.known(), "uuid")}).mappings().all() if ids.known() else []
     known = {row["id"]: dict(row) for row in rows}
     stored = set(known)
-    changed: dict[UUID, tuple[dict[str, Any], UUID]] = {}
+    changed: dict[UUID, dict[str, Any]] = {}
+    # What is to be told of, and the event that last said so.
+    loud: dict[UUID, UUID] = {}
     for statement, record in said:
         identity = ids[statement.connection_id, KIND, record.object_id]
         row = _values(statement, record, identity)
@@ -112,17 +120,22 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
         if before is not None and not supersedes(_standing(row), _standing(before)):
             effect = "unchanged"
         else:
-            known[identity] = row
-            changed[identity] = (row, statement.event_id)
+            if before is not None and _says_the_same(row, before):
+                # Newer, and nothing else is different: a pull repeats what is known, and nobody needs to hear that.
+                effect = "unchanged"
+            else:
+                loud[identity] = statement.event_id
+            known[identity] = changed[identity] = row
         outcome.effects.append(Effect(event_id=statement.event_id, object_kind=KIND, object_id=identity, effect=effect))
-    new = [row for identity, (row, _) in changed.items() if identity not in stored]
-    old = [row for identity, (row, _) in changed.items() if identity in stored]
+    new = [row for identity, row in changed.items() if identity not in stored]
+    old = [row for identity, row in changed.items() if identity in stored]
     with pipelined(connection):
         if new:
             connection.execute(_INSERT, _INVOICES.parameters(new))
         if old:
             connection.execute(_UPDATE, _INVOICES.parameters(old))
-    for identity, (row, event_id) in changed.items():
+    for identity, event_id in loud.items():
+        row = changed[identity]
         outcome.tell(
             [f"user:{row['user_id']}"],
             "mirrored_invoice.updated",

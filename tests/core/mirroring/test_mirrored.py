@@ -103,7 +103,10 @@ def test_effects_say_what_happened_and_the_owner_hears_of_changes_only(context: 
     shop = open_shop(context)
     assert hear(shop, TOLD) == ["created"]
     assert hear(shop, TOLD) == ["unchanged"]
-    assert hear(shop, paid(6)) == ["updated"]
+    # Said again and newer, as a pull does: nobody hears of that, and it still counts against what is older.
+    assert hear(shop, replace(TOLD, version=7)) == ["unchanged"]
+    assert hear(shop, paid(6)) == ["unchanged"]
+    assert hear(shop, paid(8)) == ["updated"]
     heard = shop.rows(
         "SELECT name, data FROM outbox WHERE room = 'user:' || :user AND name LIKE 'mirrored%' ORDER BY id"
     )
