@@ -95,6 +95,38 @@ def test_several_who_start_at_once_make_one_schema(nothing: Database) -> None:
         assert connection.scalar(text("SELECT count(*) FROM relay_state")) == 1
 
 
+# What the release before this one holds of one shop: a connection, a delivery, and events in each state.
+LAST_RELEASE = "0001"
+_SHOP = """
+INSERT INTO users (id, email, name, role, password_hash) VALUES (:user, 'a@shop.test', 'Asha', 'seller', '-');
+INSERT INTO connections (id, user_id, connector, name, hook_id) VALUES (:connection, :user, 'razorpay', 'Shop', 'h');
+INSERT INTO deliveries (id, connector, connection_id, received_at, path, remote_addr, headers, body, secret_index,
+    verify_micros) VALUES (:delivery, 'razorpay', :connection, now(), '/', '', '[]', '{}', 0, 1);
+"""
+_WAITING = "INSERT INTO event_queue (event_id, delivery_id, connector, connection_id, state, due_at) VALUES "
+
+
+def test_a_database_of_the_last_release_keeps_its_rows_and_gets_the_schema_of_a_new_one(
+    nothing: Database, connection: Connection
+) -> None:
+    migrations.upgrade(address_of(nothing), LAST_RELEASE)
+    states = ["ready", "fetch", "unrouted", "unknown", "dead"]
+    ids = {name: new_id() for name in ("user", "connection", "delivery")}
+    with nothing.connect() as old:
+        for statement in _SHOP.strip().removesuffix(";").split(";"):
+            old.execute(text(statement), ids)
+        for state in states:
+            values = {"id": new_id(), "delivery": ids["delivery"], "connection": ids["connection"], "state": state}
+            old.execute(text(_WAITING + "(:id, :delivery, 'razorpay', :connection, :state, now())"), values)
+    migrations.upgrade(address_of(nothing))
+    with nothing.connect() as new:
+        assert migrations.at_head(new)
+        assert shape(new) == shape(connection)
+        assert sorted(new.scalars(text("SELECT state FROM event_queue"))) == sorted(states)
+        assert new.execute(text("SELECT id, paused_at FROM connections")).one() == (ids["connection"], None)
+        assert new.scalar(text("SELECT id FROM deliveries")) == ids["delivery"]
+
+
 def test_an_older_or_unknown_revision_is_not_head(connection: Connection) -> None:
     assert migrations.at_head(connection)
     connection.execute(text("UPDATE alembic_version SET version_num = '0000_of_another_time'"))
