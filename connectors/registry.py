@@ -18,10 +18,12 @@ from core.errors import NotFound
 GROUP = "ledgerwire.connectors"
 BUILT_IN = (
     "basiq",
+    "mollie",
     "mpesa",
     "razorpay",
     "square",
     "standard_webhooks",
+    "stripe",
     "xero",
 )
 

@@ -250,7 +250,8 @@ def open_shop(
     """A seller (a new one unless given) and a connection of theirs."""
     owner = seller or add_seller(context)
     scheme = registry.get(connector).signature
-    kept = scheme.receiving(scheme.new_secret())
+    signing = scheme.new_secret()
+    kept = scheme.receiving(signing)
     held = ({"webhook_secret": kept} if kept else {}) | dict(secrets or {})
     with context.database.session() as session:
         made = connections.create(
@@ -270,7 +271,7 @@ def open_shop(
         connection_id=UUID(made["id"]),
         connector=connector,
         external_id=external_id,
-        secret=held["webhook_secret"],
+        secret=(secrets or {}).get("webhook_secret", signing),
     )
 
 

@@ -1,0 +1,185 @@
+"""What is asked of Stripe: objects that an event points at, lists, the events it keeps, and webhook endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeAlias
+from urllib.parse import quote
+
+from connectors.base import (
+    Authorization,
+    AuthorizationTalk,
+    Credentials,
+    Fetch,
+    Page,
+    PullTalk,
+    Reader,
+    Reading,
+    RegisterTalk,
+    Registration,
+    Request,
+    Response,
+    Talk,
+)
+from connectors.payload import Payload, micros
+from connectors.stripe.records import (
+    TRANSACTION,
+    Told,
+    charge_of,
+    event_name,
+    external_id,
+    intent_of,
+    invoice_of,
+    money,
+    references,
+    refund_of,
+    told_at,
+)
+from core import events
+from core.errors import MalformedPayload
+
+Listing: TypeAlias = Generator[Request, Response, list[Payload]]
+
+API_VERSION = "2025-03-31.basil"
+MAX_PAGES = 200
+# Events may become visible a little out of order; what is listed twice does no harm.
+OVERLAP_SECONDS = 300
+
+
+def authorize(credentials: Credentials) -> AuthorizationTalk:
+    """The API key itself, and the shape that answers are to have."""
+    yield from ()
+    key = credentials.secret("api_key")
+    return Authorization(
+        headers={"Authorization": f"Bearer {key}", "Stripe-Version": API_VERSION}, expires_in_seconds=86_400
+    )
+
+
+def _get(credentials: Credentials, url: str, params: Mapping[str, str] | None = None) -> Request:
+    """A request about the connected account, where the connection is for one."""
+    account = credentials.external_id
+    return Request(method="GET", url=url, params=params or {}, headers={"Stripe-Account": account} if account else {})
+
+
+def _object(credentials: Credentials, url: str, identity: str) -> Generator[Request, Response, Payload]:
+    """The object asked for, and no other."""
+    thing = (yield _get(credentials, url)).payload()
+    thing.same("id", identity)
+    return thing
+
+
+def _list(credentials: Credentials, url: str, params: Mapping[str, str]) -> Listing:
+    """Every item of a list. One that leads in a circle or does not end is refused."""
+    found: list[Payload] = []
+    seen: set[str] = set()
+    while True:
+        page = (yield _get(credentials, url, {"limit": "100", **params})).payload()
+        items = page.items("data")
+        found += items
+        if not page.boolean("has_more"):
+            return found
+        last = items[-1].identifier("id") if items else ""
+        if not last or last in seen or len(seen) == MAX_PAGES:
+            raise MalformedPayload("has_more", f"leads in a circle or past {MAX_PAGES} pages")
+        seen.add(last)
+        params = {**params, "starting_after": last}
+
+
+def fetch_refunds(told: Told, credentials: Credentials) -> Talk:
+    """The refunds of a charge that does not hold them."""
+    charge = told.thing.identifier("id")
+    listed = yield from _list(credentials, "/v1/refunds", {"charge": charge})
+    for one in listed:
+        one.same("charge", charge)
+    return [charge_of(told), *(refund_of(one, micros(credentials.moment())) for one in listed)]
+
+
+def fetch_invoice_payment(told: Told, kind: str, identity: str, invoice_id: str, credentials: Credentials) -> Talk:
+    """The payment with the number of the invoice that it paid."""
+    asked = micros(credentials.moment())
+    thing = yield from _object(credentials, f"/v1/{kind}s/{quote(identity, safe='')}", identity)
+    held = yield from _object(credentials, f"/v1/invoices/{quote(invoice_id, safe='')}", invoice_id)
+    invoice = invoice_of(Told(thing=held, name="", at=told.at, version=asked))
+    read = intent_of if kind == "payment_intent" else charge_of
+    payment = read(Told(thing=thing, name="", at=told.at, version=asked))
+    named = tuple(sorted({*payment.references, *references(held, (1, invoice.number))}))
+    return [replace(payment, references=named), invoice]
+
+
+def fetch_transactions(account: events.BankAccount, credentials: Credentials) -> Talk:
+    """The transactions of a linked bank account, after the account."""
+    listed = yield from _list(credentials, "/v1/financial_connections/transactions", {"account": account.object_id})
+    lines = []
+    for one in listed:
+        one.same("account", account.object_id)
+        line = events.BankTransaction(
+            object_id=one.identifier("id"),
+            version=micros(one.epoch("updated")),
+            account_id=account.object_id,
+            status=one.choice("status", TRANSACTION),
+            money=money(one, "amount"),
+            narration=one.text("description"),
+            occurred_at=one.epoch("transacted_at"),
+        )
+        lines.append(line)
+    return [account, *lines]
+
+
+def fetch_related(read: Callable[[Told], Reading], item: Payload, credentials: Credentials) -> Talk:
+    """The object that a thin event points at, as it is now."""
+    related = item.at("related_object")
+    thing = yield from _object(credentials, related.text("url"), related.identifier("id"))
+    told = Told(thing=thing, name=event_name(item), at=told_at(item), version=micros(credentials.moment()))
+    return (yield from _records(read(told), credentials))
+
+
+def _records(reading: Reading, credentials: Credentials) -> Talk:
+    """What a reading comes to, asked for where it must be."""
+    return (yield from reading.talk(credentials)) if isinstance(reading, Fetch) else list(reading)
+
+
+def pull(readers: Mapping[str, Reader], credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+    """A page of the events that Stripe keeps, newest first; the same objects that webhooks carry.
+
+    The cursor is "from" at rest, else "from newest oldest id": seconds of the stretch and where its next page begins.
+    """
+    begin, newest, oldest, after = [*(cursor or str(int(since.timestamp()))).split(" "), "", "", ""][:4]
+    params = {"limit": "100", "created[gte]": begin} | ({"starting_after": after} if after else {})
+    page = (yield _get(credentials, "/v1/events", params)).payload()
+    items, records = page.items("data"), []
+    times = [micros(told_at(item)) // 1_000_000 for item in items]
+    if after and (not items or items[-1].identifier("id") == after or times[0] > int(oldest)):
+        raise MalformedPayload("has_more", "leads in a circle")
+    for item in items:
+        if external_id(item) not in (None, credentials.external_id):
+            raise item.wrong("account", "the account that was asked about")
+        reader = readers.get(event_name(item))
+        records += (yield from _records(reader(item), credentials)) if reader else []
+    newest = newest or str(max(times, default=int(begin) + OVERLAP_SECONDS))
+    if items and page.boolean("has_more"):
+        return Page(records=records, cursor=f"{begin} {newest} {times[-1]} {items[-1].identifier('id')}", more=True)
+    return Page(records=records, cursor=str(max(int(begin), int(newest) - OVERLAP_SECONDS)))
+
+
+def register(wanted: frozenset[str], credentials: Credentials, url: str) -> RegisterTalk:
+    """Have Stripe post these events to `url`. A secret is told only for an endpoint that is made here."""
+    own = Credentials(secrets=credentials.secrets, settings=credentials.settings, external_id=None)
+    for one in (yield from _list(own, "/v1/webhook_endpoints", {})):
+        if one.text("url") != url:
+            continue
+        held = one.value.get("enabled_events") if isinstance(one.value, dict) else None
+        have = {str(name) for name in held} if isinstance(held, list) else set()
+        if one.text("status") == "enabled" and ("*" in have or wanted <= have):
+            return Registration(state="kept")
+        path = f"/v1/webhook_endpoints/{quote(one.identifier('id'), safe='')}"
+        yield Request(method="POST", url=path, form=_enabled(wanted | have - {"*"}) | {"disabled": "false"})
+        return Registration(state="repaired")
+    form = {"url": url, **_enabled(wanted), **({"connect": "true"} if credentials.external_id else {})}
+    made = (yield Request(method="POST", url="/v1/webhook_endpoints", form=form)).payload()
+    return Registration(state="created", secret=made.identifier("secret"))
+
+
+def _enabled(names: frozenset[str]) -> dict[str, str]:
+    return {f"enabled_events[{place}]": name for place, name in enumerate(sorted(names))}

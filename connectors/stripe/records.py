@@ -1,0 +1,335 @@
+"""What one object of Stripe's means: amounts, statuses and references, whatever event or answer holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from connectors.payload import MAX_IDENTIFIER, Payload
+from core import events
+from core.events import (
+    DisputeStatus,
+    MirroredStatus,
+    PaymentStatus,
+    PayoutStatus,
+    Record,
+    Reference,
+    RefundStatus,
+    TransactionStatus,
+)
+from core.money import Money
+
+THIN = "v2.core.event"
+
+# Stripe's own decimal places, where they are not two. ISK and UGX are among the two, whatever ISO 4217 says.
+PLACES = {
+    "BIF": 0, "CLP": 0, "DJF": 0, "GNF": 0, "JPY": 0, "KMF": 0, "KRW": 0, "MGA": 0, "PYG": 0, "RWF": 0,
+    "VND": 0, "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3,
+}  # fmt: skip
+INTENT = {
+    "requires_payment_method": PaymentStatus.PENDING,
+    "requires_confirmation": PaymentStatus.PENDING,
+    "requires_action": PaymentStatus.PENDING,
+    "processing": PaymentStatus.PENDING,
+    "requires_capture": PaymentStatus.PENDING,
+    "canceled": PaymentStatus.FAILED,
+    "succeeded": PaymentStatus.SUCCEEDED,
+}
+CHARGE = {
+    "pending": PaymentStatus.PENDING,
+    "failed": PaymentStatus.FAILED,
+    "succeeded": PaymentStatus.SUCCEEDED,
+}
+SESSION = {"unpaid": PaymentStatus.PENDING, "paid": PaymentStatus.SUCCEEDED}
+REFUND = {
+    "pending": RefundStatus.PENDING,
+    "requires_action": RefundStatus.PENDING,
+    "failed": RefundStatus.FAILED,
+    "canceled": RefundStatus.FAILED,
+    "succeeded": RefundStatus.SUCCEEDED,
+}
+DISPUTE = {
+    "warning_needs_response": DisputeStatus.OPEN,
+    "needs_response": DisputeStatus.OPEN,
+    "warning_under_review": DisputeStatus.UNDER_REVIEW,
+    "under_review": DisputeStatus.UNDER_REVIEW,
+    "appeal_needs_response": DisputeStatus.UNDER_REVIEW,
+    "appeal_under_review": DisputeStatus.UNDER_REVIEW,
+    "warning_closed": DisputeStatus.CLOSED,
+    "prevented": DisputeStatus.CLOSED,
+    "won": DisputeStatus.WON,
+    "lost": DisputeStatus.LOST,
+}
+PAYOUT = {
+    "pending": PayoutStatus.PENDING,
+    "in_transit": PayoutStatus.PENDING,
+    "canceled": PayoutStatus.FAILED,
+    "paid": PayoutStatus.PAID,
+    # Some are called paid first and fail within five days; either way the money came back to the balance.
+    "failed": PayoutStatus.REVERSED,
+}
+INVOICE = {
+    "draft": MirroredStatus.DRAFT,
+    "open": MirroredStatus.OPEN,
+    # Written off by its owner, and still payable.
+    "uncollectible": MirroredStatus.OPEN,
+    "paid": MirroredStatus.PAID,
+    "void": MirroredStatus.VOID,
+}
+CREDIT_NOTE = {"issued": MirroredStatus.PAID, "void": MirroredStatus.VOID}
+TRANSACTION = {
+    "pending": TransactionStatus.PENDING,
+    "posted": TransactionStatus.POSTED,
+    "void": TransactionStatus.REMOVED,
+}
+# What happens within one second happens in this order; Stripe's times have whole seconds.
+STEP = {status: step for step, status in enumerate(MirroredStatus)}
+NOTES = ("invoice_number", "invoice_id", "invoice")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An object as it was when an event, or a fetch, told of it. `shape` is its API version, "" where fetched."""
+
+    thing: Payload
+    name: str
+    at: datetime
+    version: int
+    shape: str = ""
+
+
+def event_name(item: Payload) -> str:
+    """The type. A thin event of the older API is called v1.<type>, and means the same."""
+    return item.identifier("type").removeprefix("v1.")
+
+
+def told_at(item: Payload) -> datetime:
+    """When an event happened: RFC 3339 text in a thin event, whole seconds in the others."""
+    return item.iso("created") if item.optional_text("object") == THIN else item.epoch("created")
+
+
+def external_id(item: Payload) -> str | None:
+    """The connected account; an event of one's own account names none."""
+    return item.optional_identifier("context" if item.optional_text("object") == THIN else "account")
+
+
+def money(thing: Payload, key: str, *, positive: bool = False) -> Money:
+    """A whole number in Stripe's smallest unit of `currency`."""
+    currency = thing.currency("currency", any_case=True)
+    return thing.minor_money(key, currency, positive=positive, places=PLACES.get(currency, 2))
+
+
+def references(thing: Payload, *more: tuple[int, str | None]) -> tuple[Reference, ...]:
+    """What may name the invoice, best first."""
+    notes, details = thing.optional_at("metadata"), thing.optional_at("payment_details")
+    named = [(0, notes.optional_text(key)) for key in NOTES] if notes else []
+    named += [(1, thing.optional_text("client_reference_id")), (3, thing.optional_text("description")), *more]
+    named += [(2, details.optional_text("order_reference"))] if details else []
+    usable = [(rank, text.strip()) for rank, text in named if text]
+    return tuple(sorted({Reference(rank, text) for rank, text in usable if 0 < len(text) <= MAX_IDENTIFIER}))
+
+
+def payment_id(thing: Payload) -> str | None:
+    """The payment that a charge, refund or dispute belongs to."""
+    return thing.optional_identifier("payment_intent") or thing.optional_identifier("charge")
+
+
+def intent_of(told: Told) -> events.Payment:
+    """The payment of an intent. After a failed attempt it waits for another one, and says why the last one failed."""
+    thing, status = told.thing, told.thing.choice("status", INTENT)
+    failed = thing.optional_at("last_payment_error")
+    if failed and thing.text("status") == "requires_payment_method":
+        status = PaymentStatus.FAILED
+    done = status is PaymentStatus.SUCCEEDED
+    reason = (failed and failed.optional_text("message")) or thing.optional_text("cancellation_reason")
+    return events.Payment(
+        object_id=thing.identifier("id"),
+        version=told.version,
+        status=status,
+        money=money(thing, "amount_received" if done else "amount", positive=True),
+        # The intent of an invoice may be weeks older than its money.
+        occurred_at=told.at if done else thing.epoch("created"),
+        references=references(thing),
+        payer_email=thing.optional_text("receipt_email"),
+        description=thing.optional_text("description"),
+        failure=reason if status is PaymentStatus.FAILED else None,
+    )
+
+
+def charge_of(told: Told) -> events.Payment:
+    """The payment that a charge tells of. What is not captured is only set aside, and may be let go."""
+    thing, status = told.thing, told.thing.choice("status", CHARGE)
+    if status is PaymentStatus.SUCCEEDED and not thing.boolean("captured"):
+        status = PaymentStatus.FAILED if thing.optional_boolean("refunded") else PaymentStatus.PENDING
+    captured = status is PaymentStatus.SUCCEEDED and thing.has("amount_captured")
+    payer, method = thing.optional_at("billing_details"), thing.optional_at("payment_method_details")
+    return events.Payment(
+        object_id=thing.optional_identifier("payment_intent") or thing.identifier("id"),
+        version=told.version,
+        status=status,
+        money=money(thing, "amount_captured" if captured else "amount", positive=True),
+        occurred_at=thing.epoch("created"),
+        references=references(thing),
+        method=method.optional_text("type") if method else None,
+        payer_name=payer.optional_text("name") if payer else None,
+        payer_email=(payer and payer.optional_text("email")) or thing.optional_text("receipt_email"),
+        description=thing.optional_text("description"),
+        failure=thing.optional_text("failure_message") if status is PaymentStatus.FAILED else None,
+    )
+
+
+def session_of(told: Told) -> list[Record]:
+    """A checkout page that was paid, or will be. A subscription's or a set-up's has no payment of its own."""
+    thing = told.thing
+    if thing.text("mode") != "payment" or (identity := thing.optional_identifier("payment_intent")) is None:
+        return []
+    payer = thing.optional_at("customer_details")
+    failed = told.name == "checkout.session.async_payment_failed"
+    payment = events.Payment(
+        object_id=identity,
+        version=told.version,
+        status=PaymentStatus.FAILED if failed else thing.choice("payment_status", SESSION),
+        money=money(thing, "amount_total", positive=True),
+        occurred_at=told.at,
+        references=references(thing),
+        payer_name=payer.optional_text("name") if payer else None,
+        payer_email=payer.optional_text("email") if payer else None,
+    )
+    return [payment]
+
+
+def refund_of(thing: Payload, version: int) -> events.Refund:
+    """One refund of a payment."""
+    return events.Refund(
+        object_id=thing.identifier("id"),
+        version=version,
+        payment_id=payment_id(thing) or thing.identifier("charge"),
+        status=thing.choice("status", REFUND),
+        money=money(thing, "amount", positive=True),
+        occurred_at=thing.epoch("created"),
+        reason=thing.optional_text("failure_reason") or thing.optional_text("reason"),
+    )
+
+
+def dispute_of(told: Told) -> list[Record]:
+    """A dispute. Stripe holds the amount back at once; it is gone when the dispute is lost."""
+    thing, status = told.thing, told.thing.choice("status", DISPUTE)
+    disputed = money(thing, "amount", positive=True)
+    evidence = thing.optional_at("evidence_details")
+    dispute = events.Dispute(
+        object_id=thing.identifier("id"),
+        version=told.version,
+        payment_id=payment_id(thing) or thing.identifier("charge"),
+        status=status,
+        money=disputed,
+        deducted=disputed if status is DisputeStatus.LOST else Money(0, disputed.currency),
+        occurred_at=thing.epoch("created"),
+        reason=thing.optional_text("reason"),
+        respond_by=evidence.optional_epoch("due_by") if evidence else None,
+    )
+    return [dispute]
+
+
+def payout_of(told: Told) -> list[Record]:
+    """Money on its way to the bank. One below zero fetches money from there, which the bank's own line tells."""
+    thing, moved = told.thing, money(told.thing, "amount")
+    trace = thing.optional_at("trace_id")
+    if moved.minor <= 0:
+        return []
+    payout = events.Payout(
+        object_id=thing.identifier("id"),
+        version=told.version,
+        status=thing.choice("status", PAYOUT),
+        money=moved,
+        occurred_at=thing.epoch("created"),
+        bank_reference=trace.optional_text("value") if trace else None,
+    )
+    return [payout]
+
+
+def invoice_of(told: Told) -> events.MirroredInvoice:
+    """An invoice as Stripe keeps it; one below zero is a credit."""
+    thing, total, due = told.thing, money(told.thing, "total"), money(told.thing, "amount_remaining")
+    status = thing.choice("status", INVOICE)
+    if told.name == "invoice.deleted":
+        status = MirroredStatus.VOID
+    elif status is MirroredStatus.OPEN and money(thing, "amount_paid").minor > 0:
+        status = MirroredStatus.PARTIALLY_PAID
+    settled = total.minor < 0 or due.minor < 0 or status in (MirroredStatus.PAID, MirroredStatus.VOID)
+    moved = thing.optional_at("status_transitions")
+    finalized, due_at = moved and moved.optional_epoch("finalized_at"), thing.optional_epoch("due_date")
+    return events.MirroredInvoice(
+        object_id=thing.identifier("id"),
+        version=told.version + STEP[status],
+        status=status,
+        number=thing.optional_text("number"),
+        direction="sales",
+        kind="credit_note" if total.minor < 0 else "invoice",
+        total=Money(abs(total.minor), total.currency),
+        due=Money(0, total.currency) if settled else due,
+        issued_on=finalized.date() if finalized else None,
+        due_on=due_at.date() if due_at else None,
+        contact_name=thing.optional_text("customer_name"),
+        contact_email=thing.optional_text("customer_email"),
+        url=thing.optional_text("hosted_invoice_url"),
+    )
+
+
+def paid_invoice_of(told: Told) -> list[Record]:
+    """A paid invoice. Until basil it names its payment, which thereby gets the invoice's number."""
+    thing, invoice = told.thing, invoice_of(told)
+    identity, paid = payment_id(thing), money(thing, "amount_paid")
+    if identity is None or paid.minor <= 0 or thing.optional_boolean("paid_out_of_band"):
+        return [invoice]
+    payment = events.Payment(
+        object_id=identity,
+        version=told.version,
+        status=PaymentStatus.SUCCEEDED,
+        money=paid,
+        occurred_at=told.at,
+        references=references(thing, (1, invoice.number)),
+        payer_name=invoice.contact_name,
+        payer_email=invoice.contact_email,
+        description=thing.optional_text("description"),
+    )
+    return [payment, invoice]
+
+
+def credit_note_of(told: Told) -> list[Record]:
+    """A credit note; what it gives back is settled when it is issued."""
+    thing, total = told.thing, money(told.thing, "total")
+    status = thing.choice("status", CREDIT_NOTE)
+    note = events.MirroredInvoice(
+        object_id=thing.identifier("id"),
+        version=told.version + STEP[status],
+        status=status,
+        number=thing.optional_text("number"),
+        direction="sales",
+        kind="credit_note",
+        total=Money(abs(total.minor), total.currency),
+        due=Money(0, total.currency),
+        issued_on=thing.epoch("created").date(),
+        url=thing.optional_text("pdf"),
+    )
+    return [note]
+
+
+def account_of(told: Told) -> events.BankAccount:
+    """A bank account linked by Financial Connections. Only its balances name a currency: without one, dollars."""
+    thing = told.thing
+    held = thing.optional_at("balance", "current")
+    codes = held.keys() if held else ()
+    currency = "USD" if held is None or len(codes) != 1 else codes[0].upper()
+    balance = held.minor_money(codes[0], currency, places=PLACES.get(currency, 2)) if held and len(codes) == 1 else None
+    ending = thing.optional_text("last4")
+    name = [thing.optional_text("institution_name"), thing.optional_text("display_name"), ending]
+    return events.BankAccount(
+        object_id=thing.identifier("id"),
+        version=told.version,
+        name=" ".join(filter(None, name)) or thing.identifier("id"),
+        currency=currency,
+        number=ending,
+        kind=thing.optional_text("subcategory"),
+        balance=balance,
+        available=thing.text("status") == "active",
+    )
