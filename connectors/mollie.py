@@ -1,0 +1,590 @@
+"""Mollie: payments with their refunds and chargebacks, sales invoices, payouts and movements of its accounts.
+
+Checked against Mollie's webhook and API pages and its PHP library at 53e49e7 (2026-05-21). Mollie has two systems side
+by side: classic calls are unsigned and say no more than `id=tr_…`, so what they name is fetched; events are signed and
+hold the whole object ("full") or only its id ("simple", and then it is fetched too). Whatever a refund, chargeback
+or dispute event says, the payment it belongs to is fetched with all that was taken from it. The entities of the beta
+types are described thinly; what is read beyond the library's samples is optional, save an amount where money moves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeAlias, TypeVar
+from urllib.parse import parse_qs, quote, urlsplit
+
+from connectors.base import (
+    Api,
+    Authorization,
+    AuthorizationTalk,
+    Connector,
+    Credentials,
+    Delivery,
+    Envelope,
+    Fetch,
+    Field,
+    Page,
+    Pull,
+    PullTalk,
+    Reader,
+    Reading,
+    RegisterTalk,
+    Registration,
+    Request,
+    Response,
+    Signed,
+    Symmetric,
+    Talk,
+    Verified,
+)
+from connectors.payload import MAX_IDENTIFIER, Payload, micros
+from connectors.signatures import Hmac
+from core import events
+from core.errors import MalformedPayload, SignatureRejected
+from core.events import (
+    ConnectionHealth,
+    DisputeStatus,
+    MirroredStatus,
+    PaymentStatus,
+    PayoutStatus,
+    Record,
+    Reference,
+    RefundStatus,
+    TransactionStatus,
+    Trust,
+)
+from core.money import Money
+
+T = TypeVar("T")
+# What reads an entity: its version, and the moment that counts where the entity has no time of its own.
+EntityReader: TypeAlias = Callable[[Payload, int], list[Record]]
+
+POINTER = re.compile(rb"id=([a-z]{2,12}_[A-Za-z0-9]{1,64})")
+POINTERS = {"tr": "payment", "ord": "order", "pl": "payment-link", "sub": "subscription"}
+# Mollie documents these only as families: `refund.*` and the like.
+FAMILIES = ("refund", "chargeback", "capture")
+LISTS = ("payments", "refunds", "chargebacks")
+MAX_PAGES = 2000
+# A bank transfer may be paid two weeks after the payment was made, and lists are sorted by when it was made.
+RECHECKED = timedelta(days=14)
+
+PAYMENT = {
+    "open": PaymentStatus.PENDING,
+    "pending": PaymentStatus.PENDING,
+    "authorized": PaymentStatus.PENDING,
+    "paid": PaymentStatus.SUCCEEDED,
+    "canceled": PaymentStatus.FAILED,
+    "expired": PaymentStatus.FAILED,
+    "failed": PaymentStatus.FAILED,
+}
+REFUND = {
+    "queued": RefundStatus.PENDING,
+    "pending": RefundStatus.PENDING,
+    "processing": RefundStatus.PENDING,
+    "refunded": RefundStatus.SUCCEEDED,
+    # Fails after it was processed, when the payer's bank sends it back.
+    "failed": RefundStatus.RETURNED,
+    "canceled": RefundStatus.FAILED,
+}
+INVOICE = {
+    "draft": MirroredStatus.DRAFT,
+    "issued": MirroredStatus.OPEN,
+    "paid": MirroredStatus.PAID,
+    "canceled": MirroredStatus.VOID,
+}
+PAYOUT = {
+    "requested": PayoutStatus.PENDING,
+    "initiated": PayoutStatus.PENDING,
+    "processing-at-bank": PayoutStatus.PENDING,
+    "completed": PayoutStatus.PAID,
+    "canceled": PayoutStatus.FAILED,
+    "failed": PayoutStatus.FAILED,
+}
+TRANSFER = {
+    "requested": TransactionStatus.PENDING,
+    "initiated": TransactionStatus.PENDING,
+    "pending-review": TransactionStatus.PENDING,
+    "processed": TransactionStatus.POSTED,
+    "failed": TransactionStatus.REMOVED,
+    "blocked": TransactionStatus.REMOVED,
+    "returned": TransactionStatus.REMOVED,
+}
+# Money at Mollie that is not the seller's yet. Matched, it is told as a payment; else it goes back.
+INCOMING = {
+    "received": TransactionStatus.PENDING,
+    "matched": TransactionStatus.REMOVED,
+    "returned": TransactionStatus.REMOVED,
+    "expired": TransactionStatus.REMOVED,
+}
+# Keys of a payment's metadata that may name the invoice, by rank.
+NAMES = ((0, "invoice_number"), (0, "invoice_id"), (0, "invoice"), (1, "reference"), (1, "order_id"))
+
+
+@dataclass(frozen=True, slots=True)
+class MollieSignature(Symmetric):
+    """A signed event, or an unsigned classic call. Only a bare id may come unsigned, and it proves nothing."""
+
+    # While the secret is replaced there are two signatures, in lines of their own or joined by a comma.
+    events: Hmac = field(default=Hmac(header="X-Mollie-Signature", prefix="sha256=", several=True))
+
+    def verify(self, delivery: Delivery, secrets: Sequence[str]) -> Verified:
+        """Prove an event, or take a bare id as a hint. Raises SignatureRejected."""
+        if self.events.header.lower() in delivery.headers:
+            return self.events.verify(delivery, secrets)
+        if POINTER.fullmatch(delivery.body):
+            return Verified(trust=Trust.HINT)
+        raise SignatureRejected(f"{self.events.header} is missing, and the body is more than an id")
+
+    def sign(self, body: bytes, secret: str, *, at: datetime, message_id: str, url: str = "") -> Signed:
+        """The request Mollie would send: a bare id goes unsigned."""
+        if POINTER.fullmatch(body):
+            return Signed(headers={}, body=body)
+        return self.events.sign(body, secret, at=at, message_id=message_id, url=url)
+
+    def new_secret(self) -> str:
+        """A fresh secret."""
+        return self.events.new_secret()
+
+    def check_secret(self, secret: str) -> None:
+        """Raise Invalid where the secret cannot be used."""
+        self.events.check_secret(secret)
+
+
+def decode(body: bytes) -> Payload:
+    """An event, or the id of a classic call as {"pointer": id}."""
+    if found := POINTER.fullmatch(body):
+        return Payload({"pointer": found[1].decode()})
+    return Payload.from_bytes(body)
+
+
+def event_name(item: Payload) -> str:
+    """The type; of a classic call the kind of thing its id names."""
+    if pointer := item.optional_identifier("pointer"):
+        prefix = pointer.partition("_")[0]
+        return f"classic.{POINTERS.get(prefix, prefix)}"
+    name = item.identifier("type")
+    family = name.partition(".")[0]
+    return f"{family}.*" if family in FAMILIES else name
+
+
+def event_id(item: Payload, envelope: Envelope) -> str:
+    """The event's id. Classic calls have none and say the same at every change, so each one is looked into."""
+    if pointer := item.optional_identifier("pointer"):
+        return f"{pointer}@{micros(envelope.delivery.received_at)}"
+    return item.identifier("id")
+
+
+def profile_of(item: Payload) -> str | None:
+    """The profile, where the entity names one."""
+    entity = item.optional_at("_embedded", "entity")
+    return entity.optional_identifier("profileId") if entity else None
+
+
+def authorize(credentials: Credentials) -> AuthorizationTalk:
+    """An API key or access token is sent as it is."""
+    yield from ()
+    headers = {"Authorization": f"Bearer {credentials.secret('api_key')}"}
+    return Authorization(headers=headers, expires_in_seconds=3600)
+
+
+def get(credentials: Credentials, path: str, **params: str) -> Generator[Request, Response, Payload]:
+    """One object or page. With an organisation's token, test objects must be asked for as such."""
+    mode = {"testmode": "true"} if credentials.settings.get("testmode", "").lower() == "true" else {}
+    return (yield Request(method="GET", url=f"/v2/{path}", params={**params, **mode})).payload()
+
+
+def amount(item: Payload, key: str = "amount", *, positive: bool = False) -> Money:
+    """Decimal text beside its currency."""
+    money = item.at(key)
+    return money.decimal_money("value", money.currency("currency"), positive=positive)
+
+
+def text_of(item: Payload, *path: str) -> str | None:
+    """Text some levels down, or None where a level is missing."""
+    above = item.optional_at(*path[:-1])
+    return above.optional_text(path[-1]) if above else None
+
+
+# Entities.
+
+
+def references(entity: Payload) -> tuple[Reference, ...]:
+    """What may name the invoice: metadata, which is whatever the merchant put there, then the description."""
+    metadata = entity.value.get("metadata") if isinstance(entity.value, dict) else None
+    found: list[tuple[int, object]] = [(1, metadata)]
+    if isinstance(metadata, dict):
+        found = [(rank, metadata.get(key)) for rank, key in NAMES]
+    found.append((2, entity.optional_text("description")))
+    named = [(rank, str(name).strip()) for rank, name in found if type(name) in (str, int)]
+    return tuple(sorted({Reference(rank, name) for rank, name in named if 0 < len(name) <= MAX_IDENTIFIER}))
+
+
+def payment_records(entity: Payload, version: int) -> list[Record]:
+    """A payment and, where they are embedded, what was refunded and charged back of it."""
+    identity, money, status = entity.identifier("id"), amount(entity), entity.choice("status", PAYMENT)
+    if money.minor == 0:
+        # The first payment of a mandate may be of nothing: it authorises, and moves no money.
+        return []
+    failure = text_of(entity, "statusReason", "message") or text_of(entity, "details", "failureReason")
+    payment = events.Payment(
+        object_id=identity,
+        version=version,
+        status=status,
+        money=amount(entity, positive=True),
+        occurred_at=entity.optional_iso("paidAt") or entity.iso("createdAt"),
+        references=references(entity),
+        method=entity.optional_text("method"),
+        payer_name=text_of(entity, "details", "consumerName") or text_of(entity, "details", "cardHolder"),
+        bank_reference=text_of(entity, "details", "transferReference"),
+        description=entity.optional_text("description"),
+        failure=(failure or entity.text("status")) if status is PaymentStatus.FAILED else None,
+    )
+    held = entity.optional_at("_embedded")
+    taken: list[Record] = [payment]
+    for key, read in (("refunds", refund_records), ("chargebacks", chargeback_records)):
+        for one in held.items(key) if held and held.has(key) else ():
+            one.same("paymentId", identity)
+            taken += read(one, version)
+    return taken
+
+
+def refund_records(entity: Payload, version: int) -> list[Record]:
+    """A refund."""
+    refund = events.Refund(
+        object_id=entity.identifier("id"),
+        version=version,
+        payment_id=entity.identifier("paymentId"),
+        status=entity.choice("status", REFUND),
+        money=amount(entity, positive=True),
+        occurred_at=entity.iso("createdAt"),
+        reason=entity.optional_text("description"),
+    )
+    return [refund]
+
+
+def chargeback_records(entity: Payload, version: int) -> list[Record]:
+    """A chargeback takes its amount at once, and gives it back when it is reversed."""
+    money, reversed_at = amount(entity, positive=True), entity.optional_iso("reversedAt")
+    dispute = events.Dispute(
+        object_id=entity.identifier("id"),
+        version=version,
+        payment_id=entity.identifier("paymentId"),
+        status=DisputeStatus.WON if reversed_at else DisputeStatus.CLOSED,
+        money=money,
+        deducted=Money(0, money.currency) if reversed_at else money,
+        occurred_at=entity.iso("createdAt"),
+        reason=text_of(entity, "reason", "description"),
+    )
+    return [dispute]
+
+
+def invoice_records(entity: Payload, version: int) -> list[Record]:
+    """A sales invoice. Two states within the clock's tick are told apart by their order."""
+    status = entity.choice("status", INVOICE)
+    recipient = entity.optional_at("recipient")
+    names = [recipient.optional_text(key) for key in ("givenName", "familyName")] if recipient else []
+    person = " ".join(filter(None, names)) or None
+    invoice = events.MirroredInvoice(
+        object_id=entity.identifier("id"),
+        version=version + tuple(INVOICE.values()).index(status),
+        status=status,
+        number=entity.optional_name("invoiceNumber"),
+        direction="sales",
+        total=amount(entity, "totalAmount"),
+        due=amount(entity, "amountDue"),
+        issued_on=entity.optional_day("issuedAt"),
+        due_on=entity.optional_day("dueAt"),
+        contact_name=(recipient.optional_text("organizationName") if recipient else None) or person,
+        contact_email=recipient.optional_text("email") if recipient else None,
+        url=text_of(entity, "_links", "invoicePayment", "href"),
+    )
+    if min(invoice.total.minor, invoice.due.minor) < 0:
+        raise entity.wrong("amountDue", "no amount below zero")
+    return [invoice]
+
+
+def payout_records(entity: Payload, version: int) -> list[Record]:
+    """Collected money on its way to the seller's bank."""
+    payout = events.Payout(
+        object_id=entity.identifier("id"),
+        version=version,
+        status=entity.choice("status", PAYOUT),
+        money=amount(entity, positive=True),
+        occurred_at=entity.optional_iso("completedAt") or entity.iso("createdAt"),
+        bank_reference=entity.optional_text("description"),
+    )
+    return [payout]
+
+
+def transaction(
+    account: str, status: TransactionStatus, money: Money, entity: Payload, version: int
+) -> events.BankTransaction:
+    """A line on one of the accounts Mollie keeps."""
+    kind = entity.optional_text("type") or entity.text("resource")
+    context = entity.optional_at("context")
+    named = [context.optional_text(key) for key in context.keys() if key.endswith("Id")] if context else []  # noqa: SIM118  # A Payload is no dict.
+    told = entity.optional_text("description") or " ".join([kind, *filter(None, named)])
+    return events.BankTransaction(
+        object_id=entity.identifier("id"),
+        version=version,
+        account_id=account,
+        status=status,
+        money=money,
+        narration=told,
+        occurred_at=entity.iso("createdAt"),
+        category=kind,
+    )
+
+
+def balance_records(entity: Payload, version: int) -> list[Record]:
+    """A movement of a balance, after what Mollie kept of it."""
+    account = entity.optional_identifier("balanceId") or "balance"
+    return [transaction(account, TransactionStatus.POSTED, amount(entity, "resultAmount"), entity, version)]
+
+
+def transfer_records(entity: Payload, version: int) -> list[Record]:
+    """Money sent out of the business account."""
+    money = amount(entity)
+    leaving = -money if money.minor > 0 else money
+    return [transaction("business-account", entity.choice("status", TRANSFER), leaving, entity, version)]
+
+
+def incoming_records(entity: Payload, version: int) -> list[Record]:
+    """A transfer that came in and fits no payment."""
+    arrived = amount(entity, positive=True)
+    return [transaction("unmatched-transfers", entity.choice("status", INCOMING), arrived, entity, version)]
+
+
+# Fetching.
+
+
+def fetch_payment(identity: str, credentials: Credentials) -> Talk:
+    """A payment with all that was taken from it."""
+    path = f"payments/{quote(identity, safe='')}"
+    entity = yield from get(credentials, path, embed="refunds,chargebacks")
+    entity.same("id", identity)
+    return payment_records(entity, micros(credentials.moment()))
+
+
+def fetch_each(path: str, key: str, params: dict[str, str], credentials: Credentials) -> Talk:
+    """The payments of an order or a payment link, one by one."""
+    answer = yield from get(credentials, path, **params)
+    records: list[Record] = []
+    for one in answer.at("_embedded").items(key):
+        records += yield from fetch_payment(one.identifier("id"), credentials)
+    return records
+
+
+def fetch_order(identity: str, credentials: Credentials) -> Talk:
+    """What was paid for an order."""
+    return (yield from fetch_each(f"orders/{quote(identity, safe='')}", "payments", {"embed": "payments"}, credentials))
+
+
+def fetch_link(identity: str, credentials: Credentials) -> Talk:
+    """What was paid by a payment link, which tells nothing of its payments itself."""
+    return (yield from fetch_each(f"payment-links/{quote(identity, safe='')}/payments", "payments", {}, credentials))
+
+
+def fetch_entity(item: Payload, credentials: Credentials) -> Generator[Request, Response, Payload]:
+    """The entity of a simple event: what is asked for holds the snapshot."""
+    identity = item.identifier("id")
+    whole = yield from get(credentials, f"events/{quote(identity, safe='')}")
+    whole.same("id", identity)
+    whole.same("entityId", item.identifier("entityId"))
+    return whole.at("_embedded", "entity")
+
+
+def entity_of(item: Payload) -> Payload | None:
+    """The whole object, where the event holds it."""
+    entity = item.optional_at("_embedded", "entity")
+    if entity:
+        entity.same("id", item.identifier("entityId"))
+    return entity
+
+
+def classic(talk: Callable[[str, Credentials], Talk]) -> Reader:
+    """A call that names an object by its id."""
+    return lambda item: Fetch(talk=partial(talk, item.identifier("pointer")))
+
+
+def snapshot(read: EntityReader) -> Reader:
+    """An event with its object, or without: then the event is asked for. Either way it is as old as the event."""
+
+    def fetch(item: Payload, version: int, credentials: Credentials) -> Talk:
+        return read((yield from fetch_entity(item, credentials)), version)
+
+    def reader(item: Payload) -> Reading:
+        version, entity = micros(item.iso("createdAt")), entity_of(item)
+        if entity:
+            return read(entity, version)
+        item.identifier("entityId")
+        return Fetch(talk=partial(fetch, item, version))
+
+    return reader
+
+
+def read_payment(item: Payload) -> Reading:
+    """A payment that changed. What was taken from it is not in the event, so it is fetched in any case."""
+    entity_of(item)
+    return Fetch(talk=partial(fetch_payment, item.identifier("entityId")))
+
+
+def read_link(item: Payload) -> Reading:
+    """A payment link that was paid."""
+    return Fetch(talk=partial(fetch_link, item.identifier("entityId")))
+
+
+def read_taken(item: Payload) -> Reading:
+    """A refund, chargeback, capture or dispute: its payment tells what it came to."""
+
+    def fetch(credentials: Credentials) -> Talk:
+        entity = entity_of(item) or (yield from fetch_entity(item, credentials))
+        return (yield from fetch_payment(entity.identifier("paymentId"), credentials))
+
+    item.identifier("entityId")
+    entity = entity_of(item)
+    return Fetch(talk=partial(fetch_payment, entity.identifier("paymentId")) if entity else fetch)
+
+
+def profile(health: ConnectionHealth, item: Payload) -> Reading:
+    """What became of the profile."""
+    state = events.ConnectionState(
+        object_id=item.identifier("entityId"),
+        version=micros(item.iso("createdAt")),
+        health=health,
+        reason=None if health is ConnectionHealth.ACTIVE else item.identifier("type").replace(".", " "),
+    )
+    return [state]
+
+
+# Listing, and the webhook.
+
+
+def next_id(page: Payload) -> str | None:
+    """Where the next page begins."""
+    link = text_of(page, "_links", "next", "href")
+    try:
+        return parse_qs(urlsplit(link).query).get("from", [None])[0] if link else None
+    except ValueError:
+        raise MalformedPayload("_links.next.href", "is no address") from None
+
+
+READERS: dict[str, EntityReader] = {
+    "payments": payment_records,
+    "refunds": refund_records,
+    "chargebacks": chargeback_records,
+}
+
+
+def pull_money(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+    """A page of a list, newest first. The cursor is the list, the page, its number, how far back, and the start."""
+    now = credentials.moment()
+    name, begin, number, until, began = (cursor or f"payments - 0 {since.isoformat()} {now.isoformat()}").split(" ")
+    params = {"limit": "250"} if begin == "-" else {"limit": "250", "from": begin}
+    page = yield from get(credentials, name, **params)
+    entities = page.at("_embedded").items(name)
+    wanted = [one for one in entities if one.iso("createdAt") >= datetime.fromisoformat(until)]
+    records = [record for one in wanted for record in READERS[name](one, micros(now))]
+    following = next_id(page)
+    if following is not None and len(wanted) == len(entities) > 0:
+        if following == begin or int(number) >= MAX_PAGES:
+            raise MalformedPayload("_links.next", f"leads in a circle or past {MAX_PAGES} pages")
+        return Page(records=records, cursor=f"{name} {following} {int(number) + 1} {until} {began}", more=True)
+    if name != LISTS[-1]:
+        return Page(records=records, cursor=f"{LISTS[LISTS.index(name) + 1]} - 0 {until} {began}", more=True)
+    back = (datetime.fromisoformat(began) - RECHECKED).isoformat()
+    # The next pull's own start is not known yet; it is at least this late, and only decides how far that one looks.
+    return Page(records=records, cursor=f"payments - 0 {back} {now.isoformat()}")
+
+
+def register(credentials: Credentials, url: str) -> RegisterTalk:
+    """Subscribe the address to every event. A subscription that is blocked or narrower is replaced by a new one."""
+    ours: list[Payload] = []
+    begin: str | None = None
+    for _ in range(20):
+        params = {"limit": "250", "from": begin} if begin else {"limit": "250"}
+        page = yield from get(credentials, "webhooks", **params)
+        ours += [one for one in page.at("_embedded").items("webhooks") if one.text("url") == url]
+        if (begin := next_id(page)) is None:
+            break
+    for one in ours:
+        types = one.value.get("eventTypes") if isinstance(one.value, dict) else None
+        if one.optional_text("status") == "enabled" and isinstance(types, list) and "*" in types:
+            return Registration(state="kept")
+    asked = {"name": "Ledgerwire", "url": url, "eventTypes": ["*"]}
+    made = (yield Request(method="POST", url="/v2/webhooks", json=asked)).payload()
+    for one in ours:
+        # Afterwards, so that there is no moment without a subscription.
+        yield Request(method="DELETE", url=f"/v2/webhooks/{quote(one.identifier('id'), safe='')}")
+    return Registration(state="repaired" if ours else "created", secret=made.identifier("webhookSecret"))
+
+
+def each(family: str, names: Iterable[str], meaning: T) -> dict[str, T]:
+    """The same meaning for several events of a family."""
+    return {f"{family}.{name}": meaning for name in names}
+
+
+connector = Connector(
+    slug="mollie",
+    title="Mollie",
+    docs_url="https://docs.mollie.com/reference/webhooks-new",
+    checked="2026-05-21",
+    signature=MollieSignature(),
+    # Mollie makes the secret of a subscription; classic calls need none.
+    makes_secret=False,
+    decode=decode,
+    event_id=event_id,
+    event_name=event_name,
+    external_id=profile_of,
+    events={
+        "classic.payment": classic(fetch_payment),
+        "classic.order": classic(fetch_order),
+        "classic.payment-link": classic(fetch_link),
+        **each("payment", ("paid", "authorized", "pending", "canceled", "expired", "failed"), read_payment),
+        "payment-link.paid": read_link,
+        **each("sales-invoice", ("created", "issued", "paid", "canceled"), snapshot(invoice_records)),
+        "balance-transaction.created": snapshot(balance_records),
+        **each(
+            "payout",
+            ("initiated", "processing-at-bank", "completed", "canceled", "failed"),
+            snapshot(payout_records),
+        ),
+        **each("business-account-transfer", TRANSFER, snapshot(transfer_records)),
+        **each("unmatched-credit-transfer", INCOMING, snapshot(incoming_records)),
+        **each("dispute", ("created", "updated", "resolved"), read_taken),
+        **{f"{family}.*": read_taken for family in FAMILIES},
+        "profile.verified": partial(profile, ConnectionHealth.ACTIVE),
+        "profile.blocked": partial(profile, ConnectionHealth.NEEDS_ATTENTION),
+        "profile.deleted": partial(profile, ConnectionHealth.REVOKED),
+    },
+    ignored={
+        "classic.subscription": "a state of the plan; each of its payments is told by its own call",
+        "profile.created": "a profile that takes no payments yet",
+        **each("connect-balance-transfer", ("succeeded", "failed"), "told as a transaction of the balance it moves"),
+        **each("file", ("accepted", "rejected", "failed"), "a document that was handed in; no money moves"),
+    },
+    api=Api(base="https://api.mollie.com", authorize=authorize),
+    pull=Pull(talk=pull_money, what="payments, refunds and chargebacks", every_seconds=21_600, days=90),
+    register=register,
+    brings=("payments", "refunds", "disputes", "payouts", "invoices", "bank transactions"),
+    fields=(
+        Field(name="api_key", label="API key or access token", secret=True, required=True),
+        Field(
+            name="webhook_secret",
+            label="Webhook secret",
+            help="Shown once when the webhook is made. Classic calls need none.",
+            secret=True,
+        ),
+        Field(name="testmode", label="Test mode", help="true, where an organisation's token is used for test data."),
+    ),
+    steps=(
+        "Copy the API key of the profile (live or test), or make an organisation access token, and paste it here.",
+        "Give {url} as webhookUrl of each payment, order and payment link you make: those are the classic calls.",
+        "For the other events, make a webhook in the Mollie dashboard with {url} and all event types.",
+        "Paste the secret that Mollie shows once for that webhook here.",
+    ),
+)
