@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, create_engine, pool
 from sqlalchemy.orm import Session, sessionmaker
 
 _IDLE_IN_TRANSACTION_SECONDS = 60
@@ -26,6 +26,10 @@ class Database:
         options = f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_SECONDS}s"
         if not wait_for_disk:
             options += " -c synchronous_commit=off"
+        arguments = {"application_name": application_name, "connect_timeout": 5, "options": options}
+        self._unpooled = sessionmaker(
+            create_engine(url, poolclass=pool.NullPool, connect_args=arguments), expire_on_commit=False
+        )
         self.engine = create_engine(
             url,
             pool_size=pool_size,
@@ -33,7 +37,7 @@ class Database:
             pool_timeout=10,
             # A connection that died with its server is noticed at check-out, not in the middle of work.
             pool_pre_ping=True,
-            connect_args={"application_name": application_name, "connect_timeout": 5, "options": options},
+            connect_args=arguments,
         )
         self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
@@ -42,6 +46,12 @@ class Database:
     def session(self) -> Iterator[Session]:
         """A session whose transaction commits when the block ends well, and is rolled back otherwise."""
         with self._sessions.begin() as session:
+            yield session
+
+    @contextmanager
+    def alone(self) -> Iterator[Session]:
+        """Like `session`, on a connection made for it: for a transaction that waits for somebody outside."""
+        with self._unpooled.begin() as session:
             yield session
 
     @contextmanager

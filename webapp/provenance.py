@@ -30,6 +30,9 @@ def show(session: Session, actor: Actor, delivery_id: UUID) -> dict[str, Any]:
 
 def _repeated(session: Session, found: dict[str, Any]) -> list[dict[str, Any]]:
     delivery = found["delivery"]
+    if delivery["sync_id"] is not None:
+        # A page that we asked for repeats nothing: its one event is the page itself.
+        return []
     try:
         connector = registry.get(delivery["connector"])
         said = connector.open(

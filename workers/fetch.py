@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from connectors import registry
-from connectors.base import Credentials, Fetch
+from connectors.base import Fetch
 from core import intake
-from core.connections import store as connections
-from core.errors import MalformedPayload, Permanent, PlatformError, Transient
+from core.errors import CredentialsRefused, MalformedPayload, Permanent, PlatformError, Transient
 from core.events import Record, Trust
 from core.inbox import claim
 from core.inbox.claim import Claimed, Finished
+from core.live import announce
+from core.notifications import connections as troubles
 from workers.context import Context
+from workers.credentials import credentials_of, custody_of
 from workers.normalize import statements_of, why_failed
 
 log = structlog.get_logger(__name__)
@@ -72,6 +73,7 @@ def _apply(context: Context, event: Claimed, records: list[Record], micros: int)
         if event.event_id in claim.hold(connection, [event]):
             intake.apply(connection, statements_of(event, records, Trust.FETCHED))
             claim.finish(connection, [Finished(claimed=event, outcome="processed", read_micros=micros)])
+            announce(connection, troubles.well(connection, event.connection_id, troubles.CREDENTIALS))
     context.doorbell.ring("relay")
 
 
@@ -80,26 +82,16 @@ def _ask(context: Context, event: Claimed) -> list[Record]:
     reading = connector.read(event.name, connector.items(event.body)[event.item_index])
     match reading:
         case Fetch():
-            return context.transport.run(connector, credentials_of(context, event), reading.talk)
+            with context.database.session() as session:
+                credentials = credentials_of(session, context.ring, event.connection_id, context.now())
+            return context.transport.run(
+                connector, credentials, reading.talk, custody=custody_of(context, event.connection_id)
+            )
         case None:
             return []
         case _:
             # A newer version of the connector reads the event without asking.
             return list(reading)
-
-
-def credentials_of(context: Context, event: Claimed) -> Credentials:
-    """What the event's connection gives a connector to ask with."""
-    with context.database.session() as session:
-        row = session.execute(
-            text("SELECT external_id, settings FROM connections WHERE id = :id"), {"id": event.connection_id}
-        ).one()
-        secrets = connections.newest_secrets(session, context.ring, event.connection_id, context.now())
-    return Credentials(
-        secrets=secrets,
-        settings={name: str(value) for name, value in row.settings.items()},
-        external_id=row.external_id,
-    )
 
 
 def _put_aside(
@@ -121,4 +113,7 @@ def _put_aside(
             permanent=permanent,
             retry_after_seconds=retry_after_seconds,
         )
+        if end == "dead" and isinstance(error, CredentialsRefused):
+            announce(connection, troubles.trouble(connection, event.connection_id, troubles.CREDENTIALS, words))
+            context.doorbell.ring("relay")
     log.warning("fetch put aside", event_id=str(event.event_id), connector=event.connector, end=end, error=words)

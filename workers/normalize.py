@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from connectors import registry
+from connectors import registry, talks
 from connectors.base import Connector, Fetch
 from connectors.payload import Payload
 from core import intake
@@ -26,6 +26,7 @@ from core.events import Record, Trust
 from core.inbox import claim
 from core.inbox.claim import Claimed, Finished
 from core.statements import Statement
+from core.syncing.pages import PULLED
 from workers.context import Context
 
 log = structlog.get_logger(__name__)
@@ -155,6 +156,10 @@ def read_all(claimed: Sequence[Claimed]) -> Read:
 
 
 def _read_one(connector: Connector, event: Claimed, items: dict[object, Sequence[Payload]], read: Read) -> None:
+    if event.name == PULLED and event.trust == Trust.FETCHED:
+        # Nobody is asked again: what was answered then is read by what the connector is now.
+        read.records[event] = talks.reread(connector, event.body)
+        return
     parts = items.get(event.delivery_id)
     if parts is None:
         # A delivery with many events is parsed once.

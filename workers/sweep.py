@@ -13,6 +13,7 @@ from core.banking import matching
 from core.inbox import claim
 from core.migrations import partitions
 from core.payments import apply as payments
+from core.syncing import runs, schedule
 from workers.context import Context
 
 _LOOK_BACK = timedelta(days=2)
@@ -26,6 +27,9 @@ def due(context: Context) -> dict[str, bool]:
             text(
                 "SELECT EXISTS (SELECT FROM event_queue WHERE state = 'ready' AND due_at <= :now) AS normalize, "
                 "EXISTS (SELECT FROM event_queue WHERE state = 'fetch' AND due_at <= :now) AS fetch, "
+                "(EXISTS (SELECT FROM syncs WHERE state IN ('queued', 'running', 'waiting') AND due_at <= :now) "
+                "OR EXISTS (SELECT FROM sync_schedules WHERE due_at <= :now) "
+                "OR EXISTS (SELECT FROM registrations WHERE due_at <= :now)) AS pull, "
                 "EXISTS (SELECT FROM outbox) AS relay"
             ),
             {"now": context.now()},
@@ -80,6 +84,8 @@ def keep_house(context: Context) -> None:
     with context.database.connect() as connection:
         partitions.ensure(connection, now)
     with context.database.connect() as connection:
+        runs.drop(connection, now)
+        schedule.drop(connection)
         for statement in (
             "DELETE FROM sessions WHERE expires_at < :now",
             "DELETE FROM refresh_tokens WHERE expires_at < :now",

@@ -8,7 +8,7 @@ from celery import shared_task
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from connectors import registry
-from workers import fetch, normalize, sweep
+from workers import fetch, normalize, pull, register, sweep
 from workers.context import context
 from workers.crew import Crew
 from workers.shift import shift
@@ -68,6 +68,34 @@ def fetch_events() -> None:
     _fetchers().call()
 
 
+# Fewer than those who fetch, and none of them: what is pulled can wait, what a webhook points at should not.
+_PULLERS = 4
+
+
+@lru_cache(maxsize=1)
+def _pullers() -> Crew:
+    parts = context()
+
+    def work_off() -> None:
+        shift(
+            parts.doorbell,
+            "pull",
+            lambda: pull.drain(parts) + register.drain(parts),
+            full=1,
+            send_for_another=crew.call,
+            linger_seconds=0.1,
+        )
+
+    crew = Crew(_PULLERS, work_off)
+    return crew
+
+
+@shared_task(name="ledgerwire.pull")
+def pull_lists() -> None:
+    """Have somebody pull what is due, and check webhooks at their providers; returns at once."""
+    _pullers().call()
+
+
 @shared_task(name="ledgerwire.sweep")
 def look_what_is_due() -> None:
     """Ring for whatever waits: the way back for every ring that was lost."""
@@ -80,6 +108,8 @@ def look_what_is_due() -> None:
         parts.wake("normalize")
     if due["fetch"]:
         parts.wake("fetch")
+    if due["pull"]:
+        parts.wake("pull")
 
 
 @shared_task(name="ledgerwire.housekeeping")

@@ -25,6 +25,7 @@ from core.events import (
     TransactionStatus,
     Trust,
 )
+from core.notifications.connections import health_changed
 from core.statements import Effect, EffectKind, Outcome, Statement, supersedes
 
 _RANK = {status.value: rank for rank, status in enumerate(TransactionStatus)}
@@ -413,3 +414,7 @@ def apply_health(connection: Connection, statements: Sequence[Statement], outcom
                 },
                 statement.event_id,
             )
+            told = health_changed(
+                connection, statement.connection_id, record.health, record.reason, statement.event_id
+            )
+            outcome.announcements.extend((event, statement.event_id) for event in told)

@@ -383,3 +383,38 @@ def newest_secrets(session: Session, ring: KeyRing, connection_id: UUID, now: da
         {"id": connection_id, "now": now},
     )
     return {row.name: ring.open(row.sealed, secret_identity(connection_id, row.name, row.id)) for row in rows}
+
+
+def lock_secrets(session: Session, ring: KeyRing, connection_id: UUID, now: datetime) -> dict[str, str]:
+    """The newest live secret of every name, which nobody else changes until the transaction ends."""
+    session.execute(
+        text("SELECT id FROM connection_secrets WHERE connection_id = :id ORDER BY id FOR UPDATE"),
+        {"id": connection_id},
+    )
+    return newest_secrets(session, ring, connection_id, now)
+
+
+def renew_secrets(
+    session: Session,
+    ring: KeyRing,
+    connection_id: UUID,
+    secrets: Mapping[str, str],
+    now: datetime,
+    *,
+    old_secrets_live: timedelta = timedelta(hours=1),
+) -> None:
+    """Keep secrets that the provider made anew; the old ones of the same names live on for `old_secrets_live`.
+
+    A connection that has ended keeps none.
+    """
+    if session.scalar(text("SELECT deleted_at IS NULL FROM connections WHERE id = :id"), {"id": connection_id}):
+        session.execute(
+            text(
+                "UPDATE connection_secrets SET expires_at = :until WHERE connection_id = :id "
+                "AND name = ANY(CAST(:names AS text[])) AND expires_at IS NULL"
+            ),
+            {"until": now + old_secrets_live, "id": connection_id, "names": list(secrets)},
+        )
+        _add_secrets(session, ring, connection_id, secrets, now)
+        data = {"secrets": sorted(secrets)}
+        audit.record(session, None, "connection.secrets_renewed", "connection", connection_id, data, now)

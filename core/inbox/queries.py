@@ -28,7 +28,7 @@ _MAX_EVENTS = 200
 _ROW = """
     deliveries.id, deliveries.connector, deliveries.connection_id, deliveries.received_at, deliveries.stored_at,
     deliveries.path, deliveries.remote_addr, octet_length(deliveries.body) AS body_bytes, deliveries.verify_micros,
-    connections.name AS connection_name
+    connections.name AS connection_name, deliveries.sync_id
 """
 # Whether every event of a delivery belongs to a connection of :actor. It uses the index on the delivery.
 _ALL_OWN = """
@@ -119,6 +119,8 @@ def _shape(row: Any) -> dict[str, Any]:
         "remote_addr": row.remote_addr,
         "body_bytes": row.body_bytes,
         "verify_ms": row.verify_micros / 1000,
+        # Set where nobody posted it: a page of the provider's list that we asked for.
+        "sync_id": None if row.sync_id is None else str(row.sync_id),
     }
 
 
@@ -228,7 +230,7 @@ def provenance(session: Session, actor: Actor, delivery_id: UUID) -> dict[str, A
             **_body(row.body),
             "sha256": hashlib.sha256(row.body).hexdigest(),
             # Only what proved itself is stored as a delivery; the refused are in quarantine.
-            "verdict": "verified",
+            "verdict": "verified" if row.sync_id is None else "fetched",
             "secret_index": row.secret_index,
             "message_id": row.message_id,
         },
@@ -242,18 +244,34 @@ def _ms(span: timedelta) -> float:
 
 
 def _steps(delivery: Any, event: Any, heard: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    heard_at = min((entry["numbered_at"] for entry in heard), default=None)
+    if delivery.sync_id is not None:
+        return _timed(
+            [
+                ("asked" if event.claimed_at and event.claimed_at <= delivery.received_at else "", event.claimed_at),
+                ("received", delivery.received_at),
+                ("stored", delivery.stored_at),
+                ("processed", event.finished_at),
+                ("numbered", heard_at),
+            ]
+        )
     moments: list[tuple[str, datetime | None]] = [
         ("received", delivery.received_at),
         ("verified", delivery.received_at + timedelta(microseconds=delivery.verify_micros)),
         ("stored", delivery.stored_at),
         ("claimed", event.claimed_at),
         ("processed", event.finished_at),
-        ("numbered", min((entry["numbered_at"] for entry in heard), default=None)),
+        ("numbered", heard_at),
     ]
+    return _timed(moments)
+
+
+def _timed(moments: list[tuple[str, datetime | None]]) -> list[dict[str, Any]]:
+    """Each step with the time since the one before. What has no name or no moment did not happen."""
     steps: list[dict[str, Any]] = []
     before: datetime | None = None
     for name, moment in moments:
-        if moment is None:
+        if moment is None or not name:
             continue
         # Several clocks take part, and two of them may disagree by a millisecond.
         steps.append({"name": name, "at": moment, "ms": max(0.0, _ms(moment - before)) if before else 0.0})

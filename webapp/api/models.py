@@ -675,6 +675,8 @@ class DeliveryRow(Output):
     remote_addr: str
     body_bytes: int
     verify_ms: float
+    # The sync that asked for it, where nobody posted it.
+    sync_id: UUID | None
     state: Literal["processed", "ignored", "ready", "fetch", "paused", "unrouted", "unknown", "dead", "duplicate"]
     event_count: int
     event_names: list[str]
@@ -699,11 +701,13 @@ class DeliveryDetail(Output):
     remote_addr: str
     body_bytes: int
     verify_ms: float
+    # The sync that asked for it, where nobody posted it.
+    sync_id: UUID | None
     headers: list[list[str]]
     body_text: str | None
     body_base64: str
     sha256: str
-    verdict: Literal["verified"]
+    verdict: Literal["verified", "fetched"]
     secret_index: int
     message_id: str | None
 
@@ -741,7 +745,7 @@ class Heard(Output):
 class Step(Output):
     """A station on the way, and the milliseconds since the one before."""
 
-    name: Literal["received", "verified", "stored", "claimed", "processed", "numbered"]
+    name: Literal["asked", "received", "verified", "stored", "claimed", "processed", "numbered"]
     at: datetime
     ms: float
 
@@ -790,6 +794,13 @@ class Quarantine(Output):
 
     items: list[QuarantineRow]
     next_cursor: str | None
+
+
+class VerifiedAgain(Output):
+    """What became of a refused delivery that holds by now."""
+
+    delivery_id: UUID
+    new_events: int
 
 
 class ReplayInput(Input):

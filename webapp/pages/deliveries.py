@@ -9,9 +9,11 @@ from uuid import UUID
 from flask import Response, flash, make_response, redirect, url_for
 
 from connectors import registry
+from connectors.talks import transcript
+from core.errors import Conflict
 from core.identity import Role
 from core.inbox import queries
-from webapp import provenance, replaying
+from webapp import amends, provenance, replaying
 from webapp.auth import page_login_required
 from webapp.pages import blueprint
 from webapp.pages.render import now
@@ -29,7 +31,8 @@ STATES = {
 }
 # What each step of the road is, in words and a picture.
 STEPS = {
-    "received": ("Received", "The request reached us.", "download"),
+    "asked": ("Asked", "We asked the provider's API for this page.", "send"),
+    "received": ("Received", "It reached us.", "download"),
     "verified": ("Verified", "Its signature was checked over the raw bytes.", "shield-check"),
     "stored": ("Stored", "On disk, and the provider was told so.", "database"),
     "claimed": ("Claimed", "A worker took it.", "cpu"),
@@ -107,6 +110,7 @@ def delivery(delivery_id: UUID) -> Response:
             events=found["events"],
             total_ms=found["total_ms"],
             raw=_raw(body),
+            transcript=transcript(body) if found["delivery"]["sync_id"] else [],
             raw_cut=len(body) > _RAW_MOST_BYTES,
         )
 
@@ -141,3 +145,18 @@ def quarantine() -> Response:
         only(look, Role.OPERATOR)
         found = queries.list_quarantine(look.db, look.actor, limit=limit(), cursor=cursor())
         return look.show("pages/quarantine.html", **found)
+
+
+@blueprint.post("/quarantine/<uuid:refused_id>/verify")
+@page_login_required
+def verify_again(refused_id: UUID) -> Response:
+    """Judge a refused delivery again, after its secret was mended."""
+    with looking() as look:
+        only(look, Role.OPERATOR)
+    try:
+        found = amends.verify_again(look.actor, refused_id, now())
+    except Conflict as error:
+        flash(f"{str(error)[:1].upper()}{str(error)[1:]}.", "bad")
+        return make_response(redirect(url_for("pages.quarantine"), 303))
+    flash("It holds now. It was stored, and is processed like any other.", "good")
+    return make_response(redirect(url_for("pages.delivery", delivery_id=found["delivery_id"]), 303))
