@@ -181,6 +181,10 @@ class Suite:
     def _proven(self, sample: Sample) -> bool:
         return sample.verified.trust is not Trust.HINT
 
+    def _guarded(self, sample: Sample) -> bool:
+        """Whether a secret has anything to do with it."""
+        return self._proven(sample) or bool(self._proofs(sample))
+
     def _sealed(self, sample: Sample) -> bool:
         """Whether the whole body is proven by headers."""
         return self._proven(sample) and bool(self._proofs(sample))
