@@ -63,6 +63,12 @@ class Asked:
     given: Mapping[str, str]
     headers: Mapping[str, str]
 
+    @property
+    def words(self) -> set[str]:
+        """What it may name something by."""
+        steps = re.split(r"[/,;()']", unquote(self.path))
+        return {word for word in (*steps, *self.params.values(), *self.given.values()) if word}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
@@ -198,7 +204,8 @@ class Provider:
         headers = {name: renamer(story.renamed)(text) for name, text in route.headers.items()}
         if not content or kind not in ("application/json", "application/xml"):
             return Answer(status=route.status, headers=headers, content=content, content_type=kind)
-        answered = story.told(content, route.answer)
+        # Whoever asks for something by the name that it has in the samples gets it by this name.
+        answered = story.told(content, route.answer, kept=set() if told else asked.words)
         if handed_out is not None and isinstance(answered, JsonBody):
             answered.rename({handed_out: self.new_token()})
         return Answer(status=route.status, headers=headers, content=answered.to_bytes(), content_type=kind)
@@ -234,8 +241,7 @@ class Provider:
 
     def _told_in(self, asked: Asked) -> Story | None:
         """The story of which a request names an id."""
-        words = {step for step in re.split(r"[/,;()']", asked.path) if step}
-        words |= {*asked.params.values(), *asked.given.values()}
+        words = asked.words
         for story in reversed(self._stories):
             fresh = set(story.renamed.values()) - {story.changes.external_id}
             if fresh & words:

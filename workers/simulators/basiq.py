@@ -69,22 +69,20 @@ class SimulatedTransaction:
         return shown if self.currency is None else {**shown, "currency": self.currency}
 
 
-class Simulator(Provider):
-    """Basiq's API. Alone it has a server of its own, from `start` to `stop`."""
+class Bank(Provider):
+    """Basiq's API below `base_url`, without the server."""
 
     def __init__(
         self,
         *,
-        port: int = 0,
-        api_key: str | None = DEMO_API_KEY,
+        base_url: str = "",
+        api_key: str | None = None,
         transactions: Sequence[SimulatedTransaction] | None = None,
         page_size: int = 2,
-        host: str = "127.0.0.1",
-        base_url: str | None = None,
     ) -> None:
         super().__init__("basiq")
         # Without a key of its own it takes any that is well-formed.
-        self.api_key, self.page_size = api_key, page_size
+        self.base_url, self.api_key, self.page_size = base_url, api_key, page_size
         self.accounts: list[Json] = json.loads(samples.api("basiq", "accounts"))["data"]
         self.transactions: list[Json] = []
         if transactions is None:
@@ -93,23 +91,6 @@ class Simulator(Provider):
         else:
             self.show(transactions)
         self.announced: dict[str, tuple[str, str]] = {}
-        self._server = Server(alone=self, port=port, host=host)
-        self.base_url = base_url or self._server.address(self.slug)
-
-    def start(self) -> Self:
-        """Answer from now on."""
-        self._server.start()
-        return self
-
-    def stop(self) -> None:
-        """Answer no more and give the port back."""
-        self._server.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def show(self, transactions: Sequence[SimulatedTransaction]) -> None:
         """Serve these from now on. Pending ones of before are gone, as after a refresh at Basiq."""
@@ -205,6 +186,33 @@ class Simulator(Provider):
         if first + self.page_size < len(rows) or self.in_a_circle:
             links["next"] = f"{here}next={first + self.page_size}"
         return {"type": "list", "count": len(page), "size": len(rows), "data": page, "links": links}
+
+
+class Simulator(Bank):
+    """The same with a server of its own, which may be started once and answers until it is stopped."""
+
+    def __init__(
+        self, *, api_key: str = DEMO_API_KEY, transactions: Sequence[SimulatedTransaction] | None = None
+    ) -> None:
+        super().__init__(api_key=api_key, transactions=transactions)
+        self._server: Server | None = None
+
+    def start(self) -> Self:
+        """Answer from now on."""
+        self._server = Server(alone=self).start()
+        self.base_url = self._server.address(self.slug)
+        return self
+
+    def stop(self) -> None:
+        """Answer no more and give the port back."""
+        if self._server is not None:
+            self._server.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 def _shown(value: Json) -> Answer:

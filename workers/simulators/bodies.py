@@ -38,7 +38,7 @@ class Body(Protocol):
     content_type: str
 
     def slots(self, path: str, *, create: bool = False) -> list[Slot]:
-        """The places that a path leads to. `create` also finds a missing last key whose parent object is there."""
+        """The places that a path leads to. `create` also finds a missing last key of an object that is named."""
 
     def rename(self, mapping: Mapping[str, str]) -> None:
         """Replace texts wherever they stand, also inside longer ones such as links, but never inside a word."""
@@ -112,7 +112,8 @@ def _below(value: Any, path: str, *, create: bool) -> list[Slot]:
             if last and create and slot.get() == []:
                 # As PHP writes an empty object.
                 slot.holder[slot.key] = {}
-            reached += _steps(slot.get(), step, create=create and last)
+            # Never at the root, where one list of paths serves bodies of many kinds.
+            reached += _steps(slot.get(), step, create=create and last and place > 0)
         found = reached
     return list(found)
 
@@ -164,7 +165,8 @@ class FormBody:
 
     def slots(self, path: str, *, create: bool = False) -> list[Slot]:
         """See `Body`. A path is a field's whole name, full stops included."""
-        return [_Held(self.fields, path)] if create or path in self.fields else []
+        del create
+        return [_Held(self.fields, path)] if path in self.fields else []
 
     def rename(self, mapping: Mapping[str, str]) -> None:
         """See `Body`."""
@@ -211,7 +213,7 @@ class XmlBody:
         found: list[Slot] = []
         for parent in parents:
             children = _children(parent, last)
-            if not children and create and last != "*":
+            if not children and create and way and last != "*":
                 children = [ET.SubElement(parent, last)]
             found += [_Element(parent, child) for child in children]
         return found

@@ -7,8 +7,8 @@ passed over.
 * `account`: where the connection's account stands. `time`: set to now, in the form that stands there.
 * `amount`, with `minor` for whole minor units or decimal major ones (a path that ends in `:minor` or `:major` says so
   for itself), and `currency`.
-* `invoice`: what names the invoice; the last key is made where its parent object is there. `narration`: a text in
-  which somebody names it.
+* `invoice`: what names the invoice; the last key is made where its parent object, other than the root, is there.
+  `narration`: a text in which somebody names it.
 * `payment`: where a refund or dispute names its payment. `earlier`: what a sample says of a payment that is an
   earlier one, taken away when that is named. `stale`: what is wrong with another amount, taken away with it.
 * `zone`: the provider's time zone, for times that name none.
@@ -112,14 +112,14 @@ class Story:
         """An id of this story's own for something that the samples do not have; None where it has none."""
         return str(uuid5(NAMESPACE_URL, f"{self.message_id} {old}")) if self.message_id else None
 
-    def told(self, content: bytes, subject: str, *, also: Mapping[str, str] | None = None) -> Body:
-        """A sample as this story tells it. `also` is replaced as well, in this body only."""
+    def told(self, content: bytes, subject: str, *, kept: Iterable[str] = ()) -> Body:
+        """A sample as this story tells it. What is `kept` is known to the asker as it is, and does not change."""
         body, paths = taken_apart(content), self.script.of(subject)
         self._learn(body, paths)
         changes = self.changes
         if changes.payment_id:
             _drop(body, paths["earlier"])
-        body.rename({**self.renamed, **(also or {})})
+        body.rename({old: new for old, new in self.renamed.items() if old not in kept})
         if self.at:
             for slot in _slots(body, paths["time"]):
                 slot.set(restated_time(slot.get(), self.at, self.script.zone))

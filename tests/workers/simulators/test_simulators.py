@@ -136,16 +136,6 @@ def test_a_payment_says_what_it_was_told_to_say(slug: str) -> None:
     assert payment.occurred_at == NOW
 
 
-@pytest.mark.parametrize(
-    ("slug", "event"),
-    [(slug, event) for slug, connector in registry.all().items() for event in connector.events],
-)
-@pytest.mark.parametrize("money", [None, Money(12_345, "INR"), Money(7, "JPY")], ids=["as it is", "rupees", "yen"])
-def test_every_event_of_every_connector_can_be_simulated(slug: str, event: str, money: Money | None) -> None:
-    changes = Changes(invoice_number="INV-1", money=money, external_id="account-7")
-    sent(slug, event, changes=changes)
-
-
 @pytest.mark.parametrize("slug", ["razorpay", "standard_webhooks"])
 def test_each_message_is_a_new_payment_and_the_same_message_the_same(slug: str) -> None:
     event = {"razorpay": "payment.captured", "standard_webhooks": "payment.succeeded"}[slug]
