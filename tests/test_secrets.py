@@ -28,7 +28,7 @@ from core.database import Database
 from core.identity import Role, passwords, users
 from tests.webapp.conftest import Reply, World, make_world
 from webapp.api import models
-from webapp.webhooks import Inlet
+from webapp.admission import Inlet
 from workers import context, fetch, normalize
 from workers.simulators.basiq import DEMO_USER, Simulator
 from workers.simulators.sending import Changes, build_delivery

@@ -8,32 +8,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import parse_qsl
-from uuid import UUID
 
 import structlog
 from flask import Blueprint, Flask, Response, current_app, request
 from prometheus_client import Counter
-from sqlalchemy.exc import SQLAlchemyError
 
 from connectors import registry
-from connectors.base import Answer, Connector, Delivery, Event, Verified
+from connectors.base import Answer, Connector, Delivery, Verified
 from core.errors import MalformedPayload, NotFound, SignatureRejected
 from core.events import Trust
-from core.ids import new_id, parse_id
-from core.inbox import store
-from core.inbox.store import NewDelivery, NewEvent
-from webapp.committer import Committer, Overloaded
-from webapp.directory import Directory, Endpoint
-from webapp.keys import KeyStore, KeyUnavailable
-from webapp.limiter import TokenBucket
-from webapp.ringer import Ringer
-from workers.transport import Transport
+from core.ids import parse_id
+from webapp.admission import Inlet, keep_refused, prove, to_store
+from webapp.committer import Overloaded
+from webapp.directory import Endpoint
+from webapp.keys import KeyUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -42,44 +34,6 @@ blueprint = Blueprint("webhooks", __name__)
 RECEIVED = Counter("ledgerwire_webhooks_total", "Webhooks by connector and answer.", ["connector", "answer"])
 
 RETRY_SECONDS = 5
-# Refused deliveries kept a second and process: more tell an operator nothing new.
-_QUARANTINE_PER_SECOND = 5.0
-# Unsigned notices that one connection takes: each costs a request to the provider, and anybody may send them.
-_HINTS_PER_SECOND = 5.0
-_HINTS_BURST = 100
-_MAX_HINT_BUCKETS = 10_000
-# Headers that carry credentials of ours or of intermediaries, never of the provider's signature.
-_NOT_KEPT = frozenset({"cookie", "authorization", "proxy-authorization"})
-
-
-class Inlet:
-    """What the webhook views of one process share."""
-
-    def __init__(self, app: Flask) -> None:
-        parts = app.extensions["ledgerwire"]
-        self.settings = parts.settings
-        self.database = parts.database
-        self.directory = Directory(parts.database, parts.ring)
-        self.ringer = Ringer(parts.settings)
-        self.committer = Committer(
-            parts.database, queue_limit=parts.settings.webhook_queue_limit, on_commit=self.ringer.ring
-        )
-        self.bucket = TokenBucket(parts.settings.webhook_rate_per_second)
-        self.quarantine_bucket = TokenBucket(_QUARANTINE_PER_SECOND, burst=50)
-        self.second_looks = TokenBucket(20)
-        allow_local, bases = parts.settings.local_providers_allowed, parts.settings.provider_api_bases
-        self.keys = KeyStore(
-            Transport(allow_local=allow_local, api_bases=bases), api_bases=bases, allow_local=allow_local
-        )
-        self._hints: OrderedDict[UUID, TokenBucket] = OrderedDict()
-
-    def takes_hint(self, connection_id: UUID) -> bool:
-        """Whether one more unsigned notice of a connection may cause a request to its provider."""
-        bucket = self._hints.setdefault(connection_id, TokenBucket(_HINTS_PER_SECOND, burst=_HINTS_BURST))
-        self._hints.move_to_end(connection_id)
-        while len(self._hints) > _MAX_HINT_BUCKETS:
-            self._hints.popitem(last=False)
-        return bucket.take()
 
 
 @blueprint.record_once
@@ -214,24 +168,11 @@ def _receive(
     try:
         events = connector.open(delivery, verified)
     except MalformedPayload as error:
-        _keep_refused(connector, endpoint, delivery, f"unreadable: {error}")
+        keep_refused(_inlet(), connector, endpoint, delivery, f"unreadable: {error}", **_origin())
         return _answer(
             HTTPStatus.BAD_REQUEST, connector.slug, {"code": "malformed_payload", "detail": str(error)[:300]}
         )
-    stored = NewDelivery(
-        id=new_id(),
-        connector=connector.slug,
-        connection_id=None if endpoint is None else endpoint.connection_id,
-        received_at=received_at,
-        path=request.path,
-        remote_addr=request.remote_addr or "",
-        headers_json=json.dumps(_kept_headers(delivery)),
-        body=body,
-        secret_index=verified.secret_index,
-        message_id=verified.message_id,
-        verify_micros=verify_micros,
-        events=[_event(connector, endpoint, event, place, verified) for place, event in enumerate(events)],
-    )
+    stored = to_store(inlet, connector, endpoint, delivery, verified, events, verify_micros=verify_micros, **_origin())
     try:
         fresh = inlet.committer.submit(stored)
     except Overloaded as error:
@@ -275,7 +216,7 @@ def _judge(
 ) -> Verified | Response:
     """What the signature proves, or the answer to a sender whose signature proves nothing or cannot be judged now."""
     try:
-        return _verify(connector, endpoint, delivery, secrets, newer_secrets)
+        return prove(_inlet(), connector, endpoint, delivery, secrets, newer_secrets)
     except KeyUnavailable as error:
         log.warning("delivery not judged", connector=connector.slug, reason=f"no signing key: {error}")
         return _answer(
@@ -284,67 +225,12 @@ def _judge(
             {"code": "unavailable", "detail": "The key of this signature cannot be fetched now; send it again."},
         )
     except SignatureRejected as error:
-        _keep_refused(connector, endpoint, delivery, error.reason)
+        keep_refused(_inlet(), connector, endpoint, delivery, error.reason, **_origin())
         return _answer(
             HTTPStatus.UNAUTHORIZED,
             connector.slug,
             {"code": "signature_rejected", "detail": "The signature does not prove this body."},
         )
-
-
-def _verify(
-    connector: Connector,
-    endpoint: Endpoint | None,
-    delivery: Delivery,
-    secrets: tuple[str, ...],
-    newer_secrets: Callable[[], tuple[str, ...]] | None,
-) -> Verified:
-    def prove(secrets: tuple[str, ...]) -> Verified:
-        api_base = None if endpoint is None else endpoint.api_base
-        documents = _inlet().keys.documents(connector, delivery, secrets, api_base)
-        return connector.verify(replace(delivery, documents=documents) if documents else delivery, secrets)
-
-    try:
-        return prove(secrets)
-    except SignatureRejected:
-        # Guessing is cheap for the sender and a query for us, so the second look is rationed as well.
-        if newer_secrets is None or not _inlet().second_looks.take():
-            raise
-        return prove(newer_secrets())
-
-
-def _event(connector: Connector, endpoint: Endpoint | None, event: Event, place: int, verified: Verified) -> NewEvent:
-    return NewEvent(
-        id=new_id(),
-        provider_event_id=event.id,
-        name=event.name,
-        item_index=place,
-        connection_id=_connection_of(connector, endpoint, event.external_id, verified),
-        external_id=event.external_id,
-        # Signed with the key that serves all of the provider's customers, and naming nobody: perhaps not for us.
-        trust=(Trust.HINT if not verified.for_us and event.external_id is None else verified.trust).value,
-        known_name=event.name in connector.events or event.name in connector.ignored,
-        # An event that takes another way to its connection is set aside when it is claimed.
-        paused=endpoint is not None and endpoint.paused,
-    )
-
-
-def _connection_of(
-    connector: Connector, endpoint: Endpoint | None, external_id: str | None, verified: Verified
-) -> UUID | None:
-    """Whose event it is. An event of another account than the connection's may only go to the same user.
-
-    Where one key signs the events of all the provider's customers, the account must be known to be ours.
-    """
-    ours = {external_id, None} if verified.for_us else {external_id}
-    if endpoint is not None and (external_id is None or endpoint.external_id in ours):
-        return endpoint.connection_id
-    if external_id is None:
-        return None
-    found = _inlet().directory.by_external(connector.slug, external_id)
-    if found is None or (endpoint is not None and found[1] != endpoint.user_id):
-        return None
-    return found[0]
 
 
 def _query(text: str) -> dict[str, str]:
@@ -363,36 +249,6 @@ def _headers() -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _kept_headers(delivery: Delivery) -> list[tuple[str, str]]:
-    return [
-        (name, value.replace("\x00", ""))
-        for name, values in delivery.headers.items()
-        if name not in _NOT_KEPT
-        for value in values
-    ]
-
-
-def _keep_refused(connector: Connector, endpoint: Endpoint | None, delivery: Delivery, reason: str) -> None:
-    inlet = _inlet()
-    log.info("delivery refused", connector=connector.slug, reason=reason)
-    if not inlet.quarantine_bucket.take():
-        return
-    try:
-        with inlet.database.session() as session:
-            store.quarantine(
-                session,
-                identity=new_id(),
-                connector=connector.slug,
-                connection_id=None if endpoint is None else endpoint.connection_id,
-                received_at=delivery.received_at,
-                path=request.path,
-                remote_addr=request.remote_addr or "",
-                headers=_kept_headers(delivery),
-                body=delivery.body,
-                reason=reason,
-                max_rows=inlet.settings.quarantine_max_rows,
-                max_body=inlet.settings.quarantine_max_body,
-            )
-    except SQLAlchemyError as error:
-        # The sender's answer does not depend on whether we could keep a copy.
-        log.warning("refused delivery not kept", error=type(error).__name__)
+def _origin() -> dict[str, str]:
+    """Where the request came in, and from whom."""
+    return {"path": request.path, "remote_addr": request.remote_addr or ""}

@@ -232,3 +232,8 @@ def quarantine(
         text("DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine ORDER BY id DESC OFFSET :keep)"),
         {"keep": max_rows},
     )
+
+
+def release(session: Session | Connection, refused_id: UUID) -> None:
+    """Take a delivery out of the quarantine, because it was accepted after all."""
+    session.execute(text("DELETE FROM quarantine WHERE id = :id"), {"id": refused_id})

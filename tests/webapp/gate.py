@@ -19,9 +19,9 @@ from core.database import Database
 from core.identity import Actor, Role, users
 from core.ids import new_id
 from tests.webapp.configured import settings_for
+from webapp.admission import Inlet
 from webapp.app import create_app
 from webapp.services import EXTENSION, Services
-from webapp.webhooks import Inlet
 
 PLATFORM_SECRET = "whsec_" + "cGxhdGZvcm0gc2VjcmV0IG9mIHRoZSB0ZXN0cw=="
 OLDER_PLATFORM_SECRET = "whsec_" + "b2xkZXIgcGxhdGZvcm0gc2VjcmV0IG9mIHRlc3Rz"
@@ -189,3 +189,10 @@ def expect(reply: TestResponse, status: int) -> None:
     else:
         assert reply.mimetype == "application/json"
     assert ("Retry-After" in reply.headers) == (status in {429, 503})
+
+
+def platform_body(*, secret: str = PLATFORM_SECRET, **more: object) -> tuple[dict[str, str], bytes]:
+    """Headers and body of a delivery to the platform's address."""
+    body = said("payment.succeeded", **more)
+    sealed = GENERIC.sign(body, secret, at=datetime.now(UTC), message_id=f"msg_{new_id()}")
+    return sealed.headers, sealed.body

@@ -42,6 +42,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("deliveries.show", "GET"): {"owner", "operator"},
     ("deliveries.refused", "GET"): PEOPLE,
     ("deliveries.replay", "POST"): {"owner", "operator"},
+    ("deliveries.verify_again", "POST"): {"owner", "operator"},
     ("docs.document", "GET"): ANYBODY,
     ("docs.page", "GET"): ANYBODY,
     ("health.health", "GET"): ANYBODY,

@@ -141,8 +141,8 @@ def test_a_hint_is_not_taken_at_the_platforms_address(
 
 def test_hints_are_rationed_for_each_connection(gate: Gate, hinted: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     other = gate.connect("planted")
-    monkeypatch.setattr("webapp.webhooks._HINTS_BURST", 3)
-    monkeypatch.setattr("webapp.webhooks._HINTS_PER_SECOND", 0.001)
+    monkeypatch.setattr("webapp.admission._HINTS_BURST", 3)
+    monkeypatch.setattr("webapp.admission._HINTS_PER_SECOND", 0.001)
     answers = [gate.say(hinted, said(number)).status_code for number in range(5)]
     assert answers == [200, 200, 200, 429, 429]
     expect(gate.say(hinted, said(9)), 429)

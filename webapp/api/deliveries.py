@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Blueprint, Response
 
 from core.inbox import queries
-from webapp import auth, provenance, replaying
+from webapp import amends, auth, provenance, replaying
 from webapp.api import models
 from webapp.api.edge import reply
 from webapp.openapi import operation
@@ -76,3 +76,10 @@ def refused(query: models.QuarantineQuery) -> Response:
         return reply(
             queries.list_quarantine(session, person, limit=query.limit, cursor=query.cursor, connector=query.connector)
         )
+
+
+@blueprint.post("/quarantine/<uuid:quarantine_id>/verify")
+@operation("deliveries", {200: models.VerifiedAgain}, problems=(404, 409))
+def verify_again(quarantine_id: UUID) -> Response:
+    """Judge a refused delivery again, after its secret was mended. Its age counts as of its arrival."""
+    return reply(amends.verify_again(auth.actor(), quarantine_id, auth.now()))

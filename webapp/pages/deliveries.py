@@ -147,14 +147,14 @@ def quarantine() -> Response:
         return look.show("pages/quarantine.html", **found)
 
 
-@blueprint.post("/quarantine/<uuid:refused_id>/verify")
+@blueprint.post("/quarantine/<uuid:quarantine_id>/verify")
 @page_login_required
-def verify_again(refused_id: UUID) -> Response:
+def verify_again(quarantine_id: UUID) -> Response:
     """Judge a refused delivery again, after its secret was mended."""
     with looking() as look:
         only(look, Role.OPERATOR)
     try:
-        found = amends.verify_again(look.actor, refused_id, now())
+        found = amends.verify_again(look.actor, quarantine_id, now())
     except Conflict as error:
         flash(f"{str(error)[:1].upper()}{str(error)[1:]}.", "bad")
         return make_response(redirect(url_for("pages.quarantine"), 303))
