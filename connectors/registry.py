@@ -18,6 +18,7 @@ from core.errors import NotFound
 GROUP = "ledgerwire.connectors"
 BUILT_IN = (
     "basiq",
+    "gocardless",
     "mollie",
     "mpesa",
     "razorpay",

@@ -1,0 +1,388 @@
+"""GoCardless: direct debits, instant bank payments, their refunds and payouts, and lines of payment accounts.
+
+Checked against the Python SDK 3.22.0 (d5c83f3, 2026-08-13) and GoCardless' developer pages.
+One delivery brings many events, and an event brings ids only: what it points at is fetched, and the moment the talk
+began is the version of what came. A payment may fail or be charged back after it was confirmed, and be collected
+again after that; so its events are listed beside it, and one dispute states how much of it is gone at present.
+Unverified: the actions of payment accounts' lines. Whatever the action, the line is fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from datetime import UTC, datetime, time, timedelta
+from functools import partial
+from typing import TypeAlias, TypeVar
+from urllib.parse import quote
+
+from connectors.base import (
+    Api,
+    Authorization,
+    AuthorizationTalk,
+    Connector,
+    Credentials,
+    Fetch,
+    Field,
+    Page,
+    Pull,
+    PullTalk,
+    Reader,
+    Reading,
+    Request,
+    Response,
+    Talk,
+)
+from connectors.payload import MAX_IDENTIFIER, Payload, micros
+from connectors.signatures import Hmac
+from core import events
+from core.errors import MalformedPayload
+from core.events import DisputeStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus, TransactionStatus
+from core.money import Money
+
+T = TypeVar("T")
+Fetching: TypeAlias = Callable[[str, Credentials], Talk]
+
+PAYMENT = {
+    "pending_customer_approval": PaymentStatus.PENDING,
+    "pending_submission": PaymentStatus.PENDING,
+    "submitted": PaymentStatus.PENDING,
+    "confirmed": PaymentStatus.SUCCEEDED,
+    "paid_out": PaymentStatus.SUCCEEDED,
+    # What was taken back is told by the dispute; the payment itself did succeed.
+    "charged_back": PaymentStatus.SUCCEEDED,
+    "cancelled": PaymentStatus.FAILED,
+    "customer_approval_denied": PaymentStatus.FAILED,
+    "failed": PaymentStatus.FAILED,
+}
+REFUND = {
+    "created": RefundStatus.PENDING,
+    "pending_submission": RefundStatus.PENDING,
+    "submitted": RefundStatus.PENDING,
+    "cancelled": RefundStatus.FAILED,
+    "paid": RefundStatus.SUCCEEDED,
+    # The payer's bank did not take it.
+    "bounced": RefundStatus.RETURNED,
+    "funds_returned": RefundStatus.RETURNED,
+}
+PAYOUT = {"pending": PayoutStatus.PENDING, "paid": PayoutStatus.PAID, "bounced": PayoutStatus.REVERSED}
+# A refund that belongs to no payment is money sent to somebody.
+SENT = {
+    RefundStatus.PENDING: PayoutStatus.PENDING,
+    RefundStatus.FAILED: PayoutStatus.FAILED,
+    RefundStatus.SUCCEEDED: PayoutStatus.PAID,
+    RefundStatus.RETURNED: PayoutStatus.REVERSED,
+}
+SIGN = {"credit": 1, "debit": -1}
+NOTES = ("invoice_number", "invoice_id", "invoice")
+LINE = "payment_account_transactions"
+# Resources whose events move none of the seller's money, whatever their action, and why.
+QUIET = {
+    "billing_requests": "a request to the payer; what is collected comes as payments",
+    "creditors": "the seller's own standing with GoCardless",
+    "customers": "contact details, which are not kept here",
+    "exports": "a report that was asked for",
+    "instalment_schedules": "a plan; what is collected comes as payments",
+    "mandates": "a permission to collect; what is collected comes as payments",
+    "payer_authorisations": "a permission to collect; what is collected comes as payments",
+    "scheme_identifiers": "the name on the payer's statement",
+    "subscriptions": "a plan; what is collected comes as payments",
+}
+MAX_PAGES = 20
+# Events of a pull's page: each object in it costs one or two requests.
+PULL_EVENTS = 20
+OVERLAP = timedelta(hours=1)
+
+
+def event_name(item: Payload) -> str:
+    """Resource and action; the resource alone where no action of it matters."""
+    resource, action = item.identifier("resource_type"), item.identifier("action")
+    return resource if resource in QUIET or resource == LINE else f"{resource}.{action}"
+
+
+def organisation_of(item: Payload) -> str | None:
+    """The seller an event belongs to, which is named where a partner's app serves many."""
+    links = item.optional_at("links")
+    return links.optional_identifier("organisation") if links else None
+
+
+def _get(path: str, key: str, identity: str) -> Generator[Request, Response, Payload]:
+    """The object of this id. Raises MalformedPayload for another one."""
+    found = (yield Request(method="GET", url=f"{path}/{quote(identity, safe='')}")).payload().at(key)
+    found.same("id", identity)
+    return found
+
+
+def _told_of(payment: str) -> Generator[Request, Response, list[Payload]]:
+    """Every event of a payment. A list that leads in a circle or does not end is refused."""
+    found: list[Payload] = []
+    after, seen = "", set[str]()
+    while True:
+        params = {"payment": payment, "resource_type": "payments", "limit": "500"}
+        page = (
+            yield Request(method="GET", url="/events", params=params | ({"after": after} if after else {}))
+        ).payload()
+        links = [(one, one.optional_at("links")) for one in page.items("events")]
+        found += [one for one, link in links if link and link.optional_text("payment") == payment]
+        after = page.at("meta", "cursors").optional_text("after") or ""
+        if not after:
+            return found
+        if after in seen or len(seen) == MAX_PAGES:
+            raise MalformedPayload("meta.cursors.after", f"leads in a circle or past {MAX_PAGES} pages")
+        seen.add(after)
+
+
+def _references(payment: Payload) -> tuple[Reference, ...]:
+    notes = payment.optional_at("metadata")
+    named = [(0, notes.optional_text(key)) for key in NOTES] if notes else []
+    named += [(1, payment.optional_text("reference")), (2, payment.optional_text("description"))]
+    return tuple(sorted({Reference(rank, text) for rank, text in named if text and len(text) <= MAX_IDENTIFIER}))
+
+
+def fetch_payment(identity: str, credentials: Credentials) -> Talk:
+    """A payment, and what of it is gone again where it ever failed late or was charged back."""
+    payment = yield from _get("/payments", "payments", identity)
+    told = yield from _told_of(identity)
+    status, version = payment.text("status"), micros(credentials.moment())
+    actions = {one.text("action") for one in told}
+    succeeded = bool(actions & {"confirmed", "paid_out"})
+    meaning = payment.choice("status", PAYMENT)
+    gone = status == "charged_back" or (status == "failed" and succeeded)
+    money = payment.minor_money("amount", payment.currency("currency"), positive=True)
+    # The newest event of a kind says why.
+    why = {
+        one.text("action"): one.optional_at("details") for one in sorted(told, key=lambda one: one.iso("created_at"))
+    }
+    details = why.get(status)
+    reason = ((details.optional_text("cause") if details else None) or status).replace("_", " ")
+    records: list[Record] = [
+        events.Payment(
+            object_id=identity,
+            version=version,
+            status=PaymentStatus.SUCCEEDED if gone else meaning,
+            money=money,
+            occurred_at=payment.iso("created_at"),
+            references=_references(payment),
+            method=payment.optional_text("scheme"),
+            bank_reference=payment.optional_text("reference"),
+            description=payment.optional_text("description"),
+            failure=reason if meaning is PaymentStatus.FAILED and not gone else None,
+        )
+    ]
+    if gone or "charged_back" in actions or (succeeded and "failed" in actions):
+        records.append(
+            events.Dispute(
+                object_id=f"{identity}:taken-back",
+                version=version,
+                payment_id=identity,
+                # One rung for all of it: the newest fetch says how much is gone, also after another collection.
+                status=DisputeStatus.CLOSED,
+                money=money,
+                deducted=money if gone else Money(0, money.currency),
+                occurred_at=payment.iso("created_at"),
+                reason=reason if gone else "collected again, or the chargeback was cancelled",
+            )
+        )
+    return records
+
+
+def fetch_refund(identity: str, credentials: Credentials) -> Talk:
+    """A refund of a payment, or money sent to a payer for no payment in particular."""
+    refund = yield from _get("/refunds", "refunds", identity)
+    status, version = refund.choice("status", REFUND), micros(credentials.moment())
+    money = refund.minor_money("amount", refund.currency("currency"), positive=True)
+    payment = refund.at("links").optional_identifier("payment")
+    if payment is None:
+        return [
+            events.Payout(
+                object_id=identity,
+                version=version,
+                status=SENT[status],
+                money=money,
+                occurred_at=refund.iso("created_at"),
+                to_third_party=True,
+            )
+        ]
+    return [
+        events.Refund(
+            object_id=identity,
+            version=version,
+            payment_id=payment,
+            status=status,
+            money=money,
+            occurred_at=refund.iso("created_at"),
+            reason=refund.optional_text("reference"),
+        )
+    ]
+
+
+def fetch_payout(identity: str, credentials: Credentials) -> Talk:
+    """A payout; one of nothing, where fees and returns ate it up, is none."""
+    payout = yield from _get("/payouts", "payouts", identity)
+    currency = payout.currency("currency")
+    money = payout.minor_money("amount", currency)
+    status = payout.choice("status", PAYOUT)
+    if money.minor <= 0:
+        return []
+    return [
+        events.Payout(
+            object_id=identity,
+            version=micros(credentials.moment()),
+            status=status,
+            money=money,
+            occurred_at=payout.iso("created_at"),
+            fee=payout.minor_money("deducted_fees", currency) if payout.has("deducted_fees") else None,
+            bank_reference=payout.optional_text("reference"),
+        )
+    ]
+
+
+def fetch_line(identity: str, credentials: Credentials) -> Talk:
+    """A line of a payment account, which knows a day and no moment. The amount is positive, the direction signs it."""
+    line = yield from _get(f"/{LINE}", LINE, identity)
+    version, currency = micros(credentials.moment()), line.currency("currency")
+    money = Money(line.choice("direction", SIGN) * line.minor_money("amount", currency, positive=True).minor, currency)
+    account, day = line.at("links").identifier("payment_bank_account"), line.day("value_date")
+    told = [line.optional_text("description"), line.optional_text("counterparty_name"), line.optional_text("reference")]
+    return [
+        events.BankAccount(
+            object_id=account, version=version, name="GoCardless payment account", currency=currency, kind="current"
+        ),
+        events.BankTransaction(
+            object_id=identity,
+            version=version,
+            account_id=account,
+            status=TransactionStatus.POSTED,
+            money=money,
+            narration=" ".join(filter(None, told)) or identity,
+            occurred_at=datetime.combine(day, time.min, UTC),
+            booked_on=day,
+            counterparty=line.optional_text("counterparty_name"),
+            bank_reference=line.optional_text("reference"),
+            balance=line.minor_money("balance_after_transaction", currency)
+            if line.has("balance_after_transaction")
+            else None,
+        ),
+    ]
+
+
+# What the events of a resource point at: the link's name, and how it is fetched.
+POINTERS: Mapping[str, tuple[str, Fetching]] = {
+    "payments": ("payment", fetch_payment),
+    "refunds": ("refund", fetch_refund),
+    "payouts": ("payout", fetch_payout),
+    LINE: ("payment_account_transaction", fetch_line),
+}
+
+
+def _follow(item: Payload, credentials: Credentials) -> Talk:
+    """Fetch what an event points at, for the seller whose connection this is."""
+    if credentials.external_id not in (None, organisation_of(item) or credentials.external_id):
+        raise MalformedPayload("links.organisation", "is another than the connection's")
+    link, fetch = POINTERS[item.text("resource_type")]
+    return (yield from fetch(item.at("links").identifier(link), credentials))
+
+
+def read_pointer(item: Payload) -> Reading:
+    """An event that points at money. Those of the dashboard's test button point at nothing."""
+    if item.identifier("id").startswith("EVTEST"):
+        return []
+    item.at("links").identifier(POINTERS[item.text("resource_type")][0])
+    return Fetch(talk=partial(_follow, item))
+
+
+def read_disconnected(item: Payload) -> Reading:
+    """A seller withdrew a partner's access."""
+    state = events.ConnectionState(
+        object_id=item.at("links").identifier("organisation"),
+        version=micros(item.iso("created_at")),
+        health=events.ConnectionHealth.REVOKED,
+        reason="access withdrawn at GoCardless",
+    )
+    return [state]
+
+
+def authorize(credentials: Credentials) -> AuthorizationTalk:
+    """The access token and the version of the API; it asks nothing."""
+    yield from ()
+    headers = {"Authorization": f"Bearer {credentials.secret('access_token')}", "GoCardless-Version": "2015-07-06"}
+    return Authorization(headers=headers, expires_in_seconds=3600)
+
+
+def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+    """A page of events, newest first, and what they point at, each object once."""
+    begin, began, after = (cursor or f"{since.isoformat()} - ").split(" ", 2)
+    began = credentials.moment().isoformat() if began == "-" else began
+    params = {"created_at[gte]": begin, "limit": str(PULL_EVENTS)} | ({"after": after} if after else {})
+    page = (yield Request(method="GET", url="/events", params=params)).payload()
+    following = page.at("meta", "cursors").optional_text("after") or ""
+    if following and following == after:
+        raise MalformedPayload("meta.cursors.after", "leads in a circle")
+    records: list[Record] = []
+    done: set[tuple[str, str]] = set()
+    for item in page.items("events"):
+        name = event_name(item)
+        if name not in EVENTS:
+            continue
+        reading = EVENTS[name](item)
+        if not isinstance(reading, Fetch):
+            records += reading
+            continue
+        resource = item.text("resource_type")
+        subject = (resource, item.at("links").identifier(POINTERS[resource][0]))
+        if subject not in done:
+            done.add(subject)
+            records += yield from reading.talk(credentials)
+    if following:
+        return Page(records=records, cursor=f"{begin} {began} {following}", more=True)
+    return Page(records=records, cursor=f"{(datetime.fromisoformat(began) - OVERLAP).isoformat()} - ")
+
+
+def _each(names: str, meaning: T) -> dict[str, T]:
+    """The same meaning for several names."""
+    return dict.fromkeys(names.split(), meaning)
+
+
+NO_MONEY = "a figure for the tax return or in another currency; the payout itself is as it was"
+EVENTS: Mapping[str, Reader] = {
+    **_each("payments.created payments.submitted payments.confirmed payments.cancelled", read_pointer),
+    **_each("payments.customer_approval_granted payments.customer_approval_denied payments.failed", read_pointer),
+    **_each("payments.charged_back payments.chargeback_cancelled payments.chargeback_settled", read_pointer),
+    **_each("payments.paid_out payments.late_failure_settled payments.resubmission_requested", read_pointer),
+    **_each("refunds.created refunds.paid refunds.failed refunds.refund_settled refunds.funds_returned", read_pointer),
+    "payouts.paid": read_pointer,
+    LINE: read_pointer,
+    "organisations.disconnected": read_disconnected,
+}
+
+connector = Connector(
+    slug="gocardless",
+    title="GoCardless",
+    docs_url="https://developer.gocardless.com/api-reference/#appendix-webhooks",
+    checked="2026-08-13",
+    signature=Hmac(header="Webhook-Signature"),
+    # GoCardless makes the secret of an endpoint.
+    makes_secret=False,
+    event_id=lambda item, _envelope: item.identifier("id"),
+    event_name=event_name,
+    split=lambda body: body.items("events"),
+    external_id=organisation_of,
+    api=Api(base="https://api.gocardless.com", authorize=authorize, rate_per_second=10),
+    pull=Pull(talk=pull, what="events, with the payments, refunds and payouts they are about"),
+    brings=("payments", "refunds", "chargebacks", "payouts", "bank transactions"),
+    fields=(
+        Field(name="webhook_secret", label="Webhook secret", help="Of the webhook endpoint, as shown.", secret=True),
+        Field(name="access_token", label="Access token", help="Read-only will do.", secret=True, required=True),
+    ),
+    steps=(
+        "In GoCardless' dashboard, under Developers, create an access token that may read, and paste it here.",
+        "Under Developers, create a webhook endpoint with the address {url}.",
+        "Copy the endpoint's secret into the connection, exactly as it is shown.",
+        "For a partner's app, give each connection the organisation's id (OR…) as its external id.",
+    ),
+    events=EVENTS,
+    ignored={
+        **QUIET,
+        "payments.surcharge_fee_debited": "a fee of GoCardless', which the payout's fees hold",
+        **_each("payouts.fx_rate_confirmed payouts.tax_exchange_rates_confirmed", NO_MONEY),
+    },
+)
