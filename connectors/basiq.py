@@ -76,6 +76,11 @@ def _link(item: Payload, name: str) -> str:
     return quote(item.at("links").text(name), safe=":/?&=%,;+@!$*~")
 
 
+def _subject(item: Payload) -> str:
+    """The id at the end of the link that names what an event is about."""
+    return _path(item.at("links").text("eventEntity")).rstrip("/").rsplit("/", 1)[-1]
+
+
 def _user(item: Payload, credentials: Credentials) -> str:
     """The user an event is about, who must be the one this connection belongs to."""
     user = user_of(item)
@@ -165,8 +170,9 @@ def fetch_transactions(item: Payload, credentials: Credentials) -> Talk:
     for one in (yield from _pages(link)):
         owner = one.identifier("account")
         if owner not in accounts:
-            answer = yield Request(method="GET", url=f"{accounts_url}/{quote(owner, safe='')}")
-            accounts[owner] = account_of(answer.payload(), micros(asked_at))
+            account = (yield Request(method="GET", url=f"{accounts_url}/{quote(owner, safe='')}")).payload()
+            account.same("id", owner)
+            accounts[owner] = account_of(account, micros(asked_at))
         currency = one.currency("currency") if one.has("currency") else accounts[owner].currency
         transactions.append(transaction_of(one, currency, asked_at))
     whole = sorted(_wholly_listed(link, listed))
@@ -177,8 +183,9 @@ def fetch_transactions(item: Payload, credentials: Credentials) -> Talk:
 def fetch_account(item: Payload, credentials: Credentials) -> Talk:
     """The account an event points at."""
     _user(item, credentials)
-    answer = yield Request(method="GET", url=_link(item, "eventEntity"))
-    return [account_of(answer.payload(), micros(credentials.moment()))]
+    account = (yield Request(method="GET", url=_link(item, "eventEntity"))).payload()
+    account.same("id", _subject(item))
+    return [account_of(account, micros(credentials.moment()))]
 
 
 def fetch_state(health: ConnectionHealth, item: Payload, credentials: Credentials) -> Talk:
@@ -187,9 +194,8 @@ def fetch_state(health: ConnectionHealth, item: Payload, credentials: Credential
     event = (yield Request(method="GET", url=_link(item, "event"))).payload()
     if event.text("userId") != user:
         raise event.wrong("userId", "the user of the webhook")
-    subject = _path(item.at("links").text("eventEntity")).rstrip("/").rsplit("/", 1)[-1]
     state = events.ConnectionState(
-        object_id=subject,
+        object_id=_subject(item),
         version=micros(event.iso("createdDate")),
         health=health,
         reason=None if health is ConnectionHealth.ACTIVE else item.text("eventTypeId").replace(".", " "),

@@ -6,8 +6,9 @@ The first route that fits wins. `{id}` fits one step of the path and stands for 
 or `json` of the body, must hold the values named, of which "*" is any.
 
 `contract.json` in the same folder, where there is one, says what the talks of the contract start from: `secrets`,
-`settings`, `external_id`, `asked_at`, and `places`, the decimal places of amounts by currency ("*" for all) where a
-provider counts otherwise than ISO 4217.
+`settings`, `external_id` and `asked_at` (a moment, or moments by sample); `refused`, the samples that lead to no
+records and why; and `places`, the decimal places of amounts by currency ("*" for all) where a provider counts
+otherwise than ISO 4217.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class Start:
     secrets: Mapping[str, str]
     settings: Mapping[str, str]
     external_id: str | None
-    asked_at: datetime | None
+    # By sample; "*" for all others.
+    asked_at: Mapping[str, datetime]
+    refused: Mapping[str, str]
     places: Mapping[str, int]
 
 
@@ -62,24 +65,28 @@ def start_of(folder: Path) -> Start:
     """The start of a connector's talks, from its samples' `api` folder."""
     path = folder / "contract.json"
     said: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
-    asked_at = said.get("asked_at")
+    asked_at = said.get("asked_at", {})
+    moments = {"*": asked_at} if isinstance(asked_at, str) else asked_at
     return Start(
         secrets=said.get("secrets", {}),
         settings=said.get("settings", {}),
         external_id=said.get("external_id"),
-        asked_at=datetime.fromisoformat(asked_at) if asked_at else None,
+        asked_at={label: datetime.fromisoformat(moment) for label, moment in moments.items()},
+        refused=said.get("refused", {}),
         places=said.get("places", {}),
     )
 
 
-def credentials(connector: Connector, start: Start, external_id: str | None, at: datetime) -> Credentials:
-    """What a connection would give: for each field of its form there is a value."""
+def credentials(
+    connector: Connector, start: Start, external_id: str | None, *, label: str, at: datetime
+) -> Credentials:
+    """What a connection would give in the talk of a sample: for each field of its form there is a value."""
     secrets = {one.name: f"test-{one.name}" for one in connector.fields if one.secret}
     return Credentials(
         secrets={"webhook_secret": "test-webhook-secret", **secrets, **start.secrets},
         settings=start.settings,
         external_id=start.external_id or external_id,
-        asked_at=start.asked_at or at,
+        asked_at=start.asked_at.get(label, start.asked_at.get("*", at)),
     )
 
 
@@ -88,7 +95,8 @@ class Routes:
 
     def __init__(self, folder: Path, api: Api | None) -> None:
         self._folder = folder
-        self._bases = () if api is None else (api.base, *api.also)
+        self._base = "" if api is None else api.base.rstrip("/")
+        self._also = () if api is None else tuple(base.rstrip("/") for base in api.also)
         path = folder / "routes.json"
         self.known: list[dict[str, Any]] = json.loads(path.read_bytes()) if path.is_file() else []
 
@@ -106,15 +114,20 @@ class Routes:
                 names = {name: unquote(value) for name, value in found.groupdict().items()}
                 asked = frozenset(v for v in (*names.values(), *params.values(), *words.values()) if len(v) > 5)
                 return self._said(route, names, asked)
-        raise Permanent(f"no route for {request.method} {path}")
+        if not self.known:
+            raise Permanent(f"{self._folder.parent.name}/api/routes.json is missing")
+        raise Permanent(f"routes.json has no route for {request.method} {path}")
 
     def _place(self, request: Request) -> tuple[str, dict[str, str]]:
         url = request.url
         if not url.startswith("/"):
-            base = next((base for base in self._bases if url.startswith(base.rstrip("/") + "/")), None)
-            if base is None:
-                raise AssertionError(f"a request leads outside of the provider's API: {url}")
-            url = url[len(base.rstrip("/")) :]
+            # What is asked of another of the provider's hosts keeps its whole path.
+            if any(url.startswith(f"{base}/") for base in self._also):
+                url = urlsplit(url)._replace(scheme="", netloc="").geturl()
+            elif url.startswith(f"{self._base}/"):
+                url = url.removeprefix(self._base)
+            else:
+                raise Permanent(f"a link leads outside the provider's API: {url}")
         parts = urlsplit(url)
         # What a link spells with or without per cent signs is the same step.
         return quote(unquote(parts.path), safe="/:@,;()'=+$!*~"), {**dict(parse_qsl(parts.query)), **request.params}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from connectors.base import Connector, Credentials, Event, Fetch, Request, Response, Talk
+from connectors.base import Credentials, Event, Fetch, Request, Response, Talk
 from connectors.contract.recorded import Conversation, Routes, Said, Start, credentials, hold, start_of
 from connectors.contract.suite import AT, Sample, Suite
 from connectors.contract.trees import paths
@@ -53,8 +53,8 @@ class Sourced(Suite):
     def _start(self) -> Start:
         return start_of(self._folder / self._connector.slug / "api")
 
-    def _credentials(self, external_id: str | None) -> Credentials:
-        return credentials(self._connector, self._start, external_id or self._account, AT)
+    def _credentials(self, external_id: str | None, label: str = "") -> Credentials:
+        return credentials(self._connector, self._start, external_id or self._account, label=label, at=AT)
 
     @cached_property
     def _account(self) -> str | None:
@@ -73,7 +73,7 @@ class Sourced(Suite):
             for event in self._connector.open(sample.delivery, sample.verified):
                 reading = self._connector.read(event.name, event.item)
                 if isinstance(reading, Fetch):
-                    given = self._credentials(event.external_id)
+                    given = self._credentials(event.external_id, sample.label)
                     found.append(Pointer(sample=sample, event=event, fetch=reading, credentials=given))
         return tuple(found)
 
@@ -140,8 +140,3 @@ def in_turn(said: Sequence[Said], answers: Sequence[Any]) -> Callable[[Request],
         return one.response(b"" if content is None else json.dumps(content).encode())
 
     return reply
-
-
-def api_folder_of(connector: Connector) -> str:
-    """Where a connector's recorded answers are, for messages."""
-    return f"samples/{connector.slug}/api"
