@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeAlias, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
@@ -480,23 +480,43 @@ READERS: dict[str, EntityReader] = {
 }
 
 
+def place_of(cursor: str) -> tuple[str, str, int, datetime, datetime]:
+    """The list, the page, its number, how far back, and when the pull began. Raises MalformedPayload."""
+    try:
+        name, begin, number, *times = cursor.split(" ")
+        until, began = (datetime.fromisoformat(one).astimezone(UTC) for one in times)
+        if name in LISTS:
+            return name, begin, int(number), until, began
+    except (ValueError, OverflowError):
+        pass
+    raise MalformedPayload("cursor", "is none of ours")
+
+
 def pull_money(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
     """A page of a list, newest first. The cursor is the list, the page, its number, how far back, and the start."""
     now = credentials.moment()
-    name, begin, number, until, began = (cursor or f"payments - 0 {since.isoformat()} {now.isoformat()}").split(" ")
+    name, begin, number, until, began = place_of(cursor or f"payments - 0 {since.isoformat()} {now.isoformat()}")
     params = {"limit": "250"} if begin == "-" else {"limit": "250", "from": begin}
     page = yield from get(credentials, name, **params)
     entities = page.at("_embedded").items(name)
-    wanted = [one for one in entities if one.iso("createdAt") >= datetime.fromisoformat(until)]
+    wanted = [one for one in entities if one.iso("createdAt") >= until]
     records = [record for one in wanted for record in READERS[name](one, micros(now))]
     following = next_id(page)
     if following is not None and len(wanted) == len(entities) > 0:
-        if following == begin or int(number) >= MAX_PAGES:
+        if following == begin or number >= MAX_PAGES:
             raise MalformedPayload("_links.next", f"leads in a circle or past {MAX_PAGES} pages")
-        return Page(records=records, cursor=f"{name} {following} {int(number) + 1} {until} {began}", more=True)
+        return Page(
+            records=records,
+            cursor=f"{name} {following} {number + 1} {until.isoformat()} {began.isoformat()}",
+            more=True,
+        )
     if name != LISTS[-1]:
-        return Page(records=records, cursor=f"{LISTS[LISTS.index(name) + 1]} - 0 {until} {began}", more=True)
-    back = (datetime.fromisoformat(began) - RECHECKED).isoformat()
+        return Page(
+            records=records,
+            cursor=f"{LISTS[LISTS.index(name) + 1]} - 0 {until.isoformat()} {began.isoformat()}",
+            more=True,
+        )
+    back = (began - RECHECKED).isoformat()
     # The next pull's own start is not known yet; it is at least this late, and only decides how far that one looks.
     return Page(records=records, cursor=f"payments - 0 {back} {now.isoformat()}")
 

@@ -12,7 +12,7 @@ import base64
 import hashlib
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 
 from connectors.base import (
@@ -276,11 +276,13 @@ def pull_payments(credentials: Credentials, cursor: str | None, since: datetime)
 
 
 def _window(cursor: str | None, since: datetime, now: datetime) -> tuple[datetime, datetime, int]:
-    parts = cursor.split(" ") if cursor else []
-    if len(parts) == 3:
-        return datetime.fromisoformat(parts[0]), datetime.fromisoformat(parts[1]), int(parts[2])
-    begin = datetime.fromisoformat(parts[0]) if parts else since
-    return max(begin, now - KEPT), now, 0
+    """Begin, end and offset that a cursor says. Raises MalformedPayload."""
+    parts = cursor.split(" ") if cursor else [since.isoformat()]
+    try:
+        begin, *end = [datetime.fromisoformat(part).astimezone(UTC) for part in parts[:2]]
+        return (begin, end[0], int(parts[2])) if end else (max(begin, now - KEPT), now, 0)
+    except (ValueError, IndexError, OverflowError):
+        raise MalformedPayload("cursor", "is none of ours") from None
 
 
 def register(credentials: Credentials, url: str) -> RegisterTalk:

@@ -91,7 +91,7 @@ def test_a_confirmation_becomes_the_payment_that_the_short_codes_list_tells() ->
             version=micros(NOW),
             status=PaymentStatus.SUCCEEDED,
             money=Money(500, "KES"),
-            occurred_at=datetime(2026, 11, 3, 6, 13, 25, tzinfo=UTC),
+            occurred_at=TOLD,
             references=(Reference(0, "INV-2026-0042"),),
             method="c2b-pay-bill-debit",
             payer_name="A CUSTOMER",
@@ -117,8 +117,8 @@ def test_a_payment_on_a_later_page_is_found() -> None:
 
 @pytest.mark.parametrize("name", ["stk.paid", "stk.paid__text_in_another_order"])
 def test_a_push_is_asked_for_and_then_found_in_the_list_under_the_same_receipt(name: str) -> None:
-    api, told = Recorded(), datetime(2019, 12, 19, 7, 21, 15, tzinfo=UTC)
-    (paid,) = fetch(name, api, asked_at=told)
+    api = Recorded()
+    (paid,) = fetch(name, api)
     assert isinstance(paid, Payment)
     assert (paid.object_id, paid.money, paid.references) == (
         "NLJ7RT61SV",
@@ -148,7 +148,7 @@ def test_a_push_that_the_api_does_not_call_paid_is_refused(told: Json) -> None:
     api = Recorded()
     api.push |= told
     with pytest.raises(MalformedPayload):
-        fetch("stk.paid", api, asked_at=datetime(2019, 12, 19, 8, tzinfo=UTC))
+        fetch("stk.paid", api)
 
 
 def test_another_amount_than_the_listed_one_is_refused() -> None:
