@@ -230,6 +230,17 @@ class MirroredInvoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MirroredInvoiceGone:
+    """A mirrored invoice was deleted where it was kept; what it was about is not said.
+
+    It is void from this version on, also where it was not known before. Only a higher version brings it back.
+    """
+
+    object_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionState:
     """What the provider says of the link itself (consent ended, password changed)."""
 
@@ -248,6 +259,7 @@ Record: TypeAlias = (
     | Dispute
     | Payout
     | MirroredInvoice
+    | MirroredInvoiceGone
     | ConnectionState
 )
 

@@ -18,6 +18,7 @@ from core.events import (
     Dispute,
     DomainEvent,
     MirroredInvoice,
+    MirroredInvoiceGone,
     Payment,
     Payout,
     PendingSnapshot,
@@ -47,7 +48,7 @@ def _area(statement: Statement) -> _Area:
             return banking_apply.apply_accounts
         case Payout():
             return banking_apply.apply_payouts
-        case MirroredInvoice():
+        case MirroredInvoice() | MirroredInvoiceGone():
             return mirroring_apply.apply
         case ConnectionState():
             return banking_apply.apply_health

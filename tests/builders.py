@@ -398,9 +398,10 @@ BOOKS: Mapping[str, str] = {
         SELECT object_id, version, status, amount, currency, fee, bank_reference, occurred_at
         FROM payouts WHERE user_id = :user ORDER BY object_id""",
     "mirrored": """
-        SELECT object_id, version, status, direction, kind, number, total, currency, due, issued_on, due_on,
-               contact_name, contact_email, url, trust
-        FROM mirrored_invoices WHERE user_id = :user ORDER BY object_id""",
+        SELECT object_id, mirrored_invoices.version, gone.version AS gone, status, direction, kind, number, total,
+               currency, due, issued_on, due_on, contact_name, contact_email, url, trust
+        FROM mirrored_invoices LEFT JOIN mirrored_invoices_gone AS gone USING (id)
+        WHERE user_id = :user ORDER BY object_id""",
     "connections": "SELECT health, health_reason, health_version FROM connections WHERE user_id = :user ORDER BY id",
     "queue": """
         SELECT queue.state, error FROM event_queue AS queue JOIN connections ON connections.id = queue.connection_id

@@ -2,7 +2,8 @@
 
 One is known by (connection, provider's id). Its status is no ladder, because books are corrected: a paid
 invoice may be open again. The highest version holds, and among equal versions the content decides, so that any
-order of arrival ends with the same row.
+order of arrival ends with the same row. That one was deleted is kept beside it and judged when it is read: it is void
+while no statement is newer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from core import objects
 from core.bulk import Rows, array, pipelined
-from core.events import MirroredInvoice, Trust
+from core.events import MirroredInvoice, MirroredInvoiceGone, MirroredStatus, Trust
 from core.statements import Effect, EffectKind, Outcome, Statement, supersedes
 
 KIND = "mirrored_invoice"
@@ -49,6 +50,14 @@ _CONTENT = tuple(
 _LOAD = text(f"SELECT {_INVOICES.names} FROM mirrored_invoices WHERE id = ANY(CAST(:ids AS uuid[]))")
 _INSERT = text(_INVOICES.insert("mirrored_invoices"))
 _UPDATE = text(_INVOICES.update("mirrored_invoices", suffix=", updated_at = now()"))
+
+_GONE = Rows(id="uuid", version="bigint")
+_LOAD_GONE = text("SELECT id, version FROM mirrored_invoices_gone WHERE id = ANY(CAST(:ids AS uuid[]))")
+_STORE_GONE = text(
+    "INSERT INTO mirrored_invoices_gone AS known (id, version) "
+    f"SELECT * FROM {_GONE.source('given')} "
+    "ON CONFLICT (id) DO UPDATE SET version = greatest(known.version, excluded.version)"
+)
 
 
 def _short(value: str | None, limit: int) -> str | None:
@@ -96,46 +105,59 @@ def _says_the_same(row: dict[str, Any], before: dict[str, Any]) -> bool:
     return new[0] == old[0] and new[3:-1] == old[3:-1]
 
 
+def _effective(row: dict[str, Any], gone: int | None) -> dict[str, Any]:
+    """The invoice as it is shown."""
+    return row | {"status": MirroredStatus.VOID.value, "due": 0} if gone is not None and gone >= row["version"] else row
+
+
 def apply(connection: Connection, statements: Sequence[Statement], outcome: Outcome) -> None:
     """Take in what events say about invoices elsewhere.
 
     The caller owns the transaction. Repeats and older statements have the effect "unchanged". Raises what the
     database raises for an invoice in two currencies, a negative one, or one that is owed more than its total.
     """
-    said = [(statement, statement.record) for statement in statements if isinstance(statement.record, MirroredInvoice)]
+    said = [
+        (statement, statement.record)
+        for statement in statements
+        if isinstance(statement.record, MirroredInvoice | MirroredInvoiceGone)
+    ]
     ids = objects.identify(
         connection, [(statement.connection_id, KIND, record.object_id) for statement, record in said]
     )
-    rows = connection.execute(_LOAD, {"ids": array(ids.known(), "uuid")}).mappings().all() if ids.known() else []
-    known = {row["id"]: dict(row) for row in rows}
-    stored = set(known)
-    changed: dict[UUID, dict[str, Any]] = {}
-    # What is to be told of, and the event that last said so.
-    loud: dict[UUID, UUID] = {}
+    asked = {"ids": array(ids.known(), "uuid")}
+    before = {row["id"]: dict(row) for row in connection.execute(_LOAD, asked).mappings()} if ids.known() else {}
+    gone_before: dict[UUID, int] = (
+        {row.id: row.version for row in connection.execute(_LOAD_GONE, asked)} if ids.known() else {}
+    )
+    known, gone, loud = dict(before), dict(gone_before), dict[UUID, UUID]()
     for statement, record in said:
         identity = ids[statement.connection_id, KIND, record.object_id]
-        row = _values(statement, record, identity)
-        before = known.get(identity)
-        effect: EffectKind = "created" if before is None else "updated"
-        if before is not None and not supersedes(_standing(row), _standing(before)):
-            effect = "unchanged"
+        shown = _effective(known[identity], gone.get(identity)) if identity in known else None
+        if isinstance(record, MirroredInvoiceGone):
+            gone[identity] = max(record.version, gone.get(identity, record.version))
         else:
-            if before is not None and _says_the_same(row, before):
-                # Newer, and nothing else is different: a pull repeats what is known, and nobody needs to hear that.
-                effect = "unchanged"
-            else:
-                loud[identity] = statement.event_id
-            known[identity] = changed[identity] = row
+            row = _values(statement, record, identity)
+            if identity not in known or supersedes(_standing(row), _standing(known[identity])):
+                known[identity] = row
+        now = _effective(known[identity], gone.get(identity)) if identity in known else None
+        effect: EffectKind = "unchanged"
+        # What is only newer and nothing else is heard by nobody: a pull repeats what is known.
+        if now is not None and (shown is None or not _says_the_same(now, shown)):
+            effect = "created" if shown is None else "updated"
+            loud[identity] = statement.event_id
         outcome.effects.append(Effect(event_id=statement.event_id, object_kind=KIND, object_id=identity, effect=effect))
-    new = [row for identity, row in changed.items() if identity not in stored]
-    old = [row for identity, row in changed.items() if identity in stored]
+    new = [row for identity, row in known.items() if identity not in before]
+    old = [row for identity, row in known.items() if identity in before and row is not before[identity]]
+    ended = [{"id": identity, "version": version} for identity, version in gone.items()]
     with pipelined(connection):
         if new:
             connection.execute(_INSERT, _INVOICES.parameters(new))
         if old:
             connection.execute(_UPDATE, _INVOICES.parameters(old))
+        if gone != gone_before:
+            connection.execute(_STORE_GONE, _GONE.parameters(ended))
     for identity, event_id in loud.items():
-        row = changed[identity]
+        row = _effective(known[identity], gone.get(identity))
         outcome.tell(
             [f"user:{row['user_id']}"],
             "mirrored_invoice.updated",

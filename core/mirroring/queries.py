@@ -17,13 +17,20 @@ from core.payments.queries import deliveries_of
 STATUSES = tuple(status.value for status in MirroredStatus)
 
 _SELECT = """
-    SELECT mirrored_invoices.id, mirrored_invoices.connection_id, mirrored_invoices.status,
+    SELECT mirrored_invoices.id, mirrored_invoices.connection_id, shown.status,
            mirrored_invoices.direction, mirrored_invoices.kind, mirrored_invoices.number, mirrored_invoices.total,
-           mirrored_invoices.due, mirrored_invoices.currency, mirrored_invoices.issued_on, mirrored_invoices.due_on,
+           shown.due, mirrored_invoices.currency, mirrored_invoices.issued_on, mirrored_invoices.due_on,
            mirrored_invoices.contact_name, mirrored_invoices.contact_email, mirrored_invoices.url,
            mirrored_invoices.trust, mirrored_invoices.updated_at,
            connections.name AS connection_name, connections.connector
-    FROM mirrored_invoices LEFT JOIN connections ON connections.id = mirrored_invoices.connection_id
+    FROM mirrored_invoices
+    LEFT JOIN connections ON connections.id = mirrored_invoices.connection_id
+    LEFT JOIN mirrored_invoices_gone AS gone
+        ON gone.id = mirrored_invoices.id AND gone.version >= mirrored_invoices.version
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN gone.id IS NULL THEN mirrored_invoices.status ELSE 'void' END AS status,
+               CASE WHEN gone.id IS NULL THEN mirrored_invoices.due ELSE 0 END AS due
+    ) AS shown
 """
 
 
@@ -73,7 +80,7 @@ def list_mirrored(
     if status:
         if status not in STATUSES:
             raise Invalid("status", f"must be one of {', '.join(STATUSES)}")
-        conditions.append("mirrored_invoices.status = :status")
+        conditions.append("shown.status = :status")
         values["status"] = status
     if (after := paging.after_id(cursor)) is not None:
         conditions.append("mirrored_invoices.id < :after")

@@ -12,7 +12,7 @@ from tests.conftest import Servers, _create, _drop, _other_path
 _EMPTIED = (
     "deliveries", "event_keys", "events", "event_queue", "event_results", "event_effects", "quarantine", "object_keys",
     "payments", "payment_adjustments", "allocations", "matches", "transactions", "pending_snapshots",
-    "mirrored_invoices", "outbox", "rooms", "feed",
+    "mirrored_invoices", "mirrored_invoices_gone", "outbox", "rooms", "feed",
 )  # fmt: skip
 
 

@@ -40,6 +40,12 @@ CREATE TABLE mirrored_invoices (
 ) PARTITION BY RANGE (id);
 CREATE INDEX mirrored_invoices_user ON mirrored_invoices (user_id, id DESC);
 CREATE INDEX mirrored_invoices_connection ON mirrored_invoices (connection_id, id DESC);
+
+-- Those that the provider deleted, by our id of them: known or not, so that a late word does not bring one back.
+CREATE TABLE mirrored_invoices_gone (
+    id uuid PRIMARY KEY,
+    version bigint NOT NULL
+);
 """
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core import intake
 from core.errors import NotFound
-from core.events import MirroredInvoice, MirroredStatus, Record, Trust
+from core.events import MirroredInvoice, MirroredInvoiceGone, MirroredStatus, Record, Trust
 from core.identity import Role
 from core.mirroring import queries
 from core.money import Money
@@ -89,6 +89,42 @@ def test_any_order_ends_with_the_same_invoice(context: Clockwork, story: str) ->
     assert all(found == ended[0] for found in ended)
     (row,) = ended[0]
     assert (row["status"], row["due"], row["number"], row["total"]) == (status, due, "INV-7", 10_000)
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        pytest.param([TOLD, paid(6), MirroredInvoiceGone(object_id="inv_1", version=6)], ("void", 0), id="for good"),
+        pytest.param([TOLD, MirroredInvoiceGone(object_id="inv_1", version=6), paid(7)], ("paid", 0), id="restored"),
+        pytest.param(
+            [replace(TOLD, version=9), *(MirroredInvoiceGone(object_id="inv_1", version=at) for at in (3, 8))],
+            ("open", 10_000),
+            id="deleted before it was last stated",
+        ),
+    ],
+)
+def test_a_deleted_invoice_is_void_unless_it_is_stated_later(
+    context: Clockwork, told: list[MirroredInvoice | MirroredInvoiceGone], shown: tuple[str, int]
+) -> None:
+    ended = []
+    for order in permutations(told):
+        shop = open_shop(context)
+        for record in order:
+            hear(shop, record)
+        with context.database.session() as session:
+            (row,) = queries.list_mirrored(session, shop.seller)["items"]
+            assert (row["status"], row["due"], row["total"], row["number"]) == (*shown, 10_000, "INV-7")
+            assert queries.list_mirrored(session, shop.seller, status=shown[0])["items"] == [row]
+        heard = shop.rows("SELECT data FROM outbox WHERE room = 'user:' || :user AND name LIKE 'mirrored%' ORDER BY id")
+        assert (heard[-1]["data"]["status"], heard[-1]["data"]["due"]) == shown
+        ended.append(books(shop)["mirrored"])
+    assert all(found == ended[0] for found in ended)
+
+
+def test_what_was_deleted_before_it_was_known_shows_nothing(context: Clockwork) -> None:
+    shop = open_shop(context)
+    assert hear(shop, MirroredInvoiceGone(object_id="inv_1", version=6)) == ["unchanged"]
+    assert books(shop)["mirrored"] == []
 
 
 def test_a_hint_never_overrules_what_is_confirmed(context: Clockwork) -> None:
