@@ -5,6 +5,8 @@
 VENV = .venv
 BIN = $(VENV)/bin
 LOCKS = deploy/requirements
+# Test files run side by side, each process with servers of its own.
+JOBS = 2
 
 .PHONY: help run test test-long check format bench seed clean lock assets screenshots ready ready-dev browser
 
@@ -16,10 +18,10 @@ run: ready ## set up and start everything; Ctrl-C stops it
 	@exec $(BIN)/ledgerwire up
 
 test: ready-dev browser ## set up and run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-long: ready-dev browser ## all tests, the long ones too
-	@$(BIN)/python -m pytest -m "" $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "" $(ARGS)
 
 check: ready-dev ## format, lint, types and import contracts
 	@$(BIN)/ruff format --check .

@@ -21,6 +21,8 @@ from config import embedded, settings
 # Read before any test cleans the environment: a developer may bring servers of their own.
 _GIVEN_DATABASE = os.environ.get("DATABASE_URL", "")
 _GIVEN_REDIS = os.environ.get("REDIS_URL", "")
+# Which of several test processes this is, counted from 0.
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def servers() -> Iterator[Servers]:
         yield Servers(
             database_url=postgres.url if postgres else _GIVEN_DATABASE,
             # A developer's own data is in database 0 and stays there.
-            redis_url=valkey.url if valkey else _other_path(_GIVEN_REDIS, "15"),
+            redis_url=valkey.url if valkey else _other_path(_GIVEN_REDIS, str(15 - _PROCESS)),
             postgres=postgres,
             valkey=valkey,
         )
