@@ -59,7 +59,8 @@ class JwtOverBodyHash:
     """An ES256 token in one header, whose claims are the time (`iat`) and the hash of the raw body, as Plaid has it.
 
     The receiving secret is `client_id:secret`, the credentials with which the token's key is asked for. The key is
-    the provider's and not one customer's, so a good token never says that the event is meant for us.
+    the provider's and not one customer's, so a good token never says that the event is meant for us. What is proven,
+    hash and time, is all there is to know a message by.
     """
 
     header: str
@@ -90,13 +91,13 @@ class JwtOverBodyHash:
             raise SignatureRejected("the key has expired" if key else "the key is not the one the token names")
         _check(_ES256, _public_key(_ES256, key), signature, signing_input)
         try:
-            check_age(delivery, str(claims.integer("iat")), self.tolerance_seconds)
-            given = claims.text(self.hash_claim)
+            issued, given = claims.integer("iat"), claims.text(self.hash_claim)
+            check_age(delivery, str(issued), self.tolerance_seconds)
         except MalformedPayload as error:
             raise SignatureRejected(f"the token's claims cannot be used: {error}") from None
         if not hmac.compare_digest(hashlib.sha256(delivery.body).hexdigest().encode(), given.encode()):
             raise SignatureRejected("the token was made for another body")
-        return Verified(secret_index=usable, for_us=False)
+        return Verified(secret_index=usable, message_id=f"{given}@{issued}", for_us=False)
 
     def sign(self, body: bytes, secret: str, *, at: datetime, message_id: str, url: str = "") -> Signed:
         """The request a provider that holds this private key would send."""
