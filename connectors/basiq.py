@@ -236,6 +236,14 @@ connector = Connector(
         Field(name="webhook_secret", label="Webhook secret", help="Begins with whsec_.", secret=True, required=True),
         Field(name="api_key", label="API key", help="From the Basiq dashboard.", secret=True, required=True),
     ),
+    steps=(
+        "In the Basiq dashboard, open your application and make an API key.",
+        "Under Webhooks, add one with the address {url} and the events of transactions, accounts, connections, "
+        "consents and users.",
+        "Copy its secret, which begins with whsec_, and the API key into the connection.",
+        "Give the connection the id of the Basiq user whose accounts it shows.",
+    ),
+    brings=("bank transactions", "bank accounts", "the state of the consent"),
     events={
         "transactions.updated": _pointer(fetch_transactions),
         "account.updated": _pointer(fetch_account),

@@ -279,6 +279,13 @@ connector = Connector(
     resend_days=30,
     # Razorpay refuses an address that contains its name.
     opaque_address=True,
+    steps=(
+        "In the Razorpay dashboard, open Account & Settings, then Webhooks, and add a new one.",
+        "Paste {url} as its address; Razorpay refuses addresses that contain its name, which this one does not.",
+        "Paste the secret shown here as the webhook's secret.",
+        "Choose the events of payments, orders, refunds, disputes, settlements, invoices, payment links and payouts.",
+    ),
+    brings=("payments", "refunds", "disputes", "settlements", "payouts", "RazorpayX bank transactions"),
     event_id=event_id,
     event_name=lambda item: item.identifier("event"),
     external_id=lambda item: item.optional_identifier("account_id"),

@@ -194,6 +194,12 @@ connector = Connector(
     docs_url="https://www.standardwebhooks.com/",
     checked="1.0.0",
     signature=StandardWebhooks(),
+    steps=(
+        "Give your sender the address {url} and the secret shown here, or paste its public key, which begins with "
+        "whpk_, as the secret.",
+        "Have it send the events that docs/connectors/standard_webhooks.md describes.",
+    ),
+    brings=("payments", "refunds", "disputes", "payouts", "bank transactions", "bank accounts"),
     event_id=message_id,
     event_name=lambda item: item.identifier("type"),
     external_id=lambda item: item.optional_identifier("account_id"),
