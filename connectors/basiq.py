@@ -11,7 +11,7 @@ that those not listed any more are gone.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from datetime import datetime, time
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import TypeAlias
 from urllib.parse import parse_qs, quote, urlsplit
@@ -24,7 +24,12 @@ from connectors.base import (
     Credentials,
     Fetch,
     Field,
+    Page,
+    Pull,
+    PullTalk,
     Reader,
+    RegisterTalk,
+    Registration,
     Request,
     Response,
     Talk,
@@ -32,10 +37,12 @@ from connectors.base import (
 from connectors.payload import Payload, micros
 from connectors.signatures import StandardWebhooks
 from core import events
-from core.errors import MalformedPayload
+from core.errors import MalformedPayload, Permanent
 from core.events import ConnectionHealth, TransactionStatus
 
 MAX_PAGES = 200
+# A bank may post a transaction days after its date.
+OVERLAP = timedelta(days=7)
 STATUS = {"pending": TransactionStatus.PENDING, "posted": TransactionStatus.POSTED}
 Pages: TypeAlias = Generator[Request, Response, list[Payload]]
 
@@ -203,6 +210,66 @@ def fetch_state(health: ConnectionHealth, item: Payload, credentials: Credential
     return [state]
 
 
+def pull_transactions(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+    """The user's accounts and one page of transactions. The cursor is the next page's link, or a day to begin with.
+
+    What is pending no more is not told: that needs the whole list at one moment, which a notice brings.
+    """
+    user, asked_at = credentials.external_id, credentials.moment()
+    if not user:
+        raise Permanent("the connection names no Basiq user whose transactions could be listed")
+    base = f"/users/{quote(user, safe='')}"
+    url = cursor or since.date().isoformat()
+    if "/" not in url:
+        url = f"{base}/transactions?filter={quote(f'transaction.postDate.gteq({_day(url)!r})', safe='')}"
+    if not _path(url).startswith(f"{base}/transactions"):
+        raise MalformedPayload("cursor", "is no link to the user's transactions")
+    listed = yield from _pages(f"{base}/accounts")
+    accounts = {account.object_id: account for account in (account_of(one, micros(asked_at)) for one in listed)}
+    page = (yield Request(method="GET", url=url)).payload()
+    transactions = []
+    for one in page.items("data"):
+        owner = one.identifier("account")
+        if owner not in accounts and not one.has("currency"):
+            raise one.wrong("account", "an account of the user, or a currency")
+        currency = one.currency("currency") if one.has("currency") else accounts[owner].currency
+        transactions.append(transaction_of(one, currency, asked_at))
+    links = page.optional_at("links")
+    following = _link(page, "next") if links and links.optional_text("next") else None
+    if following == url:
+        raise MalformedPayload("links.next", "leads in a circle")
+    return Page(
+        records=[*accounts.values(), *transactions],
+        cursor=following or (asked_at - OVERLAP).date().isoformat(),
+        more=following is not None,
+    )
+
+
+def _day(text: str) -> str:
+    """A day such as 2026-11-30. Raises MalformedPayload."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise MalformedPayload("cursor", "is none of ours") from None
+
+
+def register(credentials: Credentials, url: str) -> RegisterTalk:
+    """Subscribe the address to every event that means something. An event has one subscriber per application."""
+    del credentials
+    known = [one for one in (yield from _pages("/notifications/webhooks")) if one.text("url") == url]
+    wanted = sorted(connector.events)
+    asked = {"name": "Ledgerwire", "description": "Bank transactions", "url": url, "subscribedEvents": wanted}
+    for one in known:
+        held = one.value.get("subscribedEvents") if isinstance(one.value, dict) else None
+        if isinstance(held, list) and {name for name in held if isinstance(name, str)} >= set(wanted):
+            return Registration(state="kept")
+        target = f"/notifications/webhooks/{quote(one.identifier('id'), safe='')}"
+        changed = (yield Request(method="POST", url=target, json=asked)).payload()
+        return Registration(state="repaired", secret=changed.optional_identifier("secret"))
+    made = (yield Request(method="POST", url="/notifications/webhooks", json=asked)).payload()
+    return Registration(state="created", secret=made.identifier("secret"))
+
+
 def _pointer(talk: Callable[[Payload, Credentials], Talk]) -> Reader:
     """A reader whose event only points: it checks the links and leaves the rest to a talk."""
 
@@ -232,14 +299,15 @@ connector = Connector(
     event_name=lambda item: item.identifier("eventTypeId"),
     external_id=user_of,
     api=Api(base="https://au-api.basiq.io", authorize=authorize),
+    pull=Pull(talk=pull_transactions, what="accounts and transactions", every_seconds=21_600, days=365),
+    register=register,
     fields=(
         Field(name="webhook_secret", label="Webhook secret", help="Begins with whsec_.", secret=True, required=True),
         Field(name="api_key", label="API key", help="From the Basiq dashboard.", secret=True, required=True),
     ),
     steps=(
         "In the Basiq dashboard, open your application and make an API key.",
-        "Under Webhooks, add one with the address {url} and the events of transactions, accounts, connections, "
-        "consents and users.",
+        "Under Webhooks, add one with the address {url} for transactions, accounts, connections, consents and users.",
         "Copy its secret, which begins with whsec_, and the API key into the connection.",
         "Give the connection the id of the Basiq user whose accounts it shows.",
     ),

@@ -195,8 +195,8 @@ connector = Connector(
     checked="1.0.0",
     signature=StandardWebhooks(),
     steps=(
-        "Give your sender the address {url} and the secret shown here, or paste its public key, which begins with "
-        "whpk_, as the secret.",
+        "Give your sender the address {url} and the secret shown here.",
+        "Where it signs with a key pair instead, paste its public key, which begins with whpk_, as the secret.",
         "Have it send the events that docs/connectors/standard_webhooks.md describes.",
     ),
     brings=("payments", "refunds", "disputes", "payouts", "bank transactions", "bank accounts"),

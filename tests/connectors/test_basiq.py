@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from connectors import registry, samples
-from connectors.base import Credentials, Fetch, Request, Response, Verified
+from connectors.base import Credentials, Fetch, Page, Registration, Request, Response, Verified
 from connectors.contract import deliver
 from connectors.payload import micros
 from core.errors import MalformedPayload, Permanent
@@ -225,3 +225,74 @@ def test_a_spoiled_transaction_is_malformed(spoiled: str) -> None:
         api.first["data"][0][spoiled] = value
         with pytest.raises(MalformedPayload):
             fetch("transactions.updated", api)
+
+
+def hold(talk: Any, reply: Callable[[Request], object]) -> Any:
+    """Hold any talk with scripted answers."""
+    try:
+        request = next(talk)
+        while True:
+            request = talk.send(Response(status=200, headers={}, body=json.dumps(reply(request)).encode()))
+    except StopIteration as end:
+        return end.value
+
+
+def given(external_id: str | None = USER) -> Credentials:
+    return Credentials(secrets={}, settings={}, external_id=external_id, asked_at=NOW)
+
+
+def pull(cursor: str | None, reply: Callable[[Request], object], external_id: str | None = USER) -> Page:
+    assert connector.pull is not None
+    page: Page = hold(connector.pull.talk(given(external_id), cursor, datetime(2026, 8, 1, tzinfo=UTC)), reply)
+    return page
+
+
+def test_a_pull_lists_accounts_and_transactions_page_by_page_and_then_from_a_week_before() -> None:
+    api = Recorded()
+    first = pull(None, api)
+    assert first.more
+    second = pull(first.cursor, api)
+    assert not second.more
+    filtered = f"/users/{USER}/transactions?filter=transaction.postDate.gteq%28%272026-08-01%27%29"
+    assert [url for url in api.asked if "transactions" in url] == [filtered, first.cursor]
+    listed = [one.object_id for page in (first, second) for one in page.records if isinstance(one, BankTransaction)]
+    assert len(listed) == len(set(listed)) == 3
+    assert {one.object_id for one in first.records if isinstance(one, BankAccount)} == {BUSINESS, SAVINGS}
+    assert second.cursor == "2026-10-27"
+    api.asked.clear()
+    pull(second.cursor, api)
+    assert "2026-10-27" in api.asked[-1]
+
+
+@pytest.mark.parametrize("cursor", ["https://au-api.basiq.io/users/somebody-else/transactions", "x", "/token"])
+def test_a_pull_does_not_follow_a_link_to_anything_else(cursor: str) -> None:
+    with pytest.raises(MalformedPayload, match="cursor"):
+        pull(cursor, lambda _: pytest.fail("asked"))
+
+
+def test_a_pull_needs_a_user() -> None:
+    with pytest.raises(Permanent, match="no Basiq user"):
+        pull(None, lambda _: pytest.fail("asked"), external_id=None)
+
+
+def register(hooks: list[Json]) -> tuple[Registration, list[tuple[str, str]]]:
+    asked: list[tuple[str, str]] = []
+
+    def reply(request: Request) -> object:
+        asked.append((request.method, request.url))
+        return {"data": hooks} if request.method == "GET" else json.loads(samples.api("basiq", "webhook_made"))
+
+    assert connector.register is not None
+    made: Registration = hold(connector.register(given(), "https://ledgerwire.example/hook"), reply)
+    return made, asked
+
+
+def test_the_webhook_is_kept_made_or_repaired() -> None:
+    ours = {"id": "w1", "url": "https://ledgerwire.example/hook", "subscribedEvents": [*connector.events, "more"]}
+    other = {**ours, "url": "https://elsewhere.example/hook"}
+    assert register([other, ours]) == (Registration(state="kept"), [("GET", "/notifications/webhooks")])
+    made, asked = register([other])
+    assert (made.state, asked[1]) == ("created", ("POST", "/notifications/webhooks"))
+    assert (made.secret or "").startswith("whsec_")
+    made, asked = register([{**ours, "subscribedEvents": ["user.deleted"]}])
+    assert (made.state, asked[1]) == ("repaired", ("POST", "/notifications/webhooks/w1"))
