@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -196,7 +196,7 @@ class Meaning(Suite):
         A place is spoiled in every way only where the reader looks: what neither its absence nor two odd values
         change is passed over, with all that lies within.
         """
-        for sample in self._spoilable():
+        for sample in self._shapes():
             value = self._decoded(sample)
             usual = self._outcome(sample, value, "as it is")
             passed: set[Path] = set()
@@ -207,16 +207,6 @@ class Meaning(Suite):
                     passed.add(path)
                 else:
                     self._spoil(sample, value, path, SPOILERS, usual)
-
-    def _spoilable(self) -> Iterator[Sample]:
-        """A sample for each event; events of one reader whose bodies are alike count once."""
-        seen: set[object] = set()
-        for sample in self._plain:
-            reader = self._connector.events.get(sample.event, sample.event)
-            shape = (id(reader), frozenset(paths(self._decoded(sample))))
-            if shape not in seen:
-                seen.add(shape)
-                yield sample
 
     def _spoil(self, sample: Sample, value: object, path: Path, spoilers: tuple[object, ...], usual: object) -> bool:
         """Whether any of these values at a place changed what the body means."""

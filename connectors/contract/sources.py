@@ -14,7 +14,6 @@ from typing import Any
 from connectors.base import Credentials, Event, Fetch, Request, Response, Talk
 from connectors.contract.recorded import Conversation, Routes, Said, Start, credentials, hold, start_of
 from connectors.contract.suite import AT, Sample, Suite
-from connectors.contract.trees import paths
 from core.errors import MalformedPayload, PlatformError
 from core.events import Record
 
@@ -93,14 +92,10 @@ class Sourced(Suite):
 
     def _sources(self) -> Iterator[Source]:
         """Everything records come from, each reader and each set of answers once."""
-        seen: set[object] = set()
-        for sample in self._plain:
-            value = self._decoded(sample)
-            reader = self._connector.events.get(sample.event)
-            shape = (id(reader), frozenset(paths(value)))
-            if reader is not None and shape not in seen and not any(one.sample is sample for one in self._pointers):
-                seen.add(shape)
-                yield self._pushed(sample, value)
+        pointing = {one.sample for one in self._pointers}
+        for sample in self._shapes():
+            if sample.event in self._connector.events and sample not in pointing:
+                yield self._pushed(sample, self._decoded(sample))
         for pointer, conversation, _ in self._conversations():
             if source := self._fetched(pointer, conversation.said):
                 yield source

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from connectors import samples as house
 from connectors.base import Connector, Delivery, Event, Fetch, Verified
-from connectors.contract.trees import doubled, lists
+from connectors.contract.trees import doubled, lists, paths
 from connectors.payload import MAX_IDENTIFIER, Payload
 from core import events
 from core.errors import MalformedPayload, SignatureRejected
@@ -65,7 +65,7 @@ def when(applies: str) -> Callable[[Callable[[S], None]], Callable[[S], None]]:
     return mark
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sample:
     """One sample, as the provider would send it. `raw` is the file, `delivery.body` what travels."""
 
@@ -170,6 +170,22 @@ class Suite:
         for sample in sorted(self._samples, key=lambda one: one.variant or ""):
             found.setdefault(sample.event, sample)
         return tuple(found.values())
+
+    def _shapes(self) -> Iterator[Sample]:
+        """A sample for each event, and at most one variant of it that is built otherwise.
+
+        Events of one reader whose bodies are built alike count once.
+        """
+        seen: set[object] = set()
+        again: set[str] = set()
+        usual = set(self._plain)
+        for sample in sorted(self._samples, key=lambda one: one not in usual):
+            reader = self._connector.events.get(sample.event, sample.event)
+            shape = (id(reader), frozenset(paths(self._decoded(sample))))
+            if shape not in seen and (sample in usual or sample.event not in again):
+                seen.add(shape)
+                again |= set() if sample in usual else {sample.event}
+                yield sample
 
     def _proofs(self, sample: Sample) -> list[str]:
         """The headers the proof rests on; what is only sent along is none of them."""
