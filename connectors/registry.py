@@ -18,9 +18,11 @@ from core.errors import NotFound
 GROUP = "ledgerwire.connectors"
 BUILT_IN = (
     "basiq",
+    "cashfree",
     "gocardless",
     "mollie",
     "mpesa",
+    "plaid",
     "razorpay",
     "square",
     "standard_webhooks",
