@@ -32,6 +32,7 @@ from core.invoicing.invoices import NewInvoice, NewItem
 from core.money import Money
 from workers import context, fetch, normalize
 from workers.simulators.basiq import DEMO_API_KEY, DEMO_USER, SimulatedTransaction, Simulator
+from workers.simulators.playing import set_api_base
 from workers.simulators.sending import Changes, build_delivery
 
 PASSWORD = "password123"  # noqa: S105 - The demo accounts' password is published, and refused outside demo mode.
@@ -250,17 +251,6 @@ def _bank(parts: context.Context, address: _Address, made: list[dict[str, Any]])
         basiq.announce(body)
         while normalize.drain(parts) or fetch.drain(parts):
             pass
-
-
-def set_api_base(session: Session, connection_id: UUID, base_url: str) -> None:
-    """Point a connection at a simulator of its provider."""
-    session.execute(
-        text(
-            "UPDATE connections SET settings = settings || jsonb_build_object('api_base', CAST(:url AS text)) "
-            "WHERE id = :id"
-        ),
-        {"url": base_url, "id": connection_id},
-    )
 
 
 def _deliver(parts: context.Context, slug: str, event: str, address: _Address, changes: Changes, at: datetime) -> bytes:

@@ -29,8 +29,8 @@ from core.database import Database
 from core.identity import Actor, users
 from core.invoicing import invoices
 from core.money import Money
-from workers.demo import set_api_base
 from workers.simulators.basiq import SimulatedTransaction, Simulator
+from workers.simulators.playing import set_api_base
 from workers.simulators.sending import Changes, build_delivery
 
 ROOT = Path(__file__).resolve().parents[2]

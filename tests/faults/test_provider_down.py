@@ -20,8 +20,8 @@ from tests.faults.installation import Installation, wait_for
 from tests.faults.provider import Provider, Said
 from tests.faults.test_outages import trade_of
 from workers.app import make_celery
-from workers.demo import set_api_base
 from workers.simulators.basiq import DEMO_API_KEY, SimulatedTransaction, Simulator
+from workers.simulators.playing import set_api_base
 from workers.simulators.sending import Changes, build_delivery
 
 pytestmark = pytest.mark.faults

@@ -6,11 +6,11 @@ import json
 import os
 import tempfile
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from connectors import samples
 from connectors.base import Connector
-from core.errors import Invalid
 from workers.simulators.sending import account_in_sample
 
 # How a connector may call the field that holds the provider's name of the account.
@@ -54,15 +54,23 @@ def _account(connector: Connector) -> str | None:
     return None
 
 
-def signs_for_all(connector: Connector, receiving: str) -> bool:
-    """Whether a connection's secret cannot sign, because the provider holds the other half of a key pair."""
-    if not receiving:
-        return False
+@lru_cache(maxsize=64)
+def is_asymmetric(connector: Connector) -> bool:
+    """Whether the provider signs with a key that no connection has."""
+    secret = connector.signature.new_secret()
+    return connector.signature.receiving(secret) != secret
+
+
+def adopted(connector: Connector, key: str, receiving: str) -> str:
+    """The signing key, with the name by which a connection knows it where the key holds such a name."""
     try:
-        return connector.signature.receiving(receiving) != receiving
-    except (Invalid, ValueError):
-        # What only verifies cannot be read as a signing secret.
-        return True
+        held = json.loads(key)
+    except ValueError:
+        return key
+    own = connector.signature.receiving(key)
+    if not isinstance(held, dict) or not receiving or own not in held.values():
+        return key
+    return json.dumps({name: receiving if value == own else value for name, value in held.items()})
 
 
 def signing_key(connector: Connector, data_dir: Path) -> str:

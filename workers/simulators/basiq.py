@@ -21,7 +21,8 @@ from urllib.parse import quote, unquote, urlsplit
 from uuid import uuid4
 
 from connectors import samples
-from workers.simulators.api import Answer, Asked, Provider
+from workers.simulators.api import Answer, Provider
+from workers.simulators.routes import Asked
 from workers.simulators.sending import Built
 from workers.simulators.server import Server
 

@@ -19,7 +19,7 @@ from core.errors import MalformedPayload, SignatureRejected
 from workers.simulators import script
 from workers.simulators.script import Changes, Story
 
-__all__ = ["Built", "Changes", "NotSigned", "account_in_sample", "build", "build_delivery"]
+__all__ = ["Built", "Changes", "NotSigned", "account_in_sample", "build", "build_delivery", "convinces"]
 
 # A byte that is proven is found among the last ones, or nothing proves the body.
 _MAX_TRIES = 4000
@@ -39,6 +39,7 @@ class Built:
     documents: Mapping[str, bytes] = field(repr=False)
     story: Story = field(repr=False)
     message_id: str
+    signed: Signed = field(repr=False)
 
 
 def build(
@@ -79,6 +80,7 @@ def build(
         documents=_asked_at(connector, signed, connector.signature.receiving(secret), at, url),
         story=story,
         message_id=message_id,
+        signed=signed,
     )
 
 
@@ -107,6 +109,15 @@ def build_delivery(
         url=url,
     )
     return dict(built.headers), built.body
+
+
+def convinces(connector: Connector, built: Built, receiving: str, at: datetime, url: str) -> bool:
+    """Whether a connection that keeps this secret believes a delivery."""
+    try:
+        connector.verify(_received(built.signed, at, url), [receiving])
+    except SignatureRejected:
+        return False
+    return True
 
 
 def account_in_sample(connector: Connector, event: str) -> str | None:
