@@ -4,7 +4,9 @@ Whatever a stranger sends ends in SignatureRejected and in no other exception. A
 unusable is passed over while the others are tried. Age is judged against the moment the delivery arrived.
 """
 
+from connectors.signatures.forms import FormHmac, form_field
 from connectors.signatures.hmac import BODY, TIMESTAMP, URL, Hmac, TimestampedHmac
+from connectors.signatures.items import ItemHmac
 from connectors.signatures.jose import DetachedJws, JwtOverBodyHash
 from connectors.signatures.parts import hex_key, text_key
 from connectors.signatures.plain import StaticSecret, Unsigned
@@ -18,7 +20,9 @@ __all__ = [
     "TRUST_ROOTS_PATH",
     "URL",
     "DetachedJws",
+    "FormHmac",
     "Hmac",
+    "ItemHmac",
     "JwtOverBodyHash",
     "RsaSha256",
     "RsaWithCertificate",
@@ -26,6 +30,7 @@ __all__ = [
     "StaticSecret",
     "TimestampedHmac",
     "Unsigned",
+    "form_field",
     "hex_key",
     "public_key_of",
     "text_key",
