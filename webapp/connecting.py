@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 
 from connectors import registry
 from connectors.base import Connector
-from core.connections import store
+from core.connections import address, store
 from core.errors import Forbidden, Invalid, NotFound
 from core.identity import Actor
+from core.syncing import schedule
 from webapp.services import services
 
 # How a user may spell the provider's name of their account; it is kept as the connection's external id.
@@ -44,9 +45,7 @@ def webhook_url(connection: Mapping[str, Any]) -> str:
     except NotFound:
         # The plugin was taken away; the opaque address works for every connector.
         opaque = True
-    if opaque:
-        return f"{base}/api/hooks/{connection['hook_id']}"
-    return f"{base}/api/connectors/{connection['connector']}/webhook/{connection['id']}"
+    return address.webhook_url(base, connection["connector"], connection["id"], connection["hook_id"], opaque=opaque)
 
 
 def present(connection: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,6 +170,8 @@ def connect(
         external_id=checked.external_id,
         now=now,
     )
+    # What happened before, and whether the webhook is set up, is found out by the workers.
+    schedule.begin(session, UUID(connection["id"]), now)
     return {**present(connection), "new_secrets": made}
 
 
@@ -188,6 +189,9 @@ def change(
     present_one = store.get_connection(session, actor, connection_id)
     chosen = registry.get(present_one["connector"])
     checked = _check(chosen, secrets or {}, settings or {})
+    if secrets or settings is not None:
+        # What stood in the way may be gone.
+        schedule.hurry(session, connection_id, now)
     return present(
         store.update(
             session,
@@ -208,6 +212,7 @@ def resume(actor: Actor, connection_id: UUID, now: datetime) -> dict[str, Any]:
     """Resume a connection, and have what waited processed at once."""
     with services().database.session() as session:
         resumed = store.resume(session, actor, connection_id, now)
+        schedule.hurry(session, connection_id, now)
     current_app.extensions["ledgerwire.inlet"].ringer.ring()
     return present(resumed)
 

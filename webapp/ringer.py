@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from config.settings import Settings
-from workers.doorbell import Doorbell
+from workers.doorbell import Bell, Doorbell
 
 
 class Ringer:
@@ -15,16 +15,18 @@ class Ringer:
         """The thread starts with the first ring, so that it is born after any fork."""
         self._doorbell = Doorbell(settings)
         self._wanted = threading.Event()
+        self._bells: set[Bell] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def ring(self) -> None:
-        """Have the bell rung soon. Never blocks."""
+    def ring(self, bell: Bell = "normalize") -> None:
+        """Have a bell rung soon. Never blocks."""
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
                     self._thread.start()
+        self._bells.add(bell)
         self._wanted.set()
 
     def _run(self) -> None:
@@ -32,4 +34,5 @@ class Ringer:
             self._wanted.wait()
             self._wanted.clear()
             # When nobody is on duty there is no worker to send for either: it finds the rows when it comes.
-            self._doorbell.ring("normalize")
+            while self._bells:
+                self._doorbell.ring(self._bells.pop())

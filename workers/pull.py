@@ -158,7 +158,7 @@ def _page(context: Context, run: Run, *, tell: bool) -> Run | None:
         if not page.more:
             _finish(connection, following, late, context.now())
         elif tell:
-            announce(connection, [_news(following, "sync.progressed", "running")])
+            announce(connection, [_news(following, "running")])
     context.doorbell.ring("relay")
     return following if page.more else None
 
@@ -190,7 +190,8 @@ def _statements(run: Run, page: Page, event_id: UUID) -> list[Statement]:
     ]
 
 
-def _news(run: Run, name: str, state: str, error: str | None = None) -> DomainEvent:
+def _news(run: Run, state: str, error: str | None = None) -> DomainEvent:
+    ended = state in ("done", "failed")
     data: dict[str, object] = {
         "sync_id": str(run.id),
         "connection_id": str(run.connection_id),
@@ -200,13 +201,13 @@ def _news(run: Run, name: str, state: str, error: str | None = None) -> DomainEv
         "gap": runs.listed(run.counts, "gap"),
         "error": error,
     }
-    return DomainEvent(room=f"user:{run.user_id}", name=name, data=data)
+    return DomainEvent(room=f"user:{run.user_id}", name="sync.finished" if ended else "sync.progressed", data=data)
 
 
 def _finish(connection: Connection, run: Run, late: dict[str, object] | None, now: datetime) -> None:
     runs.finish(connection, run, late, now)
     ended = troubles.well(connection, run.connection_id, troubles.SYNC, troubles.CREDENTIALS, now=now)
-    announce(connection, [_news(run, "sync.finished", "done"), *ended])
+    announce(connection, [_news(run, "done"), *ended])
 
 
 def _put_aside(
@@ -236,7 +237,6 @@ def _put_aside(
         if state == "failed" or run.failures + 1 >= _TELL_AFTER:
             kind = troubles.CREDENTIALS if isinstance(error, CredentialsRefused) else troubles.SYNC
             news += troubles.trouble(connection, run.connection_id, kind, words, now=now)
-        name = "sync.finished" if state == "failed" else "sync.progressed"
-        announce(connection, [_news(run, name, state, words), *news])
+        announce(connection, [_news(run, state, words), *news])
     context.doorbell.ring("relay")
     log.warning("sync put aside", sync=str(run.id), connector=run.connector, state=state, error=words)

@@ -38,6 +38,11 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("connections.pause", "POST"): {"owner"},
     ("connections.resume", "POST"): {"owner"},
     ("connections.delete", "DELETE"): {"owner"},
+    ("sync.start", "POST"): {"owner"},
+    ("sync.index", "GET"): {"owner", "operator"},
+    ("sync.show", "GET"): {"owner", "operator"},
+    ("notifications.index", "GET"): PEOPLE,
+    ("notifications.read", "POST"): {"owner"},
     ("deliveries.index", "GET"): PEOPLE,
     ("deliveries.show", "GET"): {"owner", "operator"},
     ("deliveries.refused", "GET"): PEOPLE,
@@ -75,6 +80,7 @@ LISTS = {
     "deliveries.refused": {"owner", "operator"},
     "invoices.index": {"owner", "buyer", "operator"},
     "mirrored_invoices.index": {"owner", "operator"},
+    "notifications.index": {"owner"},
     "payments.index": {"owner", "buyer", "operator"},
     "transactions.index": {"owner", "operator"},
     "users.dashboard": {"owner", "buyer", "operator"},
@@ -149,14 +155,16 @@ INSERT INTO mirrored_invoices (id, user_id, connection_id, object_id, version, s
     VALUES (:mirrored_invoice_id, :owner, :connection, 'i', 1, 'open', 'sales', 'invoice', 'N-1', 5, 'INR', 5, 'INR',
     'fetched');
 INSERT INTO quarantine (id, connector, connection_id, received_at, path, remote_addr, headers, body, body_bytes, reason)
-    VALUES (:quarantine_id, 'razorpay', :connection, :now, '/', '', '[]', '{}', 2, 'stale')
+    VALUES (:quarantine_id, 'razorpay', :connection, :now, '/', '', '[]', '{}', 2, 'stale');
+INSERT INTO notifications (id, user_id, kind, subject_kind, subject_id, title, body, created_at)
+    VALUES (:notification_id, :owner, 'connection.sync', 'connection', :connection, 'Trouble', 'Do something.', :now)
 """
 
 
 def _books(world: World, owner: UUID, connection: UUID, invoice: UUID) -> dict[str, str]:
-    """A delivery, a payment, a transaction, an invoice elsewhere and a refused delivery of the owner."""
-    names = ("delivery_id", "payment_id", "transaction_id", "mirrored_invoice_id", "quarantine_id", "event_id")
-    ids = {name: new_id() for name in names}
+    """A delivery, a payment, a transaction, an invoice elsewhere, a refused delivery and a notice of the owner."""
+    mine = ("delivery_id", "payment_id", "transaction_id", "mirrored_invoice_id", "quarantine_id", "event_id")
+    ids = {name: new_id() for name in (*mine, "notification_id")}
     values = {**ids, "owner": owner, "connection": connection, "invoice": invoice, "now": datetime.now(UTC)}
     with world.session() as session:
         for statement in _BOOKS.split(";"):

@@ -14,8 +14,10 @@ def install(app: Flask) -> None:
         docs,
         invoices,
         mirrored_invoices,
+        notifications,
         payments,
         service_tokens,
+        sync,
         transactions,
         users,
     )
@@ -27,8 +29,10 @@ def install(app: Flask) -> None:
         docs,
         invoices,
         mirrored_invoices,
+        notifications,
         payments,
         service_tokens,
+        sync,
         transactions,
         users,
     ):

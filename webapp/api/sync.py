@@ -1,0 +1,174 @@
+"""/api/connections/<id>/sync, /syncs and /completeness: pulling what a provider lists, and what that showed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from flask import Blueprint, Response, current_app
+
+from connectors import registry, talks
+from core.errors import Conflict, NotFound
+from core.syncing import completeness, runs, schedule
+from webapp import auth
+from webapp.api import models
+from webapp.api.edge import reply
+from webapp.openapi import operation
+from webapp.problems import BadRequest
+from webapp.services import services
+
+blueprint = Blueprint("sync", __name__, url_prefix="/api/connections")
+
+
+class KindCount(models.Output):
+    """Of one kind of record: docs/completeness.md defines each figure."""
+
+    kind: str
+    listed: int
+    webhook: int
+    before: int
+    fresh: int
+    missed: int
+    gap: int
+
+
+class Sync(models.Output):
+    """One run. `waiting` is tried again at `due_at`; `failed` is not, and `error` says why in words."""
+
+    id: UUID
+    connection_id: UUID
+    reason: Literal["first", "schedule", "person"]
+    state: Literal["queued", "running", "waiting", "done", "failed"]
+    pages: int
+    listed: int
+    gap: int
+    counts: list[KindCount]
+    since: datetime
+    error: str | None
+    # Failed tries since the last page.
+    tries: int
+    due_at: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Syncs(models.Output):
+    """A page of runs, newest first."""
+
+    items: list[Sync]
+    next_cursor: str | None
+
+
+class KindShare(KindCount):
+    """Figures of one kind, with the part that webhooks brought of what they should have."""
+
+    webhook_share: float | None
+
+
+class Lateness(models.Output):
+    """How long after the provider's own time webhooks reached us, over the last `days`."""
+
+    median_seconds: float
+    p95_seconds: float
+    webhooks: int
+    days: int
+
+
+class ProviderWebhook(models.Output):
+    """How the webhook stands at the provider, where its API can tell. `state` is null before the first answer."""
+
+    state: Literal["kept", "created", "repaired", "failed"] | None
+    checked_at: datetime | None
+    mended_at: datetime | None
+    error: str | None
+    next_check_at: datetime
+
+
+class Completeness(models.Output):
+    """What the last good sync found, and what comes next."""
+
+    connection_id: UUID
+    listed: int
+    webhook: int
+    before: int
+    fresh: int
+    missed: int
+    gap: int
+    webhook_share: float | None
+    by_kind: list[KindShare]
+    lateness: Lateness | None
+    last_good: Sync | None
+    # The newest run since, where it is still open or failed.
+    latest: Sync | None
+    next_due_at: datetime | None
+    # Why nothing can be pulled, in words.
+    obstacle: str | None
+    webhook_at_provider: ProviderWebhook | None
+
+
+@blueprint.post("/<uuid:connection_id>/sync")
+@operation("sync", {202: Sync}, problems=(404, 409))
+def start(connection_id: UUID) -> Response:
+    """Pull what the provider lists. While a run is queued, running or waiting this answers with that one."""
+    return reply(begin(connection_id), 202)
+
+
+def begin(connection_id: UUID) -> dict[str, Any]:
+    """Queue a run for the signed-in owner and have it begun at once; for the API and the page alike.
+
+    Raises NotFound, Forbidden, Conflict (there is nothing to pull, or the connection is paused) or BadRequest
+    (credentials are missing).
+    """
+    from workers.credentials import credentials_of  # noqa: PLC0415 - it brings the worker's code.
+
+    person, now = auth.actor(), auth.now()
+    with services().database.session() as session:
+        connection = completeness.check_owner(session, person, connection_id)
+        try:
+            connector = registry.get(connection["connector"])
+        except NotFound as error:
+            raise Conflict("its connector is not installed any more") from error
+        if connector.pull is None:
+            raise Conflict(f"{connector.title} has no list to pull from")
+        if connection["paused_at"] is not None:
+            raise Conflict("the connection is paused; resume it first")
+        credentials = credentials_of(session, services().ring, connection_id, now)
+        if stops := talks.pull_obstacle(connector, credentials):
+            raise BadRequest(stops)
+        schedule.begin(session, connection_id, now)
+        planned = schedule.find(session, connection_id)
+        if planned is None:
+            raise NotFound("connection", connection_id)
+        run = schedule.open_run(
+            session,
+            planned,
+            reason="person",
+            days=connector.pull.days,
+            every_seconds=connector.pull.every_seconds,
+            now=now,
+            asked_by=person.id,
+        )
+        (row,) = runs.find(session, [run])
+        started = runs.shape(row)
+    current_app.extensions["ledgerwire.inlet"].ringer.ring("pull")
+    return started
+
+
+@blueprint.get("/<uuid:connection_id>/syncs")
+@operation("sync", {200: Syncs}, query=models.PageQuery, problems=(404,))
+def index(connection_id: UUID, query: models.PageQuery) -> Response:
+    """The runs of a connection, newest first."""
+    person = auth.actor()
+    with services().database.session() as session:
+        return reply(completeness.list_syncs(session, person, connection_id, limit=query.limit, cursor=query.cursor))
+
+
+@blueprint.get("/<uuid:connection_id>/completeness")
+@operation("sync", {200: Completeness}, problems=(404,))
+def show(connection_id: UUID) -> Response:
+    """Records the provider lists, records webhooks had brought, the gap that was pulled in, and lateness."""
+    person = auth.actor()
+    with services().database.session() as session:
+        return reply(completeness.completeness(session, person, connection_id))
