@@ -23,6 +23,7 @@ BUILT_IN = (
     "mollie",
     "mpesa",
     "plaid",
+    "quickbooks",
     "razorpay",
     "square",
     "standard_webhooks",

@@ -91,6 +91,14 @@ def authorize(credentials: Credentials) -> AuthorizationTalk:
     )
 
 
+def _owed(item: Payload, key: str, currency: str) -> Money:
+    """An amount that nobody owes less than nothing of."""
+    money = item.number_money(key, currency)
+    if money.minor < 0:
+        raise item.wrong(key, "zero or more")
+    return money
+
+
 def _status(item: Payload, total: Money, due: Money) -> MirroredStatus:
     status = item.choice("Status", STATUS)
     return MirroredStatus.PARTIALLY_PAID if status is MirroredStatus.OPEN and due.minor < total.minor else status
@@ -100,9 +108,11 @@ def _mirrored(
     item: Payload, identity: str, number: str, left: str, kind: Literal["invoice", "credit_note"]
 ) -> MirroredInvoice:
     currency, contact = item.currency("CurrencyCode"), item.optional_at("Contact")
-    total = item.number_money("Total", currency)
+    total = _owed(item, "Total", currency)
     # A draft may not say yet what is left of it.
-    due = item.number_money(left, currency) if item.has(left) else total
+    due = _owed(item, left, currency) if item.has(left) else total
+    if kind == "invoice" and due.minor > total.minor:
+        raise item.wrong(left, "at most the total")
     status = _status(item, total, due)
     return MirroredInvoice(
         object_id=item.identifier(identity),
@@ -127,7 +137,7 @@ def payment_of(item: Payload, invoice: Payload, version: int) -> list[Record]:
     if deleted and money.minor == 0:
         return []
     contact = invoice.optional_at("Contact")
-    named = (invoice.optional_text("InvoiceNumber"), invoice.optional_text("Reference"))
+    named = (invoice.optional_identifier("InvoiceNumber"), invoice.optional_identifier("Reference"))
     paid = events.Payment(
         object_id=item.identifier("PaymentID"),
         version=version,
