@@ -17,7 +17,10 @@ pytestmark = pytest.mark.e2e
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 STATIC = ("/dashboard", "/invoices", "/invoices/new", "/payments", "/transactions", "/connections", "/connections/new")
-MORE = ("/connections/new/razorpay", "/connections/new/basiq", "/deliveries", "/profile", "/invoices?search=nothing")
+MORE = (
+    *("/connections/new/razorpay", "/connections/new/basiq", "/deliveries", "/profile", "/invoices?search=nothing"),
+    "/notifications",
+)
 LISTS = ("/invoices", "/payments", "/transactions", "/connections", "/deliveries")
 
 
@@ -187,7 +190,7 @@ def test_a_connection_shows_its_secret_once(stack: Stack, signed_in: SignIn) -> 
 
 def test_every_icon_is_in_the_sprite() -> None:
     root = Path(__file__).resolve().parents[2] / "webapp"
-    sprite = set(re.findall(r'<symbol id="([^"]+)"', (root / "static/img/icons.svg").read_text()))
+    sprite = set(re.findall(r'<symbol id="([^"]+)"', (root / "static/vendor/icons.svg").read_text()))
     templates = "".join(path.read_text() for path in (root / "templates").rglob("*.html"))
     pages = "".join(path.read_text() for path in (root / "pages").glob("*.py"))
     named = set(re.findall(r"(?:icon|glyph)\('([a-z0-9-]+)'", templates)) | set(

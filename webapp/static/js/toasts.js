@@ -3,7 +3,7 @@ const ICONS = { good: "circle-check", bad: "alert-circle", warn: "alert-triangle
 const STAYS_MS = 7000;
 const AT_MOST = 3;
 const SVG = "http://www.w3.org/2000/svg";
-const sprite = new URL("../img/icons.svg", import.meta.url).pathname;
+const sprite = new URL("../vendor/icons.svg", import.meta.url).pathname;
 
 function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
