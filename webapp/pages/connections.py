@@ -9,15 +9,18 @@ from flask import Response, flash, make_response, redirect, request, url_for
 from connectors import registry
 from connectors.base import Connector
 from core.connections import store
-from core.errors import Invalid
+from core.errors import Conflict, Invalid
 from core.identity import Role
 from core.inbox import queries as inbox
+from core.syncing import completeness
 from webapp import auth, connecting
 from webapp import rehearsal as rehearsing
+from webapp.api import sync
 from webapp.auth import page_login_required
 from webapp.pages import blueprint, render
 from webapp.pages.forms import Form
 from webapp.pages.shell import Look, cursor, limit, looking, only
+from webapp.problems import BadRequest
 
 _RECENT = 5
 
@@ -47,6 +50,7 @@ def _page(look: Look, connection_id: UUID, form: Form | None = None, status: int
         connection=found,
         connector=connector,
         address=connecting.webhook_url(found),
+        complete=completeness.completeness(look.db, look.actor, connection_id),
         shown_once=None if is_fragment else render.take_once(str(connection_id)),
         deliveries=recent["items"],
         form=form or Form({"name": found["name"]}),
@@ -92,6 +96,18 @@ def resume_connection(connection_id: UUID) -> Response:
     connecting.resume(auth.actor(), connection_id, render.now())
     target = url_for("pages.connection", connection_id=connection_id)
     return render.done("It goes on. What waited is processed now.", target)
+
+
+@blueprint.post("/connections/<uuid:connection_id>/sync")
+@page_login_required
+def sync_connection(connection_id: UUID) -> Response:
+    """Compare now with what the provider lists."""
+    target = url_for("pages.connection", connection_id=connection_id)
+    try:
+        sync.begin(connection_id)
+    except (BadRequest, Conflict) as error:
+        return render.refused(f"{str(error)[:1].upper()}{str(error)[1:]}.", target, 409)
+    return render.done("The provider is asked for everything it has.", target, events={"live:sync.progressed": {}})
 
 
 @blueprint.get("/connections/<uuid:connection_id>/rehearsal")

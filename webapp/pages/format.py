@@ -69,6 +69,14 @@ def count(number: int) -> str:
     return str(format_decimal(number, locale="en_US"))
 
 
+def seconds(span: float) -> str:
+    """A span in words, short: 0.4 s, 12 s, 3 min, 2 h, 5 days."""
+    for size, unit, places in ((86_400, "days", 0), (3600, "h", 0), (60, "min", 0)):
+        if span >= 2 * size:
+            return f"{span / size:.{places}f} {unit}"
+    return f"{span:.1f} s" if span < 10 else f"{span:.0f} s"
+
+
 def relative(moment: datetime, now: datetime) -> str:
     """How long ago, in words."""
     gap = moment - now

@@ -15,7 +15,7 @@ from flask import Response, current_app, request, url_for
 from sqlalchemy.orm import Session
 
 from connectors import registry
-from core import live
+from core import live, notifications
 from core.errors import Forbidden
 from core.identity import Actor, Role
 from webapp import auth
@@ -98,6 +98,7 @@ class Look:
             now=self.now,
             feed=dict(self.feed),
             joined=self.joined,
+            unread=notifications.unread(self.db, self.actor),
             navigation=navigation,
             quick=[entry for group in navigation for entry in group["entries"] if entry["short"]],
             **values,
@@ -189,6 +190,7 @@ def _names() -> dict[str, Any]:
         highlight=render.highlight,
         connector_title=_title,
         capitalize_first=lambda words: words[:1].upper() + words[1:],
+        seconds=formats.seconds,
         iso_relative=lambda text: formats.relative(_moment(text), render.now()),
         iso_absolute=lambda text: formats.absolute(_moment(text)),
     )
