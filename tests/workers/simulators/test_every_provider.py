@@ -34,6 +34,10 @@ NOT_ASKED: dict[tuple[str, str], str] = {}
 GIVEN_UP: dict[tuple[str, str, str | None], str] = {
     ("mpesa", "result.reversal", None): "has no way to confirm that",
     ("mpesa", "c2b.confirmation", "large_number"): "does not list this receipt",
+    ("quickbooks", "payment.deleted", None): "take it back by hand",
+    ("quickbooks", "payment.voided", None): "take it back by hand",
+    ("quickbooks", "salesreceipt.deleted", None): "take it back by hand",
+    ("quickbooks", "salesreceipt.voided", None): "take it back by hand",
 }
 
 
