@@ -62,7 +62,9 @@ _CLAIM = text(
         ORDER BY syncs.due_at, syncs.id LIMIT 1 FOR UPDATE OF syncs SKIP LOCKED
     ), claimed AS (
         UPDATE syncs SET state = 'running', attempts = attempts + 1, claimed_at = :now, due_at = :now + :lease,
-            started_at = coalesce(started_at, :now)
+            started_at = coalesce(started_at, :now),
+            -- Whoever had it before never gave it back.
+            failures = failures + CASE syncs.state WHEN 'running' THEN 1 ELSE 0 END
         FROM due WHERE syncs.id = due.id RETURNING syncs.*
     )
     SELECT claimed.id, claimed.connection_id, connections.user_id, claimed.connector, connections.external_id,

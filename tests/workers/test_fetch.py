@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from connectors import samples
 from connectors.base import Connector, Credentials, Request, Response
 from core.database import Database
-from core.errors import MalformedPayload, Permanent, Transient
+from core.errors import CredentialsRefused, MalformedPayload, Permanent, Transient
 from core.events import BankTransaction, Record, TransactionStatus, Trust
 from core.inbox import claim
 from core.money import Money
@@ -107,6 +107,20 @@ def test_a_fetch_that_fails_is_put_aside_and_the_next_one_is_done(
     while fetch.drain(shop.context):
         pass
     assert (queue(shop), seen(shop)) == ([expected], ["tx-2"])
+
+
+def test_credentials_that_are_refused_are_told_once_and_cleared_by_the_next_fetch(shop: Shop) -> None:
+    refused = CredentialsRefused("basiq does not accept the connection's credentials")
+    point(shop, refused, refused)
+    while fetch.drain(shop.context):
+        pass
+    assert [state for state, _, _, _ in queue(shop)] == ["dead", "dead"]
+    (notice,) = shop.rows("SELECT kind, cleared_at FROM notifications WHERE user_id = :user")
+    assert notice == {"kind": "connection.credentials", "cleared_at": None}
+    shop.context.provider.answers["event-2"] = [line("tx-2")]
+    shop.store(shop.delivery(json.loads(samples.load("basiq", "transactions.updated")) | {"eventId": "event-2"}))
+    shop.work()
+    assert shop.one("SELECT cleared_at IS NOT NULL AS over FROM notifications WHERE user_id = :user") == {"over": True}
 
 
 def test_a_provider_that_stays_busy_is_given_up_after_the_last_attempt(shop: Shop) -> None:
