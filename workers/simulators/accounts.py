@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 from connectors import samples
@@ -54,7 +53,6 @@ def _account(connector: Connector) -> str | None:
     return None
 
 
-@lru_cache(maxsize=64)
 def is_asymmetric(connector: Connector) -> bool:
     """Whether the provider signs with a key that no connection has."""
     secret = connector.signature.new_secret()
