@@ -22,6 +22,8 @@ BUILT_IN = (
     "gocardless",
     "mollie",
     "mpesa",
+    "paypal",
+    "paystack",
     "plaid",
     "quickbooks",
     "razorpay",
