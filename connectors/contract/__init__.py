@@ -26,7 +26,19 @@ from connectors.contract.suite import AT, MESSAGE_ID, URL, Case, Suite, Told, de
 from connectors.contract.talks import Talks
 from connectors.contract.trees import SPOILERS
 
-__all__ = ["AT", "BAD_BODIES", "MESSAGE_ID", "SPOILERS", "URL", "Case", "Told", "cases", "deliver", "signed"]
+__all__ = [
+    "AT",
+    "BAD_BODIES",
+    "MESSAGE_ID",
+    "SPOILERS",
+    "URL",
+    "Case",
+    "Told",
+    "case_names",
+    "cases",
+    "deliver",
+    "signed",
+]
 
 
 class _All(Proof, Meaning, Edges, Streams, Talks, Setting):

@@ -73,6 +73,7 @@ class Meaning(Suite):
                 reading = self._connector.read(event.name, event.item)
                 require((reading is None) == (event.name not in self._connector.events), sample.label)
                 check_reading(sample.label, reading)
+                require(reading != [] or sample.variant, f"{sample.label} is mapped and means nothing")
 
     def gives_the_same_answer_twice(self) -> None:
         """Reading remembers nothing."""
@@ -259,7 +260,7 @@ class Meaning(Suite):
         return bool(self._connector.ignored)
 
     def _batches(self) -> list[Sample]:
-        return [sample for sample in self._kinds if self._batch(sample) is not None]
+        return [sample for sample in self._shapes() if self._batch(sample) is not None]
 
     def _open_bytes(self, body: bytes, sample: Sample | None = None) -> list[Event] | None:
         """The events of a body whose signature is taken as good, or None where it is malformed."""

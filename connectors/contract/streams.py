@@ -38,9 +38,8 @@ def rank(record: Record) -> int:
 
 def standing(record: Record) -> tuple[Any, ...]:
     """Its place among statements about the same object, by core's own rule. References are learnt, not replaced."""
-    content = [
-        getattr(record, one.name) for one in fields(record) if one.name not in {"version", "status", "references"}
-    ]
+    aside = {"version", "references", "status"} if type(record) in LADDERS else {"version", "references"}
+    content = [getattr(record, one.name) for one in fields(record) if one.name not in aside]
     return (True, rank(record), record.version, *content)
 
 
@@ -86,28 +85,19 @@ class Streams(Sourced):
     """Whatever comes late, twice or in the same second, the books end the same."""
 
     def ends_the_same_in_every_order_and_with_repeats(self) -> None:
-        """Every order of up to five events of one object, each of them perhaps twice."""
+        """Every order of up to five events of one object, the first of them twice; and all within the same second."""
         for label, steps in self._lives():
-            usual: object = None
-            for order in permutations(range(len(steps))):
-                books = Books()
-                for place in (*order, order[0]):
-                    books.hear(steps[place]())
-                state = books.state()
-                usual = state if usual is None else usual
-                require(state == usual, f"{label}: the order {order} ends otherwise")
-
-    def lets_status_decide_within_the_same_second(self) -> None:
-        """Statements of the same moment: the one further on stands, whichever comes last."""
-        for label, steps in self._lives():
-            told = [record for step in steps for record in step()]
-            highest = {place: max(rank(one) for one in told if key(one) == place) for place in map(key, told)}
-            for order in (told, told[::-1]):
-                books = Books()
-                books.hear(_of_one_moment(order))
-                for place, (record, _) in books.state().items():
-                    if not isinstance(record, events.BankTransaction | events.PendingSnapshot):
-                        require(rank(record) == highest[place], f"{label}: a lower status of {place} stands")
+            for same_second in (False, True):
+                usual: object = None
+                for order in permutations(range(len(steps))):
+                    books = Books()
+                    for place in (*order, order[0]):
+                        records = steps[place]()
+                        books.hear(_of_one_moment(records) if same_second else records)
+                    state = books.state()
+                    usual = state if usual is None else usual
+                    tie = " within one second" if same_second else ""
+                    require(state == usual, f"{label}: the order {order}{tie} ends otherwise")
 
     def gives_a_later_statement_the_higher_version(self) -> None:
         """Of two statements of equal status about an object, the one told later is not taken for the older one.

@@ -151,7 +151,10 @@ class Suite:
         for event, variant in house.names(self._connector.slug, folder=self._folder):
             raw = house.load(self._connector.slug, event, variant, folder=self._folder)
             delivery = signed(self._connector, raw, self._secret)
-            verified = self._connector.verify(delivery, self._secrets)
+            try:
+                verified = self._connector.verify(delivery, self._secrets)
+            except SignatureRejected as error:
+                raise AssertionError(f"refused what its own scheme signed: {error.reason}") from error
             looks_json = raw.lstrip()[:1] in (b"{", b"[")
             yield Sample(event=event, variant=variant, json=looks_json, raw=raw, delivery=delivery, verified=verified)
 
@@ -260,11 +263,13 @@ class Suite:
         return replace(delivery, documents={k: v for k, v in delivery.documents.items() if k not in named})
 
     def _accepts(self, delivery: Delivery, secrets: Sequence[str] | None = None) -> Verified | None:
-        """What a delivery proves; None when it is refused as it should be. Other exceptions pass through."""
+        """What a delivery proves; None when it is refused. Any other exception than a refusal fails."""
         try:
             return self._connector.verify(self._served(delivery), self._secrets if secrets is None else secrets)
         except SignatureRejected:
             return None
+        except Exception as error:
+            raise AssertionError(f"{type(error).__name__} in place of a refusal: {error}") from error
 
     def _refused(self, delivery: Delivery, why: str, secrets: Sequence[str] | None = None) -> None:
         require(self._accepts(delivery, secrets) is None, f"accepted although {why}")

@@ -72,19 +72,19 @@ class Talks(Sourced):
                     require(told in (None, records), f"{where} names another object and is believed")
 
     def refuses_a_currency_that_is_none(self) -> None:
-        """And breaks on none that is another."""
-        for pointer, conversation, _ in self._conversations():
+        """Where a currency is read, what is no currency is refused and never taken for a usual one."""
+        for pointer, conversation, records in self._conversations():
             source = self._fetched(pointer, conversation.said)
-            if source is None:
-                continue
-            codes = {one.money.currency for one in self._heard(source) or () if hasattr(one, "money")}
-            for path, value in list(leaves(source.whole)):
-                if isinstance(value, str) and value.upper() in codes:
-                    for code in ("JPY", "CHF", "ZZZ", "", "EURO"):
-                        with changed(source.whole, path, code if value.isupper() else code.lower()):
-                            told = self._heard(source) or ()
-                        found = {one.money.currency for one in told if hasattr(one, "money")}
-                        require(found <= {*codes, "JPY", "CHF"}, f"{source.label}: the currency {code!r} is believed")
+            codes = {one.money.currency for one in records if hasattr(one, "money")}
+            for path, value in list(leaves(source.whole)) if source else ():
+                if source is None or not isinstance(value, str) or value.upper() not in codes:
+                    continue
+                with changed(source.whole, path, "CHF" if value.isupper() else "chf"):
+                    is_read = self._heard(source) != records
+                for code in ("ZZZ", "zzz", "", "EURO", 978) if is_read else ():
+                    with changed(source.whole, path, code):
+                        told = self._heard(source)
+                    require(told is None, f"{source.label}: the currency {code!r} is believed")
 
     def ends_when_a_list_leads_in_a_circle(self) -> None:
         """A list whose next page is always the first one ends in an error."""
@@ -132,7 +132,7 @@ class Talks(Sourced):
         if (api := self._connector.api) is None:
             return
         given = self._credentials(None)
-        authorization = hold(api.authorize(given), Conversation(self._routes))
+        authorization = self._held_well(api.authorize(given), Conversation(self._routes))
         require(isinstance(authorization, Authorization), f"authorize gave {authorization!r:.60}")
         require(authorization.headers and authorization.expires_in_seconds > 0, "the authorisation is worth nothing")
         shown = repr(authorization)
@@ -160,7 +160,7 @@ class Talks(Sourced):
         pages, requests = self._pulled(None)
         cursors = [page.cursor for page in pages if page.more]
         require(all(cursors) and len(set(cursors)) == len(cursors), f"the cursor stands still: {cursors}")
-        require(len(requests) > 1, "routes.json has one page only")
+        require(len(requests) > 1, "one request is all: is there one page only, or is the next one never asked for?")
         records = [record for page in pages for record in page.records]
         require(records, "the pages hold nothing")
         check_reading("pull", records)
@@ -217,7 +217,7 @@ class Talks(Sourced):
             return
         given = self._credentials(None)
         url = URL.replace("/connectors/any/", "/hooks/") if self._connector.opaque_address else URL
-        result = hold(register(given, url), Conversation(self._routes))
+        result = self._held_well(register(given, url), Conversation(self._routes))
         require(isinstance(result, Registration), f"register gave {result!r:.60}")
         require(result.secret is None or result.secret not in repr(result), "a registration shows its secret")
 
@@ -253,6 +253,8 @@ class Talks(Sourced):
             return list(source.read())
         except (MalformedPayload, Permanent, Transient):
             return None
+        except Exception as error:
+            raise AssertionError(f"{source.label}: {type(error).__name__}: {error}") from error
 
     def _outcome_of(self, pointer: Pointer, reply: Callable[[Request], Response]) -> list[Record] | None:
         """The records of a talk that is answered like this; None where it ends in an error that is meant."""
@@ -268,6 +270,17 @@ class Talks(Sourced):
             return hold(talk(), reply)
         except (MalformedPayload, Permanent, Transient):
             return None
+        except AssertionError:
+            raise
+        except Exception as error:
+            raise AssertionError(f"{type(error).__name__} in a talk: {error}") from error
+
+    def _held_well(self, talk: Generator[Request, Response, T], conversation: Conversation) -> T:
+        """The result of a talk that the recorded answers must lead to."""
+        try:
+            return hold(talk, conversation)
+        except PlatformError as error:
+            raise AssertionError(f"with the recorded answers: {type(error).__name__}: {error}") from error
 
     def _spoil_answer(self, source: Source, index: int) -> None:
         """Spoil each place of one answer that is looked at; of a list, its first element stands for all."""
@@ -282,10 +295,7 @@ class Talks(Sourced):
             changes = False
             for spoiler in ODD:
                 with changed(source.whole, path, spoiler):
-                    try:
-                        told = self._heard(source)
-                    except PlatformError as error:
-                        raise AssertionError(f"{source.label} {path}: {type(error).__name__}: {error}") from error
+                    told = self._heard(source)
                 check_reading(source.label, told)
                 changes = changes or told != usual
                 if not changes and spoiler == {}:
@@ -300,7 +310,7 @@ class Talks(Sourced):
             return [], []
         given: Credentials = self._credentials(None)
         for _ in range(MAX_STRETCHES):
-            page = hold(pull.talk(given, cursor, SINCE), conversation)
+            page = self._held_well(pull.talk(given, cursor, SINCE), conversation)
             pages.append(page)
             cursor = page.cursor
             if not page.more:
@@ -352,7 +362,8 @@ def _endless(conversation: Conversation, first: int) -> Callable[[Request], Resp
     place, count = _tail(conversation.requests[first]), 0
     second = next(one for one in conversation.requests[first + 1 :] if _tail(one) == place)
     content = conversation.said[first].content
-    words = [word for word in _words_of(second) if len(word) > 3 and word.encode() in content]
+    before = _words_of(conversation.requests[first])
+    words = [word for word in _words_of(second) if len(word) > 3 and word not in before and word.encode() in content]
 
     def reply(request: Request) -> Response:
         nonlocal count

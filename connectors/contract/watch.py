@@ -16,7 +16,7 @@ from typing import Any
 _CLOCKS = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time", "sleep"}
 # Modules of which any call is too much, and those of which some functions are.
 _MODULES = {"random", "secrets", "socket", "subprocess", "tempfile", "threading", "urllib.request", "http.client"}
-_C_MODULES = {"_io", "_socket", "_ssl", "uuid_utils", "_uuid", "_random", "_thread", "_posixsubprocess"}
+_C_MODULES = {"_io", "io", "_socket", "_ssl", "uuid_utils", "_uuid", "_random", "_thread", "_posixsubprocess"}
 _HARMLESS = {"RLock", "allocate_lock", "get_ident", "acquire", "release", "StringIO", "BytesIO", "text_encoding"}
 _POSIX = {"urandom", "getrandom", "open", "read", "write", "stat", "listdir", "scandir", "system", "fork"}
 _UUIDS = {"uuid1", "uuid4", "uuid6", "uuid7", "uuid8", "getnode"}
