@@ -264,6 +264,8 @@ def apply_accounts(connection: Connection, statements: Sequence[Statement], outc
         statement, account = said[key]
         changed = connection.execute(
             text(
+                "WITH old AS (SELECT name, number_masked, currency, kind, balance, available FROM bank_accounts "
+                "WHERE connection_id = :connection_id AND object_id = :object_id) "
                 "INSERT INTO bank_accounts AS known (id, user_id, connection_id, object_id, version, name, "
                 "number_masked, currency, kind, balance, available) VALUES (:id, :user_id, :connection_id, :object_id, "
                 ":version, :name, :number, :currency, :kind, :balance, :available) "
@@ -277,7 +279,9 @@ def apply_accounts(connection: Connection, statements: Sequence[Statement], outc
                 'known.available) < (excluded.version, excluded.name COLLATE "C", '
                 'coalesce(excluded.number_masked, \'\') COLLATE "C", excluded.currency COLLATE "C", '
                 "coalesce(excluded.kind, '') COLLATE \"C\", coalesce(excluded.balance, 0), excluded.available) "
-                "RETURNING (xmax = 0) AS created"
+                "RETURNING (xmax = 0) AS created, NOT EXISTS (SELECT FROM old WHERE (old.name, old.number_masked, "
+                "old.currency, old.kind, old.balance, old.available) IS NOT DISTINCT FROM (known.name, "
+                "known.number_masked, known.currency, known.kind, known.balance, known.available)) AS different"
             ),
             {
                 "id": ids[key[0], "account", key[1]],
@@ -293,7 +297,10 @@ def apply_accounts(connection: Connection, statements: Sequence[Statement], outc
                 "available": account.available,
             },
         ).one_or_none()
-        effect: EffectKind = "unchanged" if changed is None else "created" if changed.created else "updated"
+        effect: EffectKind = "unchanged"
+        if changed is not None and changed.different:
+            # What is only said again, newer, raises the version and is no news.
+            effect = "created" if changed.created else "updated"
         outcome.effects.append(
             Effect(
                 event_id=statement.event_id,
@@ -356,6 +363,9 @@ def apply_payouts(connection: Connection, statements: Sequence[Statement], outco
         if before is not None and not supersedes(_payout_standing(row), _payout_standing(before)):
             effect = "unchanged"
         else:
+            if before is not None and {**row, "version": 0} == {**before, "version": 0}:
+                # Only said again, newer.
+                effect = "unchanged"
             known[identity] = changed[identity] = row
         outcome.effects.append(
             Effect(event_id=statement.event_id, object_kind="payout", object_id=identity, effect=effect)
@@ -382,10 +392,11 @@ def apply_health(connection: Connection, statements: Sequence[Statement], outcom
         row = connection.execute(
             text(
                 "UPDATE connections SET health = :health, health_reason = :reason, health_version = :version, "
-                'updated_at = now() WHERE id = :id AND (health_version, health COLLATE "C", '
+                "updated_at = now() FROM (SELECT health AS was, health_reason AS why FROM connections WHERE id = :id "
+                'FOR NO KEY UPDATE) AS old WHERE id = :id AND (health_version, health COLLATE "C", '
                 'coalesce(health_reason, \'\') COLLATE "C") < (:version, CAST(:health AS text) COLLATE "C", '
                 "coalesce(CAST(:reason AS text), '') COLLATE \"C\") "
-                "RETURNING user_id, name"
+                "RETURNING user_id, name, (old.was, old.why) IS DISTINCT FROM (health, health_reason) AS different"
             ),
             {
                 "id": statement.connection_id,
@@ -399,10 +410,10 @@ def apply_health(connection: Connection, statements: Sequence[Statement], outcom
                 event_id=statement.event_id,
                 object_kind="connection",
                 object_id=statement.connection_id,
-                effect="unchanged" if row is None else "updated",
+                effect="updated" if row is not None and row.different else "unchanged",
             )
         )
-        if row is not None:
+        if row is not None and row.different:
             outcome.tell(
                 [f"user:{row.user_id}"],
                 "connection.updated",
@@ -414,7 +425,5 @@ def apply_health(connection: Connection, statements: Sequence[Statement], outcom
                 },
                 statement.event_id,
             )
-            told = health_changed(
-                connection, statement.connection_id, record.health, record.reason, statement.event_id
-            )
+            told = health_changed(connection, statement.connection_id, record.health, record.reason, statement.event_id)
             outcome.announcements.extend((event, statement.event_id) for event in told)

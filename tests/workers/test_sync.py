@@ -18,7 +18,7 @@ from connectors.base import Connector
 from core.errors import MalformedPayload
 from core.inbox import queries, replay
 from core.syncing import pages, runs, schedule
-from tests.builders import NOW, Json, Shop, books, payment, refund, transaction
+from tests.builders import NOW, Json, Shop, books, payment, refund, said, transaction
 from tests.conftest import Servers
 from tests.core.shared import own_database
 from tests.workers.acme import (
@@ -455,3 +455,23 @@ def test_an_address_that_no_provider_can_reach_is_registered_nowhere(place: Plac
     assert registration(shop)["state"] is None
     assert "no public address" in registration(shop)["error"]
     assert acme.asked == []
+
+
+def test_accounts_and_payouts_that_are_only_listed_again_change_nothing(place: Place, acme: Acme) -> None:
+    account = said("account.updated", 60, id="ba_1", name="Till", currency="INR", number="1234567890", balance="10.00")
+    payout = said("payout.paid", 60, id="po_1", amount_minor=500, currency="INR")
+    acme.items = [account, payout]
+    shop = connect(place, acme)
+    work_off(place)
+    assert len(shop.rows("SELECT id FROM deliveries WHERE connection_id = :id", id=shop.connection_id)) == 1
+    later = (NOW + timedelta(hours=1)).isoformat()
+    acme.items += [{**account, "timestamp": later}, {**payout, "timestamp": (NOW + timedelta(seconds=60)).isoformat()}]
+    place.wait(3600)
+    work_off(place)
+    assert [run["state"] for run in runs_of(shop)] == ["done", "done"]
+    assert len(shop.rows("SELECT id FROM deliveries WHERE connection_id = :id", id=shop.connection_id)) == 1
+    # The version rose all the same: what is older than the repetition does not come back.
+    acme.items += [said("account.updated", 600, id="ba_1", name="Old name", currency="INR", number="1234567890")]
+    place.wait(3600)
+    work_off(place)
+    assert shop.one("SELECT name FROM bank_accounts WHERE user_id = :user") == {"name": "Till"}
