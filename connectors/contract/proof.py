@@ -82,7 +82,7 @@ class Proof(Suite):
         In batches too: each item's own signature counts, not only that of the first.
         """
         for sample in self._samples:
-            if not self._proven(sample) or self._proofs(sample):
+            if not self._proven(sample) or self._sealed(sample):
                 continue
             bodies = [sample.delivery]
             if sample.json and (batch := self._batch(sample)) is not None:

@@ -205,8 +205,12 @@ class Suite:
         return self._proven(sample) or bool(self._proofs(sample))
 
     def _sealed(self, sample: Sample) -> bool:
-        """Whether the whole body is proven by headers."""
-        return self._proven(sample) and bool(self._proofs(sample))
+        """Whether every byte of the body is proven by headers."""
+        return self._proven(sample) and bool(self._proofs(sample)) and self._proves_bytes()
+
+    def _proves_bytes(self) -> bool:
+        """Whether bytes are proven; otherwise it is what the body says, however it is written."""
+        return bool(getattr(self._connector.signature, "proves_bytes", True))
 
     def _has_sealed(self) -> bool:
         return any(self._sealed(sample) for sample in self._kinds)
@@ -215,7 +219,7 @@ class Suite:
         return any(self._proofs(sample) for sample in self._kinds)
 
     def _has_inner_proof(self) -> bool:
-        return any(self._proven(sample) and not self._proofs(sample) for sample in self._kinds)
+        return any(self._proven(sample) and not self._sealed(sample) for sample in self._kinds)
 
     # Meaning.
 

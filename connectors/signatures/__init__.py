@@ -4,6 +4,7 @@ Whatever a stranger sends ends in SignatureRejected and in no other exception. A
 unusable is passed over while the others are tried. Age is judged against the moment the delivery arrived.
 """
 
+from connectors.signatures.canonical import CanonicalHmac
 from connectors.signatures.forms import FormHmac, form_field
 from connectors.signatures.hmac import BODY, TIMESTAMP, URL, Hmac, TimestampedHmac
 from connectors.signatures.items import ItemHmac
@@ -19,6 +20,7 @@ __all__ = [
     "TRUST_ROOTS",
     "TRUST_ROOTS_PATH",
     "URL",
+    "CanonicalHmac",
     "DetachedJws",
     "FormHmac",
     "Hmac",
