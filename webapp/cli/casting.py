@@ -50,8 +50,6 @@ def cast(
         if connector.api is not None and allowed:
             provider = Bank() if connector.slug == "basiq" else Provider(connector.slug)
             base = stack.enter_context(Server(provider)).address(connector.slug)
-            if isinstance(provider, Bank):
-                provider.base_url = base
         with database.session() as session:
             invoice = None if number is None else _invoice(session, number)
             seller = None if invoice is None else invoice.seller_id

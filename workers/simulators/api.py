@@ -23,6 +23,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from connectors import samples
@@ -60,6 +61,7 @@ class Provider:
         slug: str,
         *,
         account: str | None = None,
+        at: datetime | None = None,
         rate_per_second: float | None = None,
         delay_seconds: float = 0,
     ) -> None:
@@ -71,7 +73,8 @@ class Provider:
         self.requests: list[tuple[str, str]] = []
         self._routes = routes_of(slug)
         self._hands_out_tokens = any(_handed_out(self._content(route, {})) is not None for route in self._routes)
-        self._recorded = Story(script=script.load(slug), changes=script.Changes(external_id=account))
+        # What is listed before any delivery was told of: the samples, for this account and as of this time.
+        self._recorded = Story(script=script.load(slug), at=at, changes=script.Changes(external_id=account))
         self._stories: deque[Story] = deque(maxlen=_KEPT_STORIES)
         self._shown: dict[str, int] = {}
         self._documents: dict[str, bytes] = {}

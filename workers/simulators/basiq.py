@@ -26,6 +26,7 @@ from workers.simulators.routes import Asked
 from workers.simulators.sending import Built
 from workers.simulators.server import Server
 
+DOCUMENTED = "https://au-api.basiq.io"
 DEMO_API_KEY = "ZGVtby1hcHBsaWNhdGlvbjpkZW1vLWtleQ=="
 DEMO_USER = "1e25009f-f208-47ea-8843-399cde5abbf2"
 DEMO_CONNECTION = "ee01356a-6ecb-4929-9c2d-87b961bb46d2"
@@ -71,19 +72,18 @@ class SimulatedTransaction:
 
 
 class Bank(Provider):
-    """Basiq's API below `base_url`, without the server."""
+    """Basiq's API, without the server. Its links name the documented address, as Basiq's own do."""
 
     def __init__(
         self,
         *,
-        base_url: str = "",
         api_key: str | None = None,
         transactions: Sequence[SimulatedTransaction] | None = None,
         page_size: int = 2,
     ) -> None:
         super().__init__("basiq")
         # Without a key of its own it takes any that is well-formed.
-        self.base_url, self.api_key, self.page_size = base_url, api_key, page_size
+        self.api_key, self.page_size = api_key, page_size
         self.accounts: list[Json] = json.loads(samples.api("basiq", "accounts"))["data"]
         self.transactions: list[Json] = []
         if transactions is None:
@@ -136,19 +136,19 @@ class Bank(Provider):
         if not self.is_shown(asked.headers):
             return Answer.error(401, "the token is not valid")
         if asked.method != "GET":
-            return Answer.error(405, asked.method)
+            return super().respond(asked)
         match steps:
             case ["events", event]:
                 return _shown(self._event(event))
             case ["users", _, "accounts"]:
-                return _shown({"type": "list", "data": self.accounts, "links": {"self": self.base_url + asked.path}})
+                return _shown({"type": "list", "data": self.accounts, "links": {"self": DOCUMENTED + asked.path}})
             case ["users", _, "accounts", account]:
                 found = [one for one in self.accounts if one["id"] == account]
                 return _shown(found[0]) if found else Answer.error(404, account)
             case ["users", user, "transactions"]:
                 return _shown(self._transactions(user, asked))
             case _:
-                return Answer.error(404, asked.path)
+                return super().respond(asked)
 
     def _token(self, asked: Asked) -> Answer:
         given = asked.headers.get("authorization", "")
@@ -171,7 +171,7 @@ class Bank(Provider):
             "eventType": kind,
             "userId": user,
             "data": {},
-            "links": {"self": f"{self.base_url}/events/{event}"},
+            "links": {"self": f"{DOCUMENTED}/events/{event}"},
         }
 
     def _transactions(self, user: str, asked: Asked) -> Json:
@@ -182,7 +182,7 @@ class Bank(Provider):
             rows = [row for row in rows if row[FIELDS[name]] == value]
         first = 0 if self.in_a_circle else int(asked.params.get("next", "0"))
         page = rows[first : first + self.page_size]
-        here = f"{self.base_url}/users/{quote(user)}/transactions?" + (f"filter={narrowed}&" if narrowed else "")
+        here = f"{DOCUMENTED}/users/{quote(user)}/transactions?" + (f"filter={narrowed}&" if narrowed else "")
         links = {"self": f"{here}next={first}"}
         if first + self.page_size < len(rows) or self.in_a_circle:
             links["next"] = f"{here}next={first + self.page_size}"
@@ -196,6 +196,7 @@ class Simulator(Bank):
         self, *, api_key: str = DEMO_API_KEY, transactions: Sequence[SimulatedTransaction] | None = None
     ) -> None:
         super().__init__(api_key=api_key, transactions=transactions)
+        self.base_url = ""
         self._server: Server | None = None
 
     def start(self) -> Self:
