@@ -17,8 +17,10 @@ from core.errors import NotFound
 
 GROUP = "ledgerwire.connectors"
 BUILT_IN = (
+    "adyen",
     "basiq",
     "cashfree",
+    "custom",
     "gocardless",
     "mollie",
     "mpesa",

@@ -1,0 +1,399 @@
+"""Paystack: payments, refunds, disputes, transfers and settlements of an African gateway.
+
+Checked against Paystack's documentation snippets at 94af513 (2026-02-23) and its OpenAPI file at 9678dea (2025-10-24).
+Nothing has an event id, and a refund event does not even say which refund it is about while it is pending: it is
+taken as a pointer, and the refunds of its transaction are listed. A payment is known by its transaction's number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeAlias
+from urllib.parse import quote
+
+from connectors.base import (
+    Api,
+    Authorization,
+    AuthorizationTalk,
+    Connector,
+    Credentials,
+    Envelope,
+    Fetch,
+    Field,
+    Page,
+    Pull,
+    PullTalk,
+    Reading,
+    Request,
+    Response,
+    Talk,
+)
+from connectors.payload import MAX_IDENTIFIER, Payload, micros
+from connectors.signatures import Hmac
+from core import events
+from core.errors import MalformedPayload
+from core.events import DisputeStatus, MirroredStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus
+from core.money import Money
+
+Answer: TypeAlias = Generator[Request, Response, Payload]
+
+MAX_PAGES = 50
+PER_PAGE = 100
+# Every amount is in hundredths, also of currencies that ISO 4217 gives no decimals (XOF, RWF).
+PLACES = 2
+PAYMENT = {
+    **dict.fromkeys(("pending", "ongoing", "processing", "queued"), PaymentStatus.PENDING),
+    **dict.fromkeys(("failed", "abandoned"), PaymentStatus.FAILED),
+    # What went back is told by refunds and disputes; the payment itself did succeed.
+    **dict.fromkeys(("success", "reversed"), PaymentStatus.SUCCEEDED),
+}
+REFUND = {
+    **dict.fromkeys(("pending", "processing", "needs-attention", "retriable"), RefundStatus.PENDING),
+    "failed": RefundStatus.FAILED,
+    "processed": RefundStatus.SUCCEEDED,
+}
+DISPUTE = {
+    "awaiting-merchant-feedback": DisputeStatus.OPEN,
+    "awaiting-bank-feedback": DisputeStatus.UNDER_REVIEW,
+    "pending": DisputeStatus.UNDER_REVIEW,
+    "resolved": DisputeStatus.CLOSED,
+}
+RESOLUTION = {
+    "auto-accepted": DisputeStatus.LOST,
+    "merchant-accepted": DisputeStatus.LOST,
+    "declined": DisputeStatus.WON,
+}
+TRANSFER = {
+    **dict.fromkeys(("pending", "otp", "received"), PayoutStatus.PENDING),
+    "failed": PayoutStatus.FAILED,
+    "success": PayoutStatus.PAID,
+    "reversed": PayoutStatus.REVERSED,
+}
+SETTLEMENT = {
+    **dict.fromkeys(("pending", "processing"), PayoutStatus.PENDING),
+    "failed": PayoutStatus.FAILED,
+    "success": PayoutStatus.PAID,
+}
+INVOICE = {
+    **dict.fromkeys(("pending", "failed"), MirroredStatus.OPEN),
+    "success": MirroredStatus.PAID,
+}
+# The keys of `data` that make up an event's id, by the beginning of its name.
+IDS = (
+    ("charge.dispute.", ("id", "status", "updated_at")),
+    ("charge.", ("id", "reference")),
+    ("refund.", ()),
+    ("transfer.", ("transfer_code", "status")),
+    ("invoice.", ("invoice_code", "status")),
+    ("paymentrequest.", ("request_code", "status")),
+    ("subscription.", ("subscription_code",)),
+)
+NOTES = ("invoice_number", "invoice_id", "invoice")
+PERSON = "about a person or an account; no money moves"
+PLAN = "a state of the plan; what is collected comes as charge.success"
+
+
+def event_id(item: Payload, envelope: Envelope) -> str:
+    """One made of what the event is about; else a hash of the body, which a retry is expected to repeat."""
+    name, data = item.identifier("event"), item.optional_at("data")
+    for prefix, keys in IDS:
+        if data is None or not name.startswith(prefix):
+            continue
+        parts = [data.optional_name(key) for key in (_refund_keys(data) if prefix == "refund." else keys)]
+        if parts[0] and len(made := ":".join([name, *(part or "" for part in parts)])) <= MAX_IDENTIFIER:
+            return made
+        break
+    return f"body:{hashlib.sha256(envelope.delivery.body).hexdigest()}"
+
+
+def _refund_keys(data: Payload) -> tuple[str, ...]:
+    if data.has("id"):
+        return ("id", "status")
+    return ("refund_reference", "status") if data.has("refund_reference") else (
+        "transaction_reference", "amount", "status")  # fmt: skip
+
+
+def money(thing: Payload, key: str = "amount", *, positive: bool = False) -> Money:
+    """A whole number of hundredths."""
+    return thing.minor_money(key, thing.currency("currency"), positive=positive, places=PLACES)
+
+
+def moment(thing: Payload, *keys: str) -> datetime:
+    """The first of these times that is told; the same one is paid_at here and paidAt there."""
+    for key in (*keys, "created_at"):
+        if found := thing.optional_iso(key):
+            return found
+    return thing.iso("createdAt")
+
+
+def references(thing: Payload) -> tuple[Reference, ...]:
+    """What may name the invoice, best first. `metadata` is an object, or 0, null or text, which names nothing."""
+    named: list[tuple[int, str | None]] = [(1, thing.optional_text("reference"))]
+    if notes := thing.optional_at("metadata"):
+        named += [(0, notes.optional_name(key)) for key in NOTES]
+        for custom in notes.items("custom_fields") if notes.has("custom_fields") else ():
+            if custom.optional_text("variable_name") in NOTES:
+                named.append((0, custom.optional_name("value")))
+    usable = [(rank, text.strip()) for rank, text in named if text]
+    return tuple(sorted({Reference(rank, text) for rank, text in usable if 0 < len(text) <= MAX_IDENTIFIER}))
+
+
+def payment_of(thing: Payload) -> events.Payment:
+    """A transaction, as events and the API have it."""
+    payer = thing.optional_at("customer")
+    names = [payer.optional_text(key) for key in ("first_name", "last_name")] if payer else []
+    status, at = thing.choice("status", PAYMENT), moment(thing, "paid_at", "paidAt")
+    return events.Payment(
+        object_id=thing.name("id"),
+        version=micros(at),
+        status=status,
+        money=money(thing, positive=True),
+        occurred_at=at,
+        references=references(thing),
+        method=thing.optional_text("channel"),
+        payer_name=" ".join(filter(None, names)) or None,
+        payer_email=payer.optional_text("email") if payer else None,
+        fee=money(thing, "fees") if thing.has("fees") else None,
+        failure=thing.optional_text("gateway_response") if status is PaymentStatus.FAILED else None,
+    )
+
+
+def refund_of(thing: Payload) -> list[Record]:
+    """A refund as the API lists it. One made for a dispute is told by that dispute."""
+    if thing.has("dispute"):
+        return []
+    refund = events.Refund(
+        object_id=thing.name("id"),
+        version=micros(moment(thing, "updated_at", "updatedAt")),
+        payment_id=thing.name("transaction"),
+        status=thing.choice("status", REFUND),
+        money=money(thing, positive=True),
+        occurred_at=moment(thing),
+        reason=thing.optional_text("customer_note") or thing.optional_text("merchant_note"),
+    )
+    return [refund]
+
+
+def dispute_of(thing: Payload) -> events.Dispute:
+    """A dispute; what becomes of it is told by its resolution. `refund_amount` is what is disputed."""
+    about = thing.at("transaction")
+    held = thing if thing.has("refund_amount") and thing.has("currency") else about
+    disputed = money(held, "refund_amount" if held is thing else "amount", positive=True)
+    status = thing.choice("status", DISPUTE)
+    if status is DisputeStatus.CLOSED and thing.has("resolution"):
+        status = thing.choice("resolution", RESOLUTION)
+    return events.Dispute(
+        object_id=thing.name("id"),
+        version=micros(moment(thing, "updated_at", "updatedAt")),
+        payment_id=about.name("id"),
+        status=status,
+        money=disputed,
+        deducted=disputed if status is DisputeStatus.LOST else Money(0, disputed.currency),
+        occurred_at=moment(thing),
+        reason=thing.optional_text("category"),
+        respond_by=thing.optional_iso("dueAt"),
+    )
+
+
+def transfer_of(thing: Payload) -> events.Payout:
+    """Money sent to somebody else."""
+    return events.Payout(
+        object_id=thing.identifier("transfer_code"),
+        version=micros(moment(thing, "updatedAt", "updated_at")),
+        status=thing.choice("status", TRANSFER),
+        money=money(thing, positive=True),
+        occurred_at=moment(thing),
+        fee=money(thing, "fee_charged") if thing.has("fee_charged") else None,
+        bank_reference=thing.optional_text("reference"),
+        to_third_party=True,
+    )
+
+
+def settlement_of(thing: Payload) -> list[Record]:
+    """Collected money sent to the own bank; no webhook tells of it."""
+    settled = money(thing, "effective_amount" if thing.has("effective_amount") else "total_amount")
+    if settled.minor <= 0:
+        return []
+    payout = events.Payout(
+        object_id=f"settlement:{thing.name('id')}",
+        version=micros(moment(thing, "updatedAt", "updated_at")),
+        status=thing.choice("status", SETTLEMENT),
+        money=settled,
+        occurred_at=thing.optional_iso("settlement_date") or moment(thing),
+        fee=money(thing, "total_fees") if thing.has("total_fees") else None,
+    )
+    return [payout]
+
+
+def invoice_of(thing: Payload, identity: str, currency: str) -> events.MirroredInvoice:
+    """A request for money: a subscription's invoice, or one sent to a customer. The money is in charge.success."""
+    status, total = thing.choice("status", INVOICE), thing.minor_money("amount", currency, places=PLACES)
+    payer = thing.optional_at("customer")
+    if total.minor < 0:
+        raise thing.wrong("amount", "zero or more")
+    return events.MirroredInvoice(
+        object_id=identity,
+        version=micros(moment(thing, "paid_at")) + list(MirroredStatus).index(status),
+        status=status,
+        number=thing.optional_name("invoice_number") or identity,
+        direction="sales",
+        total=total,
+        due=Money(0, currency) if status is MirroredStatus.PAID else total,
+        issued_on=moment(thing).date(),
+        due_on=thing.optional_day("due_date"),
+        contact_email=payer.optional_text("email") if payer else None,
+    )
+
+
+def read_request(item: Payload) -> Reading:
+    """A payment request that a customer was sent."""
+    data = item.at("data")
+    return [invoice_of(data, data.identifier("request_code"), data.currency("currency"))]
+
+
+def read_invoice(item: Payload) -> Reading:
+    """A subscription's invoice. Until it is paid, nothing in it names a currency: the subscription's plan does."""
+    data = item.at("data")
+    identity, paid = data.identifier("invoice_code"), data.optional_at("transaction")
+    if paid and paid.has("currency"):
+        return [invoice_of(data, identity, paid.currency("currency"))]
+    return Fetch(talk=partial(fetch_invoice, data, data.at("subscription").identifier("subscription_code")))
+
+
+def read_refund(item: Payload) -> Reading:
+    """A refund event points at its transaction."""
+    return Fetch(talk=partial(fetch_refunds, item.at("data").identifier("transaction_reference")))
+
+
+def _data(read: Callable[[Payload], Record]) -> Callable[[Payload], Reading]:
+    return lambda item: [read(item.at("data"))]
+
+
+# Asking Paystack. The secret key that signs webhooks is the key of the API.
+
+
+def authorize(credentials: Credentials) -> AuthorizationTalk:
+    """The secret key itself."""
+    yield from ()
+    return Authorization(
+        headers={"Authorization": f"Bearer {credentials.secret('webhook_secret')}"}, expires_in_seconds=86_400
+    )
+
+
+def _one(url: str, key: str, expected: str) -> Answer:
+    """The object asked for, and no other."""
+    thing = (yield Request(method="GET", url=url)).payload().at("data")
+    thing.same(key, expected)
+    return thing
+
+
+def fetch_invoice(data: Payload, subscription: str, _credentials: Credentials) -> Talk:
+    """An invoice in the currency of its subscription's plan."""
+    held = yield from _one(f"/subscription/{quote(subscription, safe='')}", "subscription_code", subscription)
+    return [invoice_of(data, data.identifier("invoice_code"), held.at("plan").currency("currency"))]
+
+
+def _more(answer: Payload, items: tuple[Payload, ...], page: int) -> bool:
+    """Whether a list has another page. Not every list tells how many it has."""
+    meta = answer.optional_at("meta")
+    if meta and meta.has("page"):
+        meta.same("page", str(page))
+    known = meta.optional_integer("pageCount") if meta else None
+    return bool(items) and (len(items) >= PER_PAGE if known is None else page < known)
+
+
+def fetch_refunds(reference: str, _credentials: Credentials) -> Talk:
+    """A transaction with every refund of it."""
+    thing = yield from _one(f"/transaction/verify/{quote(reference, safe='')}", "reference", reference)
+    payment = payment_of(thing)
+    found: list[Record] = [payment]
+    for page in range(1, MAX_PAGES + 1):
+        params = {"transaction": payment.object_id, "perPage": str(PER_PAGE), "page": str(page)}
+        answer = (yield Request(method="GET", url="/refund", params=params)).payload()
+        items = answer.items("data")
+        for one in items:
+            one.same("transaction", payment.object_id)
+            found += refund_of(one)
+        if not _more(answer, items, page):
+            return found
+    raise MalformedPayload("data", f"goes on past {MAX_PAGES} pages")
+
+
+LISTED: dict[str, Callable[[Payload], list[Record]]] = {
+    "transaction": lambda thing: [payment_of(thing)],
+    "refund": refund_of,
+    "dispute": lambda thing: [dispute_of(thing)],
+    "settlement": settlement_of,
+}
+LISTS = tuple(LISTED)
+
+
+def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+    """A page of one of the lists. The cursor is "begin end list page", or only "begin" at rest."""
+    begin, end, kind, page = [*(cursor or stamp(since)).split(" "), "", "", ""][:4]
+    end, kind, number = end or stamp(credentials.moment()), kind or LISTS[0], int(page or 1)
+    params = {"from": begin, "to": end, "perPage": str(PER_PAGE), "page": page or "1"}
+    answer = (yield Request(method="GET", url=f"/{kind}", params=params)).payload()
+    items = answer.items("data")
+    records = [record for item in items for record in LISTED[kind](item)]
+    if _more(answer, items, number):
+        if number >= MAX_PAGES * 20:
+            raise MalformedPayload("data", "goes on without an end")
+        return Page(records=records, cursor=f"{begin} {end} {kind} {number + 1}", more=True)
+    if kind != LISTS[-1]:
+        return Page(records=records, cursor=f"{begin} {end} {LISTS[LISTS.index(kind) + 1]} 1", more=True)
+    # Lists go by the time of creation: look again at what may have changed since.
+    again = max(datetime.fromisoformat(begin), datetime.fromisoformat(end) - timedelta(days=3))
+    return Page(records=records, cursor=stamp(again))
+
+
+def stamp(at: datetime) -> str:
+    """A moment as the API takes it."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+connector = Connector(
+    slug="paystack",
+    title="Paystack",
+    docs_url="https://paystack.com/docs/payments/webhooks/",
+    checked="2026-02-23",
+    signature=Hmac(header="x-paystack-signature", algorithm="sha512"),
+    makes_secret=False,
+    event_id=event_id,
+    event_name=lambda item: item.identifier("event"),
+    api=Api(base="https://api.paystack.co", authorize=authorize),
+    pull=Pull(talk=pull, what="transactions, refunds, disputes and settlements", every_seconds=3600, days=90),
+    fields=(
+        Field(
+            name="webhook_secret",
+            label="Secret key",
+            help="The API's secret key (sk_live_… or sk_test_…): it signs webhooks as well.",
+            secret=True,
+            required=True,
+        ),
+    ),
+    brings=("payments", "refunds", "disputes", "transfers", "settlements", "invoices"),
+    steps=(
+        "In the Paystack dashboard open Settings, API Keys & Webhooks, and copy the secret key into the connection.",
+        "On the same page paste the address {url} as webhook URL; test and live mode have one each.",
+        "Paystack sends every event to it: there is nothing to choose.",
+    ),
+    events={
+        "charge.success": _data(payment_of),
+        **dict.fromkeys((f"charge.dispute.{one}" for one in ("create", "remind", "resolve")), _data(dispute_of)),
+        **dict.fromkeys((f"refund.{one}" for one in REFUND if one != "retriable"), read_refund),
+        **dict.fromkeys((f"transfer.{one}" for one in ("success", "failed", "reversed")), _data(transfer_of)),
+        **dict.fromkeys((f"paymentrequest.{one}" for one in ("pending", "success")), read_request),
+        **dict.fromkeys((f"invoice.{one}" for one in ("create", "update", "payment_failed")), read_invoice),
+    },
+    ignored={
+        "bank.transfer.rejected": "sent back to the payer at once; nothing was collected",
+        **dict.fromkeys((f"subscription.{one}" for one in ("create", "disable", "not_renew", "expiring_cards")), PLAN),
+        **dict.fromkeys((f"customeridentification.{one}" for one in ("success", "failed")), PERSON),
+        **dict.fromkeys((f"dedicatedaccount.assign.{one}" for one in ("success", "failed")), PERSON),
+        **dict.fromkeys((f"direct_debit.authorization.{one}" for one in ("created", "active")), PERSON),
+    },
+)
