@@ -249,7 +249,10 @@ def test_adyens_library_checks_the_first_item_only_and_we_check_all() -> None:
 # Braintree.
 
 forms = FormHmac()
-DOCUMENT = b"<notification><timestamp type='datetime'>2024-05-02T10:15:30Z</timestamp><kind>check</kind><subject><check type='boolean'>true</check></subject></notification>"
+DOCUMENT = (
+    b"<notification><timestamp type='datetime'>2024-05-02T10:15:30Z</timestamp><kind>check</kind>"
+    b"<subject><check type='boolean'>true</check></subject></notification>"
+)
 
 
 def taken(body: bytes, *secrets: str) -> Verified:
