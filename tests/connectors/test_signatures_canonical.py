@@ -79,7 +79,7 @@ def test_keys_inside_lists_are_sorted_or_left_as_the_guides_own_sample_leaves_th
     ("written", "known"),
     [("1", True), ("49.99", True), ("0.1", True), ("1.0", False), ("49.990", False), ("1e3", False)],
 )
-def test_a_number_counts_as_proven_only_where_its_digits_are(written: str, known: bool) -> None:  # noqa: FBT001
+def test_a_number_counts_as_proven_only_where_its_digits_are(written: str, known: bool) -> None:
     body = f'{{"b": {written}, "a": [{written}]}}'.encode()
     compact = f'{{"a":[{written}],"b":{written}}}'.encode()
     assert proves(body, signed(compact)) is known
