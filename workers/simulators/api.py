@@ -120,12 +120,12 @@ class Provider:
         """What a request is answered by the routes."""
         if (document := self._documents.get(asked.path)) is not None:
             return Answer(content=document, content_type="application/octet-stream")
-        told = self._told_in(asked)
+        told, original = self._told_in(asked), asked
         if told is not None:
             asked = in_samples_words(asked, told)
         for route in self._routes:
             if (names := route.matched(asked, in_a_circle=self.in_a_circle)) is not None:
-                return self._routed(route, names, asked, told)
+                return self._routed(route, names, original, told)
         return Answer.error(404, "there is no such thing")
 
     def _routed(self, route: Route, names: Mapping[str, str], asked: Asked, told: Story | None) -> Answer:
@@ -139,7 +139,7 @@ class Provider:
         if not content or kind not in ("application/json", "application/xml"):
             return Answer(status=route.status, headers=headers, content=content, content_type=kind)
         # Whoever asks for something by the name that it has in the samples gets it by this name.
-        answered = story.told(content, route.answer, kept=set() if told else asked.words)
+        answered = story.told(content, route.answer, kept=() if told else asked.words, asked=asked.words)
         if handed_out is not None and isinstance(answered, JsonBody):
             answered.rename({handed_out: self.new_token()})
         return Answer(status=route.status, headers=headers, content=answered.to_bytes(), content_type=kind)

@@ -18,7 +18,7 @@ passed over.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from fnmatch import fnmatchcase
@@ -112,8 +112,11 @@ class Story:
         """An id of this story's own for something that the samples do not have; None where it has none."""
         return str(uuid5(NAMESPACE_URL, f"{self.message_id} {old}")) if self.message_id else None
 
-    def told(self, content: bytes, subject: str, *, kept: Iterable[str] = ()) -> Body:
-        """A sample as this story tells it. What is `kept` is known to the asker as it is, and does not change."""
+    def told(self, content: bytes, subject: str, *, kept: Container[str] = (), asked: Container[str] = ()) -> Body:
+        """A sample as this story tells it.
+
+        What is `kept` the asker knows by its name in the samples; what was `asked` for is named so in the answer.
+        """
         body, paths = taken_apart(content), self.script.of(subject)
         self._learn(body, paths)
         changes = self.changes
@@ -131,7 +134,7 @@ class Story:
                 slot.set(restated_text(slot.get(), changes.payment_id))
         if changes.money:
             self._price(body, paths, changes.money)
-        self._name(body, paths)
+        self._name(body, paths, asked)
         return body
 
     def _learn(self, body: Body, paths: Mapping[str, tuple[str, ...]]) -> None:
@@ -155,12 +158,13 @@ class Story:
             slot.set(restated_currency(slot.get(), money.currency))
         _drop(body, paths["stale"])
 
-    def _name(self, body: Body, paths: Mapping[str, tuple[str, ...]]) -> None:
+    def _name(self, body: Body, paths: Mapping[str, tuple[str, ...]], asked: Container[str]) -> None:
         number, narration = self.changes.invoice_number, self.changes.narration
         if number:
             for path in paths["invoice"]:
                 for slot in body.slots(path, create=True):
-                    slot.set(number)
+                    if slot.get() is None or str(slot.get()) not in asked:
+                        slot.set(number)
             narration = narration or f"TRANSFER FOR {number}"
         if narration:
             for slot in _slots(body, paths["narration"]):
