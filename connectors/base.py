@@ -122,7 +122,7 @@ class Request:
     `authorized` requests get the headers that `Api.authorize` yields; `json` and `form` exclude each other.
     """
 
-    method: Literal["GET", "POST", "PUT", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
@@ -331,6 +331,9 @@ class Connector:
     resend_days: int = 30
     # Providers that forbid their own name in the address get /api/hooks/<opaque id>.
     opaque_address: bool = False
+    # Makes the connector of one connection from its `definition` setting, where that decides how deliveries are signed
+    # and read. Raises Invalid. Pure and remembered: it is called for every delivery and event.
+    bind: Callable[[str], Connector] | None = None
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.slug):
@@ -345,6 +348,10 @@ class Connector:
     def keeps_secret(self) -> bool:
         """Whether a connection holds a webhook secret: not where nothing is signed or the provider's key is fetched."""
         return bool(self.signature.receiving(self.signature.new_secret()))
+
+    def bound(self, definition: str | None) -> Connector:
+        """The connector as it is for a connection with this `definition`. Raises Invalid where that is none."""
+        return self if self.bind is None else self.bind(definition or "")
 
     def items(self, body: bytes) -> list[Payload]:
         """The parts of a body, one an event. Raises MalformedPayload when it cannot be read."""

@@ -18,6 +18,7 @@ from core.errors import NotFound
 GROUP = "ledgerwire.connectors"
 BUILT_IN = (
     "adyen",
+    "apideck",
     "basiq",
     "cashfree",
     "custom",
@@ -32,6 +33,7 @@ BUILT_IN = (
     "square",
     "standard_webhooks",
     "stripe",
+    "wise",
     "xero",
 )
 

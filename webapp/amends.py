@@ -35,8 +35,8 @@ def verify_again(actor: Actor, refused_id: UUID, now: datetime) -> dict[str, Any
     body = base64.b64decode(refused["body_base64"])
     if len(body) < refused["body_bytes"]:
         raise Conflict("too large to be kept whole: ask the provider to send it again")
-    connector = registry.get(refused["connector"])
     endpoint = _endpoint(inlet, refused)
+    connector = registry.get(refused["connector"]).bound(None if endpoint is None else endpoint.definition)
     secrets = inlet.settings.webhook_secrets(connector.slug) if endpoint is None else endpoint.secrets
     headers: dict[str, tuple[str, ...]] = {}
     for name, value in refused["headers"]:

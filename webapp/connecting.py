@@ -24,6 +24,8 @@ from webapp.services import services
 # How a user may spell the provider's name of their account; it is kept as the connection's external id.
 ACCOUNT_SETTINGS = ("external_id", "account_id", "user_id")
 API_BASE = "api_base"
+# How a connection's deliveries are signed and read, where its connector leaves that to it.
+DEFINITION = "definition"
 # A secret that was replaced verifies at least this long, whatever the provider says of its resends.
 _MIN_OVERLAP = timedelta(hours=24)
 
@@ -104,6 +106,14 @@ def _check_api_base(value: str) -> str:
     return value.rstrip("/")
 
 
+def bound(connector: Connector, settings: Mapping[str, str]) -> Connector:
+    """The connector as it is with these settings. Raises Invalid, which names the place in a definition."""
+    try:
+        return connector.bound(settings.get(DEFINITION))
+    except Invalid as error:
+        raise Invalid(f"settings.{error.field}", error.message) from error
+
+
 def _check(connector: Connector, secrets: Mapping[str, str], settings: Mapping[str, str]) -> Checked:
     secret_fields = {each.name for each in connector.fields if each.secret} | {store.WEBHOOK_SECRET}
     setting_fields = {each.name for each in connector.fields if not each.secret}
@@ -146,6 +156,7 @@ def connect(
         chosen = registry.get(connector)
     except NotFound as error:
         raise Invalid("connector", "there is no such connector") from error
+    chosen = bound(chosen, settings)
     checked = _check(chosen, secrets, settings)
     made: dict[str, str] = {}
     keeps_secret = chosen.keeps_secret
@@ -157,7 +168,8 @@ def connect(
         known = each.name in found or (each.name in ACCOUNT_SETTINGS and checked.external_id)
         if each.required and not known:
             raise Invalid(f"{'secrets' if each.secret else 'settings'}.{each.name}", f"{each.label} is needed")
-    if not chosen.makes_secret and keeps_secret and store.WEBHOOK_SECRET not in held:
+    optional = any(each.name == store.WEBHOOK_SECRET and not each.required for each in chosen.fields)
+    if not chosen.makes_secret and keeps_secret and not optional and store.WEBHOOK_SECRET not in held:
         raise Invalid(f"secrets.{store.WEBHOOK_SECRET}", f"copy it from {chosen.title}")
     connection = store.create(
         session,
@@ -187,7 +199,8 @@ def change(
 ) -> dict[str, Any]:
     """Change a connection. Secrets that are replaced verify for as long as the provider may resend."""
     present_one = store.get_connection(session, actor, connection_id)
-    chosen = registry.get(present_one["connector"])
+    kept: Mapping[str, str] = present_one["settings"]
+    chosen = bound(registry.get(present_one["connector"]), kept if settings is None else settings)
     checked = _check(chosen, secrets or {}, settings or {})
     if secrets or settings is not None:
         # What stood in the way may be gone.
@@ -228,7 +241,7 @@ def secrets_of(session: Session, actor: Actor, connection_id: UUID, now: datetim
 def rotate_webhook_secret(session: Session, actor: Actor, connection_id: UUID, now: datetime) -> dict[str, Any]:
     """Choose a new webhook secret where it is ours to choose; `new_secrets` shows it this once."""
     connection = store.get_connection(session, actor, connection_id)
-    chosen = registry.get(connection["connector"])
+    chosen = bound(registry.get(connection["connector"]), connection["settings"])
     if not chosen.makes_secret:
         raise Invalid(f"secrets.{store.WEBHOOK_SECRET}", f"{chosen.title} chooses it; copy the new one from there")
     made = {store.WEBHOOK_SECRET: chosen.signature.new_secret()}

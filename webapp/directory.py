@@ -38,6 +38,8 @@ class Endpoint:
     paused: bool
     # Where the connection's provider is asked, when that is not its usual place.
     api_base: str | None = None
+    # How its deliveries are signed and read, where its connector leaves that to the connection.
+    definition: str | None = None
     secrets: tuple[str, ...] = field(repr=False)
 
 
@@ -83,8 +85,8 @@ class Directory:
         with self._database.session() as session:
             row = session.execute(
                 text(
-                    "SELECT id, connector, user_id, external_id, paused_at, settings->>'api_base' AS api_base "
-                    "FROM connections "
+                    "SELECT id, connector, user_id, external_id, paused_at, settings->>'api_base' AS api_base, "
+                    "settings->>'definition' AS definition FROM connections "
                     f"WHERE {column} = :value AND deleted_at IS NULL"
                 ),
                 {"value": value},
@@ -98,6 +100,7 @@ class Directory:
                 external_id=row.external_id,
                 paused=row.paused_at is not None,
                 api_base=row.api_base,
+                definition=row.definition,
                 secrets=connections.secrets_for(session, self._ring, row.id, "webhook_secret", datetime.now(UTC)),
             )
 

@@ -8,8 +8,9 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from connectors import registry
-from connectors.base import Delivery, Verified
-from core.errors import MalformedPayload, NotFound
+from connectors.base import Connector, Delivery, Verified
+from core.connections import store
+from core.errors import Invalid, MalformedPayload, NotFound
 from core.identity import Actor
 from core.ids import parse_id
 from core.inbox import queries
@@ -34,7 +35,7 @@ def _repeated(session: Session, found: dict[str, Any]) -> list[dict[str, Any]]:
         # A page that we asked for repeats nothing: its one event is the page itself.
         return []
     try:
-        connector = registry.get(delivery["connector"])
+        connector = _connector(session, delivery)
         said = connector.open(
             Delivery(
                 body=queries.body_of(found),
@@ -43,7 +44,7 @@ def _repeated(session: Session, found: dict[str, Any]) -> list[dict[str, Any]]:
             ),
             Verified(secret_index=delivery["secret_index"], message_id=delivery["message_id"]),
         )
-    except (NotFound, MalformedPayload):
+    except (NotFound, Invalid, MalformedPayload):
         return []
     known = {event["provider_event_id"] for event in found["events"]}
     missing = {event_key(event.id): event for event in said if event_key(event.id) not in known}
@@ -71,6 +72,14 @@ def _repeated(session: Session, found: dict[str, Any]) -> list[dict[str, Any]]:
         for key, event in missing.items()
         if key in first
     ]
+
+
+def _connector(session: Session, delivery: dict[str, Any]) -> Connector:
+    """The connector as it was, or would now be, for this delivery's connection. Raises NotFound or Invalid."""
+    connector = registry.get(delivery["connector"])
+    if connector.bind is None or delivery["connection"] is None:
+        return connector
+    return connector.bound(store.definition_of(session, UUID(delivery["connection"]["id"])))
 
 
 def _headers(pairs: list[list[str]]) -> dict[str, tuple[str, ...]]:

@@ -19,7 +19,7 @@ from prometheus_client import Counter
 
 from connectors import registry
 from connectors.base import Answer, Connector, Delivery, Verified
-from core.errors import MalformedPayload, NotFound, SignatureRejected
+from core.errors import Invalid, MalformedPayload, NotFound, SignatureRejected
 from core.events import Trust
 from core.ids import parse_id
 from webapp.admission import Inlet, keep_refused, prove, to_store
@@ -79,6 +79,9 @@ def platform_webhook(slug: str) -> Response:
         connector = registry.get(slug)
     except NotFound:
         return _unknown()
+    if connector.bind is not None:
+        # How it is signed is known to a connection only.
+        return _unknown()
     secrets = _inlet().settings.webhook_secrets(slug)
     return _receive(connector, secrets, None)
 
@@ -112,7 +115,16 @@ def _unknown() -> Response:
 
 def _receive_for(endpoint: Endpoint, reload: Callable[[], Endpoint | None]) -> Response:
     """Receive under a connection's secrets; a refusal is judged again with what the database says now."""
-    connector = registry.get(endpoint.connector)
+    try:
+        connector = registry.get(endpoint.connector).bound(endpoint.definition)
+    except Invalid as error:
+        # It was checked when it was typed: this version takes what it was no longer. The sender asks again later.
+        log.warning("definition of a connection refused", connection=str(endpoint.connection_id), reason=str(error))
+        return _answer(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            endpoint.connector,
+            {"code": "unavailable", "detail": "The connection's definition cannot be used; send it again."},
+        )
 
     def newer_secrets() -> tuple[str, ...]:
         fresh = reload()

@@ -78,7 +78,7 @@ def _apply(context: Context, event: Claimed, records: list[Record], micros: int)
 
 
 def _ask(context: Context, event: Claimed) -> list[Record]:
-    connector = registry.get(event.connector)
+    connector = registry.get(event.connector).bound(event.definition)
     reading = connector.read(event.name, connector.items(event.body)[event.item_index])
     match reading:
         case Fetch():

@@ -142,7 +142,7 @@ def read_all(claimed: Sequence[Claimed]) -> Read:
     for event in claimed:
         started = time.perf_counter_ns()
         try:
-            _read_one(registry.get(event.connector), event, items, read)
+            _read_one(registry.get(event.connector).bound(event.definition), event, items, read)
         except MalformedPayload as error:
             # The same bytes will read the same tomorrow: a person has to look, or a better parser to come.
             read.failures.append((event, f"malformed payload: {error}", True))

@@ -373,6 +373,14 @@ def secrets_for(session: Session, ring: KeyRing, connection_id: UUID, name: str,
     return tuple(ring.open(row.sealed, secret_identity(connection_id, name, row.id)) for row in rows)
 
 
+def definition_of(session: Session, connection_id: UUID) -> str | None:
+    """What a connection says of how its deliveries are signed and read, where that is its own."""
+    found: str | None = session.scalar(
+        text("SELECT settings->>'definition' FROM connections WHERE id = :id"), {"id": connection_id}
+    )
+    return found
+
+
 def newest_secrets(session: Session, ring: KeyRing, connection_id: UUID, now: datetime) -> dict[str, str]:
     """The newest live secret of every name: what a request to the provider is made with."""
     rows = session.execute(

@@ -45,6 +45,8 @@ class Claimed:
     body: bytes
     # Its owner paused the connection after the event was queued.
     paused: bool = False
+    # What the connection itself says of how its events are read, where its connector leaves that to it.
+    definition: str | None = None
 
 
 # One statement: a claim commits by itself, and every trip to the database is latency of somebody's payment.
@@ -62,7 +64,8 @@ _CLAIM = text(
         RETURNING queue.event_id, queue.attempts, queue.claimed_at, queue.delivery_id
     )
     SELECT claimed.*, events.item_index, events.connector, events.connection_id, events.name, events.trust,
-           events.received_at, deliveries.body, connections.user_id, connections.paused_at IS NOT NULL AS paused
+           events.received_at, deliveries.body, connections.user_id, connections.paused_at IS NOT NULL AS paused,
+           connections.settings->>'definition' AS definition
     FROM claimed JOIN events ON events.id = claimed.event_id
     JOIN deliveries ON deliveries.id = claimed.delivery_id
     JOIN connections ON connections.id = events.connection_id
@@ -96,6 +99,7 @@ def claim(
             body=body,
             user_id=user_id,
             paused=paused,
+            definition=definition,
         )
         for (
             event_id,
@@ -111,6 +115,7 @@ def claim(
             body,
             user_id,
             paused,
+            definition,
         ) in rows.all()
     ]
 

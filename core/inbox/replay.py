@@ -53,7 +53,8 @@ def bodies(session: Session | Connection, event_ids: Sequence[UUID], now: dateti
     rows = session.execute(
         text(
             "SELECT events.id AS event_id, events.delivery_id, events.item_index, events.connector, "
-            "events.connection_id, connections.user_id, events.name, events.trust, events.received_at, deliveries.body "
+            "events.connection_id, connections.user_id, events.name, events.trust, events.received_at, "
+            "deliveries.body, connections.settings->>'definition' AS definition "
             "FROM events JOIN deliveries ON deliveries.id = events.delivery_id "
             "JOIN connections ON connections.id = events.connection_id "
             "WHERE events.id = ANY(CAST(:ids AS uuid[])) ORDER BY events.id"

@@ -10,6 +10,7 @@ def install(app: Flask) -> None:
     from webapp.api import (  # noqa: PLC0415 - an ingress needs health alone.
         auth,
         connections,
+        custom,
         deliveries,
         docs,
         invoices,
@@ -25,6 +26,7 @@ def install(app: Flask) -> None:
     for module in (
         auth,
         connections,
+        custom,
         deliveries,
         docs,
         invoices,

@@ -566,7 +566,7 @@ SecretMap = Annotated[
     Field(max_length=10),
 ]
 SettingMap = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=2000)]],
+    dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=20_000)]],
     Field(max_length=20),
 ]
 
