@@ -28,7 +28,7 @@ URL = "https://ledgerwire.example/api/hooks/simulated"
 NUMBER = "INV-2026-0099"
 EVERY = [(slug, event, variant) for slug in registry.all() for event, variant in samples.names(slug)]
 # What has no events of its own, such as a connection that its user describes, has no simulator.
-SLUGS = [slug for slug, connector in registry.all().items() if connector.events]
+SLUGS = [slug for slug in registry.all() if samples.names(slug)]
 IDS = [f"{slug}-{event}{f'__{variant}' if variant else ''}" for slug, event, variant in EVERY]
 Priced = Payment | Refund | Dispute | Payout | BankTransaction | MirroredInvoice
 
