@@ -36,6 +36,7 @@ Priced = Payment | Refund | Dispute | Payout | BankTransaction | MirroredInvoice
 NOT_ASKED: dict[tuple[str, str], str] = {}
 # What ends in words to a person or waits, by design.
 GIVEN_UP: dict[tuple[str, str, str | None], str] = {
+    ("apideck", "accounting.payment.deleted", None): "take it back by hand",
     ("mpesa", "result.reversal", None): "has no way to confirm that",
     ("mpesa", "c2b.confirmation", "large_number"): "does not list this receipt",
     ("quickbooks", "payment.deleted", None): "take it back by hand",
