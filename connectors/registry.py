@@ -20,6 +20,7 @@ BUILT_IN = (
     "adyen",
     "apideck",
     "basiq",
+    "braintree",
     "cashfree",
     "custom",
     "gocardless",
