@@ -11,7 +11,9 @@ from sqlalchemy import text
 
 from core.banking import matching
 from core.inbox import claim
+from core.live import announce
 from core.migrations import partitions
+from core.notifications import connections as troubles
 from core.payments import apply as payments
 from core.syncing import runs, schedule
 from workers.context import Context
@@ -86,6 +88,7 @@ def keep_house(context: Context) -> None:
     with context.database.connect() as connection:
         runs.drop(connection, now)
         schedule.drop(connection)
+        announce(connection, troubles.forget_ended(connection))
         for statement in (
             "DELETE FROM sessions WHERE expires_at < :now",
             "DELETE FROM refresh_tokens WHERE expires_at < :now",

@@ -424,5 +424,3 @@ def renew_secrets(
             {"until": now + old_secrets_live, "id": connection_id, "names": list(secrets)},
         )
         _add_secrets(session, ring, connection_id, secrets, now)
-        data = {"secrets": sorted(secrets)}
-        audit.record(session, None, "connection.secrets_renewed", "connection", connection_id, data, now)

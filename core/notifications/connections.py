@@ -78,6 +78,17 @@ def well(
     return clear(session, connection_id, kinds, now)
 
 
+def forget_ended(session: Session | Connection) -> list[DomainEvent]:
+    """Clear the troubles of connections that are gone; return what to announce."""
+    ended = session.scalars(
+        text(
+            "SELECT DISTINCT subject_id FROM notifications JOIN connections ON connections.id = subject_id "
+            "WHERE cleared_at IS NULL AND subject_kind = 'connection' AND connections.deleted_at IS NOT NULL"
+        )
+    ).all()
+    return [event for identity in ended for event in well(session, identity, *_WORDS)]
+
+
 def health_changed(
     session: Session | Connection,
     connection_id: UUID,

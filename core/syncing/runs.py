@@ -87,14 +87,15 @@ def claim(connection: Connection, *, lease_seconds: float, now: datetime) -> Run
 
 
 def hold(connection: Connection, run: Run) -> bool:
-    """Lock the schedule and the run; False when the run is not ours any more, or its connection has ended."""
+    """Lock the schedule and the run; False when the run is not ours any more, or its connection has ended or rests."""
     connection.execute(
         text("SELECT FROM sync_schedules WHERE connection_id = :id FOR UPDATE"), {"id": run.connection_id}
     )
     held = connection.execute(
         text(
             "SELECT FROM syncs JOIN connections ON connections.id = syncs.connection_id "
-            "AND connections.deleted_at IS NULL WHERE syncs.id = :id AND syncs.state = 'running' "
+            "AND connections.deleted_at IS NULL AND connections.paused_at IS NULL "
+            "WHERE syncs.id = :id AND syncs.state = 'running' "
             "AND syncs.attempts = :attempts AND syncs.claimed_at = :claimed_at FOR UPDATE OF syncs"
         ),
         {"id": run.id, "attempts": run.attempts, "claimed_at": run.claimed_at},

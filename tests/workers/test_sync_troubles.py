@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from connectors.base import Credentials, PullTalk, Request
+from core.connections import store
 from core.events import ConnectionHealth
 from core.syncing import runs
 from tests.builders import NOW, Json, Shop, payment, said
@@ -26,7 +27,7 @@ from tests.workers.acme import (
     runs_of,
     work_off,
 )
-from workers import pull
+from workers import pull, sweep
 
 Plant = Callable[[Acme], None]
 
@@ -309,3 +310,41 @@ def test_trouble_with_the_link_itself_is_told_once_and_cleared_when_it_is_well(p
         "notification.created",
         "notification.cleared",
     ]
+
+
+def test_what_concerned_a_connection_that_was_deleted_concerns_nobody_any_more(
+    place: Place, acme: Acme, shop: Shop
+) -> None:
+    answer(401)(acme)
+    work_off(place)
+    answer(500)(acme)
+    place.wait(3600)
+    work_off(place)
+    assert [run["state"] for run in runs_of(shop)] == ["failed", "waiting"]
+    with place.database.session() as session:
+        store.delete(session, shop.seller, shop.connection_id, place.now())
+    sweep.keep_house(place)
+    assert [run["state"] for run in runs_of(shop)] == ["failed", "failed"]
+    assert shop.rows("SELECT 1 FROM notifications WHERE cleared_at IS NULL") == []
+    assert shop.rows("SELECT 1 FROM sync_schedules UNION ALL SELECT 1 FROM registrations") == []
+
+
+def test_a_pull_stops_when_its_connection_is_paused_and_goes_on_when_it_is_resumed(
+    place: Place, acme: Acme, shop: Shop
+) -> None:
+    def pause(path: str, query: dict[str, str]) -> None:
+        if query.get("after") == "2" and not paused:
+            paused.append(True)
+            with place.database.session() as session:
+                store.pause(session, shop.seller, shop.connection_id, place.now())
+
+    paused: list[bool] = []
+    acme.always = pause
+    work_off(place)
+    assert only(shop)["pages"] == 1
+    place.wait(120)
+    assert work_off(place) == 0
+    with place.database.session() as session:
+        store.resume(session, shop.seller, shop.connection_id, place.now())
+    work_off(place)
+    assert (only(shop)["state"], only(shop)["pages"]) == ("done", 2)
