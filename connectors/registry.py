@@ -23,6 +23,7 @@ BUILT_IN = (
     "braintree",
     "cashfree",
     "custom",
+    "flutterwave",
     "gocardless",
     "mollie",
     "mpesa",
@@ -34,6 +35,7 @@ BUILT_IN = (
     "square",
     "standard_webhooks",
     "stripe",
+    "truelayer",
     "wise",
     "xero",
 )
