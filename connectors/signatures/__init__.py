@@ -5,6 +5,7 @@ unusable is passed over while the others are tried. Age is judged against the mo
 """
 
 from connectors.signatures.canonical import CanonicalHmac
+from connectors.signatures.chosen import BySecret
 from connectors.signatures.forms import FormHmac, form_field
 from connectors.signatures.hmac import BODY, TIMESTAMP, URL, Hmac, TimestampedHmac
 from connectors.signatures.items import ItemHmac
@@ -20,6 +21,7 @@ __all__ = [
     "TRUST_ROOTS",
     "TRUST_ROOTS_PATH",
     "URL",
+    "BySecret",
     "CanonicalHmac",
     "DetachedJws",
     "FormHmac",
