@@ -424,7 +424,7 @@ def _own(slug: str, scheme: str, title: str) -> dict[Path, str]:
             test=_READ if SCHEMES[scheme].proves else _ASK,
         ),
         "README.md": _filled(_PAGE, title=title, words=SCHEMES[scheme].words),
-        **{f"samples/{slug}/{name}": text for name, text in samples.items()},
+        **{f"samples/{slug}/{name}": text for name, text in samples.items() if name != "simulate.json"},
     }
     return {Path(name): text for name, text in found.items()}
 
