@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
+import quickbooks
 
 from connectors import registry, samples
 from connectors.base import Credentials, Fetch, Page, Request, Response, Verified
@@ -51,6 +52,15 @@ def test_the_published_vector_is_accepted() -> None:
     assert connector.ignores(event.name) == "customers are read with the invoices that name them"
     with pytest.raises(SignatureRejected):
         connector.verify(deliver(headers, body.replace(b"Create", b"Delete")), ["b5771f19b12ddb4bcdb9f08bdc50bc63878a"])
+
+
+def test_the_library_for_receivers_takes_what_we_sign_and_nothing_else() -> None:
+    library = quickbooks.QuickBooks(minorversion=75)
+    for name, variant in (("invoice.updated", None), ("invoice.updated", "legacy"), ("invoice.updated", "batch")):
+        body, secret = samples.load("quickbooks", name, variant), connector.signature.new_secret()
+        headers = connector.signature.sign(body, secret, at=NOW, message_id="m").headers
+        assert library.validate_webhook_signature(body.decode(), headers["intuit-signature"], secret)
+        assert not library.validate_webhook_signature(body.decode(), headers["intuit-signature"], "another")
 
 
 def hold(talk: Generator[Request, Response, T], reply: Callable[[Request], object]) -> T:
