@@ -493,7 +493,8 @@ class _Run:
         for documented in self._api.also:
             other = urlsplit(documented)
             if _origin(given) == _origin(other) and given.path.startswith(other.path.rstrip("/") + "/"):
-                if self._base == self._api.base.rstrip("/"):
+                # A sandbox has further hosts of its own beside its API.
+                if self._base == self._api.base.rstrip("/") or _siblings(base, other):
                     return url
                 return self._base + given.path + (f"?{given.query}" if given.query else "")
         raise Permanent(f"{self._slug}: a link leads outside the provider's API")
@@ -564,6 +565,12 @@ def _split(url: str) -> SplitResult | None:
 
 def _origin(parts: SplitResult) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _siblings(one: SplitResult, other: SplitResult) -> bool:
+    """Whether two https hosts differ in their first label only, such as api.example.com and auth.example.com."""
+    domains = [(parts.hostname or "").partition(".")[2] for parts in (one, other)]
+    return one.scheme == other.scheme == "https" and "." in domains[0] and domains[0] == domains[1]
 
 
 def _retry_after(text: str | None, now: datetime) -> float | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 from cryptography.exceptions import InvalidSignature
@@ -146,6 +146,7 @@ class DetachedJws:
     addresses: Mapping[str, str]
     tolerance_seconds: float = 73 * 3600
     fresh_seconds: int = 3600
+    signs_url: ClassVar[bool] = True
 
     def wants(self, delivery: Delivery, secrets: Sequence[str]) -> Wanted | None:
         """The key set of the environment. Raises SignatureRejected where the signature cannot be genuine."""
