@@ -62,6 +62,7 @@ def command(provider: str, event: str | None, **options: Any) -> None:
     """Send EVENT of PROVIDER to this installation, signed like the real thing."""
     from connectors import registry, samples  # noqa: PLC0415 - help must not wait for the connectors.
     from core.errors import Conflict, Invalid, NotFound  # noqa: PLC0415
+    from workers.simulators.places import folder_of  # noqa: PLC0415
     from workers.simulators.sending import NotSigned  # noqa: PLC0415
 
     try:
@@ -75,7 +76,7 @@ def command(provider: str, event: str | None, **options: Any) -> None:
     if event is None:
         raise click.UsageError(f"which event? `ledgerwire simulate {provider} --list` lists them")
     name = connector.aliases.get(event, event)
-    known_samples = samples.names(provider)
+    known_samples = samples.names(provider, folder=folder_of(provider))
     if (name, options["variant"]) not in known_samples:
         variants = [f"--variant {variant}" for found, variant in known_samples if found == name and variant]
         known = ", ".join(variants or sorted({found for found, _ in known_samples}))
@@ -90,8 +91,9 @@ def command(provider: str, event: str | None, **options: Any) -> None:
 
 def _list(connector: Connector) -> None:
     from connectors import samples  # noqa: PLC0415
+    from workers.simulators.places import folder_of  # noqa: PLC0415
 
-    found = samples.names(connector.slug)
+    found = samples.names(connector.slug, folder=folder_of(connector.slug))
     width = max((len(name) for name, _ in found), default=0)
     for name in dict.fromkeys(name for name, _ in found):
         variants = ", ".join(variant for other, variant in found if other == name and variant)

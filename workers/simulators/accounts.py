@@ -10,6 +10,7 @@ from pathlib import Path
 
 from connectors import samples
 from connectors.base import Connector
+from workers.simulators.places import folder_of
 from workers.simulators.sending import account_in_sample
 
 # How a connector may call the field that holds the provider's name of the account.
@@ -27,7 +28,7 @@ class DemoAccount:
 
 def demo_account(connector: Connector) -> DemoAccount:
     """An account at a simulated provider. `demo` in simulate.json names what a provider wants in its own form."""
-    path = samples.HERE / connector.slug / samples.SCRIPT
+    path = folder_of(connector.slug) / connector.slug / samples.SCRIPT
     said: dict[str, str] = json.loads(path.read_bytes()).get("demo", {}) if path.is_file() else {}
     known = dict(said)
     external_id = known.pop("external_id", None) or _account(connector)
@@ -47,7 +48,7 @@ def demo_account(connector: Connector) -> DemoAccount:
 
 
 def _account(connector: Connector) -> str | None:
-    for event, variant in samples.names(connector.slug):
+    for event, variant in samples.names(connector.slug, folder=folder_of(connector.slug)):
         if variant is None and (found := account_in_sample(connector, event)):
             return found
     return None

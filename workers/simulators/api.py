@@ -26,10 +26,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from connectors import samples
 from core.money import Money
 from workers.simulators import script
 from workers.simulators.bodies import JsonBody, renamer
+from workers.simulators.places import folder_of
 from workers.simulators.routes import Asked, Route, in_samples_words, routes_of, taken_apart
 from workers.simulators.script import Story
 from workers.simulators.sending import Built
@@ -147,7 +147,7 @@ class Provider:
     def _content(self, route: Route, names: Mapping[str, str]) -> bytes:
         if not route.answer:
             return b""
-        text = (samples.HERE / self.slug / "api" / route.answer).read_text(encoding="utf-8")
+        text = (folder_of(self.slug) / self.slug / "api" / route.answer).read_text(encoding="utf-8")
         for name, value in names.items():
             text = text.replace("{" + name + "}", json.dumps(value)[1:-1])
         return text.encode()

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from connectors import samples
 from workers.simulators.bodies import renamer
+from workers.simulators.places import folder_of
 from workers.simulators.script import Story
 
 
@@ -58,7 +58,7 @@ def _holds(wanted: Mapping[str, str], given: Mapping[str, str]) -> bool:
 
 def routes_of(slug: str) -> list[Route]:
     """The routes of a connector; none where it has no API."""
-    path = samples.HERE / slug / "api" / "routes.json"
+    path = folder_of(slug) / slug / "api" / "routes.json"
     found = []
     for said in json.loads(path.read_bytes()) if path.is_file() else ():
         names = re.split(r"\{(\w+)\}", said["path"])

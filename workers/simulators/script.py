@@ -30,6 +30,7 @@ from zoneinfo import ZoneInfo
 from connectors import samples
 from core.money import Money
 from workers.simulators.bodies import Body, taken_apart
+from workers.simulators.places import folder_of
 from workers.simulators.shapes import fresh_id, restated_amount, restated_currency, restated_text, restated_time
 
 _LISTS = ("fresh", "account", "time", "amount", "currency", "invoice", "narration", "payment", "earlier", "stale")
@@ -88,7 +89,7 @@ def parse(said: Mapping[str, Any]) -> Script:
 @lru_cache(maxsize=64)
 def load(slug: str) -> Script:
     """The script of a connector; an empty one where it has none."""
-    path = samples.HERE / slug / samples.SCRIPT
+    path = folder_of(slug) / slug / samples.SCRIPT
     return parse(json.loads(path.read_bytes()) if path.is_file() else {})
 
 

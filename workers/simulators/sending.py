@@ -17,6 +17,7 @@ from connectors.base import Connector, Delivery, Signed
 from connectors.signatures import TRUST_ROOTS, TRUST_ROOTS_PATH
 from core.errors import MalformedPayload, SignatureRejected
 from workers.simulators import script
+from workers.simulators.places import folder_of
 from workers.simulators.script import Changes, Story
 
 __all__ = ["Built", "Changes", "NotSigned", "account_in_sample", "build", "build_delivery", "convinces"]
@@ -58,7 +59,7 @@ def build(
 
     With `tamper` it is altered after signing, where that matters; raises NotSigned where nothing does.
     """
-    sample = samples.load(connector.slug, event, variant)
+    sample = samples.load(connector.slug, event, variant, folder=folder_of(connector.slug))
     story = Story(
         script=script.load(connector.slug),
         message_id=message_id,
@@ -122,7 +123,8 @@ def convinces(connector: Connector, built: Built, receiving: str, at: datetime, 
 
 def account_in_sample(connector: Connector, event: str) -> str | None:
     """The account that a sample is about."""
-    return next(iter(sorted(_accounts(connector, samples.load(connector.slug, event)))), None)
+    sample = samples.load(connector.slug, event, folder=folder_of(connector.slug))
+    return next(iter(sorted(_accounts(connector, sample))), None)
 
 
 def _accounts(connector: Connector, sample: bytes) -> frozenset[str]:
