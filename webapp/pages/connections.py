@@ -117,7 +117,7 @@ def rehearsal(connection_id: UUID) -> Response:
     with looking() as look:
         only(look, Role.SELLER)
         found = store.get_connection(look.db, look.actor, connection_id)
-        connector = registry.get(found["connector"])
+        connector = connecting.bound(registry.get(found["connector"]), found["settings"])
         known = rehearsing.choices(connector)
         wanted = request.args.get("sample", "")
         event, _, variant = wanted.partition("__")
