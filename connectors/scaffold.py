@@ -202,7 +202,7 @@ connector = Connector(
     steps=("Paste {url} as the webhook's address at $title.",),
     brings=("payments",),
     # TODO: every event of the documentation, here or, with the reason, in `ignored`.
-    events={name: read_payment for name in ("payment.pending", "payment.failed", "payment.succeeded")},
+    events=dict.fromkeys(("payment.pending", "payment.failed", "payment.succeeded"), read_payment),
     ignored={"ping": "a test that says nothing"},
 )
 '''
