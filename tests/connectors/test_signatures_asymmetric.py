@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import jwt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -271,6 +272,20 @@ def test_a_token_s_signature_must_be_two_numbers_and_not_der() -> None:
     unchanged = token(lambda _header, _claims: None)
     assert TOKEN.verify(unchanged, live("token")).secret_index == 0
     refused("token", token(lambda _header, _claims: None, der=True), "wrong length")
+
+
+def test_an_independent_library_takes_our_tokens_and_we_take_its() -> None:
+    delivery, at = sent("token"), int(AT.timestamp())
+    ((kid, document),) = delivery.documents.items()
+    public = jwt.PyJWK(json.loads(document)["key"])
+    options: Any = {"verify_iat": False, "require": ["iat", "request_body_sha256"]}
+    claims = jwt.decode(delivery.headers["plaid-verification"][0], public, algorithms=["ES256"], options=options)
+    assert claims == {"iat": at, "request_body_sha256": hashlib.sha256(BODY).hexdigest()}
+    private = jwt.PyJWK(json.loads(SECRETS["token"]))
+    theirs = jwt.encode(claims, private, algorithm="ES256", headers={"kid": kid})
+    assert TOKEN.verify(swapped(delivery, "Plaid-Verification", theirs), live("token"))
+    other = jwt.encode({**claims, "iat": at - 301}, private, algorithm="ES256", headers={"kid": kid})
+    refused("token", swapped(delivery, "Plaid-Verification", other), "301 s old")
 
 
 def test_a_public_key_used_as_a_shared_secret_proves_nothing() -> None:
