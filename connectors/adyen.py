@@ -11,12 +11,12 @@ Unverified: how often an event comes again with other content; equal statuses ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from typing import TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from connectors.base import (
     Answer,
@@ -32,13 +32,16 @@ from connectors.base import (
     Pull,
     PullTalk,
     Reading,
+    RegisterTalk,
+    Registration,
     Request,
+    Response,
     Talk,
 )
 from connectors.payload import Payload, micros
 from connectors.signatures import ItemHmac
 from core import events
-from core.errors import Permanent
+from core.errors import MalformedPayload, Permanent
 from core.events import DisputeStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus, TransactionStatus
 from core.money import Money
 
@@ -77,6 +80,8 @@ SIGN = {"incoming": 1, "outgoing": -1}
 # States of a transfer in which its money is only announced.
 ANNOUNCED = {"received", "authorised", "pendingApproval"}
 OVERLAP = timedelta(days=1)
+MANAGEMENT = "https://management-live.adyen.com"
+MAX_PAGES = 100
 
 
 def split(body: Payload) -> Iterable[Payload]:
@@ -387,6 +392,37 @@ def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullT
     return Page(records=records, cursor=f"{(datetime.fromisoformat(end) - OVERLAP).isoformat()} - ")
 
 
+def _webhooks(path: str) -> Generator[Request, Response, list[Payload]]:
+    """Every webhook of a merchant account. A list that does not end is refused."""
+    found: list[Payload] = []
+    for number in range(1, MAX_PAGES + 1):
+        params = {"pageNumber": str(number), "pageSize": "100"}
+        page = (yield Request(method="GET", url=path, params=params)).payload()
+        found += page.items("data") if page.has("data") else ()
+        if number >= (page.optional_integer("pagesTotal") or 1):
+            return found
+    raise MalformedPayload("pagesTotal", f"is more than {MAX_PAGES}")
+
+
+def register(credentials: Credentials, url: str) -> RegisterTalk:
+    """The standard webhook of this address; a new one gets an HMAC key, which Adyen shows once."""
+    if not credentials.external_id:
+        raise Permanent("the connection needs its merchant account as external id")
+    path = f"{MANAGEMENT}/v3/merchants/{quote(credentials.external_id, safe='')}/webhooks"
+    wanted = {"active": True, "communicationFormat": "json"}
+    for one in (yield from _webhooks(path)):
+        if one.optional_text("url") != url or one.optional_text("type") != "standard":
+            continue
+        if one.optional_boolean("active") and one.optional_text("communicationFormat") == "json":
+            return Registration(state="kept")
+        yield Request(method="PATCH", url=f"{path}/{quote(one.identifier('id'), safe='')}", json=wanted)
+        return Registration(state="repaired")
+    made = yield Request(method="POST", url=path, json={**wanted, "type": "standard", "url": url})
+    identity = quote(made.payload().identifier("id"), safe="")
+    key = yield Request(method="POST", url=f"{path}/{identity}/generateHmac", json={})
+    return Registration(state="created", secret=key.payload().identifier("hmacKey"))
+
+
 def _each(names: str, meaning: T) -> dict[str, T]:
     """The same meaning for several names."""
     return dict.fromkeys(names.split(), meaning)
@@ -410,7 +446,8 @@ connector = Connector(
     event_id=event_id,
     event_name=lambda event: event.identifier("eventCode" if is_item(event) else "type"),
     external_id=account_of,
-    api=Api(base="https://balanceplatform-api-live.adyen.com", authorize=authorize),
+    api=Api(base="https://balanceplatform-api-live.adyen.com", authorize=authorize, also=(MANAGEMENT,)),
+    register=register,
     pull=Pull(talk=pull, what="transactions of balance accounts"),
     brings=("payments", "refunds", "disputes", "payouts to others", "bank transactions"),
     fields=(
@@ -421,7 +458,7 @@ connector = Connector(
             help="automatic, or manual where each payment is captured by request. Empty means automatic.",
         ),
         Field(name="balance_platform", label="Balance platform", help="Only to list transactions of a platform."),
-        Field(name="api_key", label="API key", help="Only to list transactions of a platform.", secret=True),
+        Field(name="api_key", label="API key", help="To add the webhook, or to list transactions.", secret=True),
     ),
     steps=(
         "In the Customer Area, under Developers, Webhooks, add a Standard webhook with the address {url}.",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from connectors import registry, samples
-from connectors.base import Credentials, Fetch, Page, Verified
+from connectors.base import Credentials, Fetch, Page, Registration, Request, Verified
 from connectors.contract import deliver
 from connectors.payload import micros
 from core.errors import MalformedPayload, Permanent
@@ -335,3 +335,51 @@ def test_a_pull_refuses_a_circle_and_lines_of_another_platform_and_asks_nothing_
         asked(connector.pull.talk(given, None, NOW), strange)
     page, requests = asked(connector.pull.talk(credentials(), None, NOW))
     assert (page, requests) == (Page(records=()), [])
+
+
+URL = "https://ledgerwire.example/hook"
+WEBHOOKS = "https://management-live.adyen.com/v3/merchants/TestMerchant/webhooks"
+
+
+def registered(*answers: object, merchant: str | None = "TestMerchant") -> tuple[Registration, list[Request]]:
+    assert connector.register is not None
+    given = Credentials(secrets={"api_key": "k"}, settings={}, external_id=merchant, asked_at=NOW)
+    return asked(connector.register(given, URL), *answers)
+
+
+def webhook(**changed: object) -> Json:
+    return {**json.loads(samples.api("adyen", "webhook")), **changed}
+
+
+def test_a_webhook_of_this_address_that_works_is_kept() -> None:
+    others = {**json.loads(samples.api("adyen", "webhooks")), "pagesTotal": 2}
+    result, requests = registered(others, {"data": [webhook()], "pagesTotal": 2})
+    assert result == Registration(state="kept")
+    assert [(one.url, one.params["pageNumber"]) for one in requests] == [(WEBHOOKS, "1"), (WEBHOOKS, "2")]
+
+
+@pytest.mark.parametrize("changed", [{"active": False}, {"communicationFormat": "soap"}], ids=["off", "no JSON"])
+def test_a_webhook_that_is_off_or_speaks_another_format_is_repaired(changed: Json) -> None:
+    result, requests = registered({"data": [webhook(**changed)], "pagesTotal": 1}, webhook())
+    assert result == Registration(state="repaired")
+    assert (requests[1].method, requests[1].url) == ("PATCH", f"{WEBHOOKS}/S2-31433949437870")
+    assert requests[1].json == {"active": True, "communicationFormat": "json"}
+
+
+def test_a_new_webhook_gets_a_key_of_its_own_and_a_platforms_webhook_is_no_match() -> None:
+    listed = {"data": [webhook(type="balanceplatform")], "pagesTotal": 1}
+    result, requests = registered(listed, samples.api("adyen", "webhook"), samples.api("adyen", "hmac_key"))
+    assert (result.state, result.secret) == (
+        "created",
+        "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056",
+    )
+    assert [one.method for one in requests] == ["GET", "POST", "POST"]
+    assert requests[2].url == f"{WEBHOOKS}/S2-31433949437870/generateHmac"
+    assert "44782DEF" not in repr(result)
+
+
+def test_webhooks_without_end_or_without_a_merchant_are_refused() -> None:
+    with pytest.raises(MalformedPayload, match="pagesTotal"):
+        registered(*([{"data": [], "pagesTotal": 10**6}] * 101))
+    with pytest.raises(Permanent, match="merchant account"):
+        registered(merchant=None)
