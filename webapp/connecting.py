@@ -13,7 +13,7 @@ from uuid import UUID
 from flask import current_app
 from sqlalchemy.orm import Session
 
-from connectors import registry
+from connectors import ranks, registry
 from connectors.base import Connector
 from core.connections import address, store
 from core.errors import Forbidden, Invalid, NotFound
@@ -66,6 +66,7 @@ def describe(connector: Connector) -> dict[str, Any]:
     return {
         "slug": connector.slug,
         "title": connector.title,
+        "level": ranks.published().get(connector.slug),
         "brings": list(connector.brings),
         "steps": list(connector.steps),
         "pulls": None if connector.pull is None else connector.pull.what,

@@ -646,6 +646,8 @@ class ConnectorInfo(Output):
     checked: str
     # What it brings into the books, what its provider's side of the set-up is, and what its API is asked for.
     brings: list[str]
+    # How far it is proven; docs/connectors/README.md has the rules. None: a plugin, or not proven yet.
+    level: Literal["bronze", "silver", "gold"] | None
     steps: list[str]
     pulls: str | None
     registers: bool

@@ -11,10 +11,16 @@ from core.errors import Conflict, Invalid
 from core.identity import Role
 from webapp import connecting
 from webapp.auth import page_login_required
-from webapp.pages import blueprint, render
+from webapp.pages import blueprint, custom, render
 from webapp.pages.forms import Form
 from webapp.pages.shell import Look, looking, only
 
+# What a level says, in short; docs/connectors/README.md has the rules.
+LEVELS = {
+    "bronze": "Keeps the contract: every event has a sample, and its set-up is described",
+    "silver": "And proven by the provider's published signatures, in any order of events",
+    "gold": "And by the provider's own library, with history pulled and the webhook looked after",
+}
 _PASTED = Field(
     name=store.WEBHOOK_SECRET,
     label="Webhook secret",
@@ -42,10 +48,14 @@ def new_connection() -> Response:
     with looking() as look:
         only(look, Role.SELLER)
         has_custom = "custom" in registry.all()
-        return look.show("pages/connection_pick.html", entries=connecting.gallery(), has_custom=has_custom)
+        return look.show(
+            "pages/connection_pick.html", entries=connecting.gallery(), has_custom=has_custom, level_meaning=LEVELS
+        )
 
 
 def _form_page(look: Look, connector: Connector, form: Form, status: int = 200) -> Response:
+    if connector.bind is not None:
+        return look.show("pages/connection_custom.html", status, connection=None, form=form, **custom.panel(form))
     fields = _fields(connector)
     asks_account = any(field.name in connecting.ACCOUNT_SETTINGS for field in fields)
     return look.show(
@@ -60,7 +70,7 @@ def connect(slug: str) -> Response:
     connector = registry.get(slug)
     with looking() as look:
         only(look, Role.SELLER)
-        return _form_page(look, connector, Form({"name": connector.title}))
+        return _form_page(look, connector, Form({"name": "" if connector.bind else connector.title}))
 
 
 def _typed(form: Form, connector: Connector) -> tuple[dict[str, str], dict[str, str]]:
@@ -101,7 +111,7 @@ def create_connection(slug: str) -> Response:
                 look.db, look.actor, connector=slug, name=name, secrets=secrets, settings=settings, now=look.now
             )
         except Invalid as error:
-            form.blame(error, {error.field: error.field.rpartition(".")[2]})
+            custom.blame(form, error)
             return _form_page(look, connector, form, 422)
         except Conflict as error:
             form.errors["external_id"] = f"{str(error).capitalize()}."

@@ -5,3 +5,4 @@ import "./times.js";
 
 if (document.body.hasAttribute("data-live")) await import("./live.js");
 if (document.querySelector("[data-invoice-form]")) await import("./invoice-form.js");
+if (document.querySelector("[data-definition]")) await import("./definition.js");
