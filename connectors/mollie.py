@@ -44,7 +44,7 @@ from connectors.base import (
 from connectors.payload import MAX_IDENTIFIER, Payload, micros
 from connectors.signatures import Hmac
 from core import events
-from core.errors import MalformedPayload, SignatureRejected
+from core.errors import MalformedPayload, Permanent, SignatureRejected
 from core.events import (
     ConnectionHealth,
     DisputeStatus,
@@ -523,6 +523,8 @@ def pull_money(credentials: Credentials, cursor: str | None, since: datetime) ->
 
 def register(credentials: Credentials, url: str) -> RegisterTalk:
     """Subscribe the address to every event. A subscription that is blocked or narrower is replaced by a new one."""
+    if credentials.secret("api_key").startswith(("live_", "test_")):
+        raise Permanent("an API key makes no webhooks: paste an access token, or make the webhook in the dashboard")
     ours: list[Payload] = []
     begin: str | None = None
     for _ in range(20):

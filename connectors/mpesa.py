@@ -286,19 +286,19 @@ def _window(cursor: str | None, since: datetime, now: datetime) -> tuple[datetim
 
 
 def register(credentials: Credentials, url: str) -> RegisterTalk:
-    """Register the address for payments, and the short code for the list. Neither can be listed or changed here."""
+    """Have the short code's payments listed. Addresses can be registered once, and not be looked at: a person does."""
     if word := next((word for word in FORBIDDEN if word in url.lower()), None):
         raise Permanent(f"M-PESA refuses addresses that contain {word!r}")
     short_code = short_code_of(credentials)
-    addresses = {"ShortCode": short_code, "ResponseType": "Completed", "ConfirmationURL": url, "ValidationURL": url}
-    answer = (yield Request(method="POST", url="/mpesa/c2b/v2/registerurl", json=addresses)).payload()
-    # The code is a row of zeros of varying length.
-    if answer.name("ResponseCode").strip("0"):
-        raise Permanent("M-PESA did not register the address; a registered one is deleted in its portal first")
-    if number := credentials.settings.get("nominated_number"):
-        asked = {"ShortCode": short_code, "RequestType": "Pull", "NominatedNumber": number, "CallBackURL": url}
-        yield Request(method="POST", url="/pulltransactions/v1/register", json=asked)
-    return Registration(state="created")
+    if not (number := credentials.settings.get("nominated_number")):
+        raise Permanent("the connection has no nominated number, with which payments are registered to be listed")
+    asked = {"ShortCode": short_code, "RequestType": "Pull", "NominatedNumber": number, "CallBackURL": url}
+    answer = (yield Request(method="POST", url="/pulltransactions/v1/register", json=asked)).payload()
+    # 1001 says that it is registered already.
+    code = answer.optional_name("ResponseStatus") or answer.name("ResponseCode")
+    if code not in ("1000", "1001"):
+        raise Permanent(f"M-PESA did not register the short code for Pull Transactions: {code[:20]}")
+    return Registration(state="created" if code == "1000" else "kept")
 
 
 def challenge(delivery: Delivery, secrets: object) -> Answer | None:
@@ -355,7 +355,7 @@ connector = Connector(
     steps=(
         "Make an app in the Daraja portal with the products C2B, M-PESA Express and Pull Transactions.",
         "Enter the short code and the app's consumer key and secret here, and the passkey if you send STK pushes.",
-        "Register {url} as confirmation and validation address; in production this works once per short code.",
+        "Register {url} as ConfirmationURL and ValidationURL (C2B register URL, version 2, ResponseType Completed).",
         "Give {url} as the CallBackURL of every STK push and as the ResultURL of every reversal.",
         "Ask Safaricom to let the short code use Pull Transactions: without it no payment can be confirmed.",
     ),

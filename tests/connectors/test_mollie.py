@@ -13,7 +13,7 @@ from connectors import registry, samples
 from connectors.base import Credentials, Delivery, Fetch, Page, Registration, Request, Response
 from connectors.contract import deliver
 from connectors.payload import micros
-from core.errors import MalformedPayload, SignatureRejected
+from core.errors import MalformedPayload, Permanent, SignatureRejected
 from core.events import (
     BankTransaction,
     ConnectionHealth,
@@ -54,8 +54,8 @@ def hold(talk: Any, reply: Reply) -> Any:
         return end.value
 
 
-def credentials(**settings: str) -> Credentials:
-    return Credentials(secrets={"api_key": "live_x"}, settings=settings, external_id=None, asked_at=NOW)
+def credentials(key: str = "access_x", **settings: str) -> Credentials:
+    return Credentials(secrets={"api_key": key}, settings=settings, external_id=None, asked_at=NOW)
 
 
 def signed(body: bytes, *secrets: str) -> Delivery:
@@ -535,3 +535,10 @@ def test_a_blocked_or_narrower_webhook_is_replaced_without_a_gap(flaw: Json) -> 
     made, asked = register([{**HOOK, **flaw}])
     assert (made.state, made.secret is not None) == ("repaired", True)
     assert asked[1:] == [("POST", "/v2/webhooks"), ("DELETE", "/v2/webhooks/wh_1")]
+
+
+def test_an_api_key_is_not_asked_to_make_a_webhook() -> None:
+    assert connector.register is not None
+    for key in ("live_x", "test_x"):
+        with pytest.raises(Permanent, match="access token"):
+            hold(connector.register(credentials(key), URL), nobody)

@@ -274,22 +274,35 @@ def register(url: str, reply: Callable[[Request], object], **settings: str) -> R
     return made
 
 
-def test_addresses_and_list_are_registered() -> None:
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [({"ResponseStatus": "1000"}, "created"), ({"ResponseStatus": "1001"}, "kept"), ({"ResponseCode": 1001}, "kept")],
+)
+def test_the_short_code_is_registered_to_be_listed(told: Json, state: str) -> None:
     asked: list[Request] = []
 
     def reply(request: Request) -> object:
         asked.append(request)
-        return json.loads(samples.api("mpesa", "c2b_registered"))
+        return told
 
     address = "https://ledgerwire.example/api/hooks/AbC"
-    assert register(address, reply, nominated_number="254700000000").state == "created"
-    assert [request.url for request in asked] == ["/mpesa/c2b/v2/registerurl", "/pulltransactions/v1/register"]
-    assert asked[0].json == {
-        "ShortCode": "600966",
-        "ResponseType": "Completed",
-        "ConfirmationURL": address,
-        "ValidationURL": address,
-    }
+    assert register(address, reply, nominated_number="254700000000").state == state
+    assert [(request.url, request.json) for request in asked] == [
+        (
+            "/pulltransactions/v1/register",
+            {
+                "ShortCode": "600966",
+                "RequestType": "Pull",
+                "NominatedNumber": "254700000000",
+                "CallBackURL": address,
+            },
+        )
+    ]
+
+
+def test_without_a_nominated_number_nothing_is_asked() -> None:
+    with pytest.raises(Permanent, match="nominated number"):
+        register("https://ledgerwire.example/api/hooks/AbC", lambda _: pytest.fail("asked"))
 
 
 @pytest.mark.parametrize("word", ["mpesa", "M-PESA", "Safaricom", "exec", "CMD", "sql", "Query"])
@@ -299,8 +312,8 @@ def test_an_address_with_a_forbidden_word_is_not_registered(word: str) -> None:
 
 
 def test_a_registration_that_was_refused_is_no_success() -> None:
-    with pytest.raises(Permanent, match="portal"):
-        register("https://l.example/x", lambda _: {"ResponseCode": "500003"})
+    with pytest.raises(Permanent, match="did not register"):
+        register("https://l.example/x", lambda _: {"ResponseCode": "500003"}, nominated_number="254700000000")
 
 
 @pytest.mark.parametrize("life", [3599, "3599", "soon"])
