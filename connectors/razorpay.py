@@ -7,13 +7,31 @@ A webhook carries whole entities as they were at the event. Whatever event bring
 
 from __future__ import annotations
 
+import base64
 import hashlib
+from datetime import datetime
 from typing import TypeVar
 
-from connectors.base import Connector, Envelope, Reading
+from connectors.base import (
+    Api,
+    Authorization,
+    AuthorizationTalk,
+    Connector,
+    Credentials,
+    Envelope,
+    Fetch,
+    Field,
+    Page,
+    Pull,
+    PullTalk,
+    Reader,
+    Reading,
+    Request,
+)
 from connectors.payload import MAX_IDENTIFIER, Payload, micros
 from connectors.signatures import Hmac
 from core import events
+from core.errors import MalformedPayload
 from core.events import DisputeStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus
 from core.money import Money
 
@@ -264,6 +282,50 @@ def read_revoked(item: Payload) -> Reading:
     return [state]
 
 
+def authorize(credentials: Credentials) -> AuthorizationTalk:
+    """The API key's id and secret, as HTTP has it for people."""
+    yield from ()
+    pair = f"{credentials.secret('key_id')}:{credentials.secret('key_secret')}".encode()
+    return Authorization(
+        headers={"Authorization": f"Basic {base64.b64encode(pair).decode()}"}, expires_in_seconds=86_400
+    )
+
+
+PER_PAGE = 100
+MAX_SKIP = 100_000
+# Lists go by the time of creation. What happened to something older is looked for this many days back.
+LISTS: dict[str, tuple[str, int, Reader]] = {
+    "payments": ("payment", 7, read_payment),
+    "refunds": ("refund", 14, read_refund),
+    "disputes": ("dispute", 120, read_dispute),
+    "settlements": ("settlement", 7, read_settlement),
+}
+
+
+def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+    """A page of one of the lists. The cursor is "begin end list skip", or only "begin" at rest; times in seconds."""
+    begin, end, name, skip = [*(cursor or str(int(since.timestamp()))).split(" "), "", "", ""][:4]
+    asked = int(credentials.moment().timestamp())
+    end, name, skipped = end or str(asked), name or "payments", int(skip or 0)
+    entity, days, read = LISTS[name]
+    start = max(0, int(begin) - days * 86_400)
+    params = {"from": str(start), "to": end, "count": str(PER_PAGE), "skip": str(skipped)}
+    items = (yield Request(method="GET", url=f"/v1/{name}", params=params)).payload().items("items")
+    records: list[Record] = []
+    for item in items:
+        # What an event about it would hold, told now.
+        told = read(Payload({"created_at": asked, "payload": {entity: {"entity": item.value}}}))
+        records += [] if isinstance(told, Fetch) else told
+    if len(items) >= PER_PAGE:
+        if skipped >= MAX_SKIP:
+            raise MalformedPayload("items", "goes on without an end")
+        return Page(records=records, cursor=f"{begin} {end} {name} {skipped + PER_PAGE}", more=True)
+    if name != list(LISTS)[-1]:
+        following = list(LISTS)[list(LISTS).index(name) + 1]
+        return Page(records=records, cursor=f"{begin} {end} {following} 0", more=True)
+    return Page(records=records, cursor=end)
+
+
 def _each(names: str, meaning: T) -> dict[str, T]:
     """The same meaning for several names."""
     return dict.fromkeys(names.split(), meaning)
@@ -286,6 +348,12 @@ connector = Connector(
         "Choose the events of payments, orders, refunds, disputes, settlements, invoices, payment links and payouts.",
     ),
     brings=("payments", "refunds", "disputes", "settlements", "payouts", "RazorpayX bank transactions"),
+    fields=(
+        Field(name="key_id", label="API key id", help="Begins with rzp_. For pulls.", secret=True),
+        Field(name="key_secret", label="API key secret", help="For pulls. Not the webhook's secret.", secret=True),
+    ),
+    api=Api(base="https://api.razorpay.com", authorize=authorize),
+    pull=Pull(talk=pull, what="payments, refunds, disputes and settlements", every_seconds=3600, days=90),
     event_id=event_id,
     event_name=lambda item: item.identifier("event"),
     external_id=lambda item: item.optional_identifier("account_id"),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from connectors import registry, samples
-from connectors.base import Event, Fetch, Verified
+from connectors.base import Credentials, Event, Fetch, Page, Request, Response, Verified
 from connectors.contract import deliver
-from core.errors import MalformedPayload
+from core.errors import MalformedPayload, Permanent
 from core.events import (
     BankTransaction,
     ConnectionHealth,
@@ -263,3 +264,65 @@ def test_a_spoiled_body_names_the_field(old: bytes, new: bytes, message: str) ->
     event = opened(BODY.replace(old, new))
     with pytest.raises(MalformedPayload, match=message):
         connector.read(event.name, event.item)
+
+
+# Pull.
+
+NOW = datetime(2026, 11, 3, 9, 0, tzinfo=UTC)
+BEGIN, END = 1793600000, int(NOW.timestamp())
+
+
+def pull(cursor: str | None, body: bytes) -> tuple[Page, Request]:
+    assert connector.pull is not None
+    given = Credentials(secrets={}, settings={}, external_id=None, asked_at=NOW)
+    talk = connector.pull.talk(given, cursor, seconds(BEGIN))
+    request = next(talk)
+    with pytest.raises(StopIteration) as end:
+        talk.send(Response(status=200, headers={}, body=body))
+    page: Page = end.value.value
+    return page, request
+
+
+def test_a_pull_reads_the_lists_one_after_another_and_goes_further_back_for_disputes() -> None:
+    cursor, pages, asked = None, [], []
+    for name in ("payments", "refunds", "disputes", "settlements"):
+        page, request = pull(cursor, samples.api("razorpay", name))
+        cursor = page.cursor
+        pages.append(page)
+        asked.append((request.url, request.params["from"], request.params["to"], request.params["skip"]))
+    assert asked == [
+        ("/v1/payments", str(BEGIN - 7 * 86400), str(END), "0"),
+        ("/v1/refunds", str(BEGIN - 14 * 86400), str(END), "0"),
+        ("/v1/disputes", str(BEGIN - 120 * 86400), str(END), "0"),
+        ("/v1/settlements", str(BEGIN - 7 * 86400), str(END), "0"),
+    ]
+    assert pages[0].records[0] == replace(CAPTURED, version=END * 1_000_000)
+    assert [type(record) for page in pages for record in page.records] == [Payment, Payment, Refund, Dispute, Payout]
+    # At rest, the cursor is where the next pull begins.
+    assert (pages[-1].more, cursor) == (False, str(END))
+
+
+def test_a_full_page_has_another_after_it_but_a_list_does_not_go_on_for_ever() -> None:
+    full = json.loads(samples.api("razorpay", "payments"))
+    full["items"] = full["items"][:1] * 100
+    body = json.dumps(full).encode()
+    page, _ = pull(None, body)
+    assert (page.more, page.cursor) == (True, f"{BEGIN} {END} payments 100")
+    _, request = pull(page.cursor, body)
+    assert request.params["skip"] == "100"
+    assert connector.pull is not None
+    given = Credentials(secrets={}, settings={}, external_id=None, asked_at=NOW)
+    talk = connector.pull.talk(given, f"{BEGIN} {END} payments 100000", NOW)
+    next(talk)
+    with pytest.raises(MalformedPayload, match="without an end"):
+        talk.send(Response(status=200, headers={}, body=body))
+
+
+def test_the_api_key_authorises_pulls() -> None:
+    assert connector.api is not None
+    given = Credentials(secrets={"key_id": "rzp_test_1", "key_secret": "s"}, settings={}, external_id=None)
+    with pytest.raises(StopIteration) as end:
+        next(connector.api.authorize(given))
+    assert end.value.value.headers == {"Authorization": "Basic cnpwX3Rlc3RfMTpz"}
+    with pytest.raises(Permanent, match="the connection has no key_id"):
+        next(connector.api.authorize(replace(given, secrets={})))
