@@ -1,56 +1,17 @@
-"""PayPal: payments (captures and the older sales), refunds, disputes, payouts and PayPal's own invoices.
-
-Checked against PayPal's API specifications at ec4d8f3 (2024-02-03) and its developer pages. The signature covers a
-CRC-32 of the body, which can be forged to fit another body, so nothing in a webhook is believed: it only says which
-object to ask PayPal for. The id of a capture, sale or refund is the key of its money. Decided where pages are silent:
-what a lost dispute costs comes as the reversal or refund of its capture and is not deducted twice; an invoice may stand
-in the resource itself or below it; a transmission is good for 30 days, as long as PayPal lists its event.
-"""
+"""What PayPal's objects mean: captures, sales, refunds, disputes, payouts and invoices as records."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
 from typing import TypeVar
-from urllib.parse import quote, urlsplit
 
-from connectors.base import (
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reader,
-    RegisterTalk,
-    Registration,
-    Request,
-    Talk,
-)
 from connectors.payload import Payload, micros
-from connectors.signatures import RsaWithCertificate
 from core import events
-from core.errors import MalformedPayload
-from core.events import (
-    ConnectionHealth,
-    DisputeStatus,
-    MirroredStatus,
-    PaymentStatus,
-    PayoutStatus,
-    Record,
-    RefundStatus,
-)
+from core.events import DisputeStatus, MirroredStatus, PaymentStatus, PayoutStatus, Record, RefundStatus
 from core.money import Money
 
 T = TypeVar("T")
-KEPT = timedelta(days=29)
 PAYMENT = {
     "PENDING": PaymentStatus.PENDING,
     "DECLINED": PaymentStatus.FAILED,
@@ -100,23 +61,6 @@ INVOICE = {
                     MirroredStatus.PAID),
     "CANCELLED": MirroredStatus.VOID,
 }  # fmt: skip
-
-
-def authorize(credentials: Credentials) -> AuthorizationTalk:
-    """Trade the app's client id and secret for a bearer token, good for some hours."""
-    pair = f"{credentials.settings.get('client_id', '')}:{credentials.secret('client_secret')}"
-    answer = yield Request(
-        method="POST",
-        url="/v1/oauth2/token",
-        headers={"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"},
-        form={"grant_type": "client_credentials"},
-        authorized=False,
-    )
-    token = answer.payload()
-    return Authorization(
-        headers={"Authorization": f"Bearer {token.text('access_token')}"},
-        expires_in_seconds=token.integer("expires_in"),
-    )
 
 
 def amount_of(item: Payload, key: str, *, positive: bool = True) -> Money:
@@ -295,6 +239,10 @@ def invoice_of(item: Payload) -> list[Record]:
     return [mirrored]
 
 
+def _small(meanings: Mapping[str, T]) -> dict[str, T]:
+    return {word.lower(): meaning for word, meaning in meanings.items()}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """A kind of object: where it is asked for, under which name it says its id, and what it means."""
@@ -325,108 +273,6 @@ def subject_of(kind: Kind, item: Payload) -> tuple[Kind, Payload]:
     return kind, resource
 
 
-def _check_merchant(item: Payload, credentials: Credentials) -> None:
-    payee = item.optional_at("payee")
-    if payee and payee.has("merchant_id") and credentials.external_id:
-        payee.same("merchant_id", credentials.external_id)
-
-
-def fetch_object(kind: Kind, identity: str, credentials: Credentials) -> Talk:
-    """Ask PayPal for the object that an event is about."""
-    item = (yield Request(method="GET", url=kind.path + quote(identity, safe=""))).payload()
-    item.same(kind.id_key, identity)
-    _check_merchant(item, credentials)
-    return kind.records(item)
-
-
-def _asks(kind: Kind) -> Reader:
-    def read(item: Payload) -> Fetch:
-        chosen, subject = subject_of(kind, item)
-        return Fetch(talk=partial(fetch_object, chosen, subject.identifier(chosen.id_key)))
-
-    return read
-
-
-def fetch_state(health: ConnectionHealth, identity: str, name: str, credentials: Credentials) -> Talk:
-    """Ask PayPal for the event itself: there is no other object that says so."""
-    event = (yield Request(method="GET", url=f"/v1/notifications/webhooks-events/{quote(identity, safe='')}")).payload()
-    event.same("id", identity)
-    event.same("event_type", name)
-    merchant = event.at("resource").identifier("merchant_id")
-    if credentials.external_id not in (None, merchant):
-        raise MalformedPayload("resource.merchant_id", "is not the connection's merchant")
-    state = events.ConnectionState(
-        object_id=merchant,
-        version=micros(event.iso("create_time")),
-        health=health,
-        reason="access withdrawn at PayPal" if health is ConnectionHealth.REVOKED else None,
-    )
-    return [state]
-
-
-def _state(health: ConnectionHealth) -> Reader:
-    return lambda item: Fetch(
-        talk=partial(fetch_state, health, item.identifier("id"), item.identifier("event_type"))
-    )  # fmt: skip
-
-
-def pull_events(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
-    """One page of the events that PayPal keeps for 30 days. The cursor is the next page, or where the next pull begins.
-
-    What PayPal lists is its own word, unlike what is posted to us.
-    """
-    now = credentials.moment()
-    if cursor and cursor.startswith("/"):
-        end, _, url = cursor[1:].partition("/")
-        request = Request(method="GET", url=f"/{url}")
-    else:
-        begin = max(datetime.fromisoformat(cursor) if cursor else since, now - KEPT)
-        end = _stamp(now)
-        params = {"page_size": "100", "start_time": _stamp(begin), "end_time": end}
-        request = Request(method="GET", url="/v1/notifications/webhooks-events", params=params)
-    page, found = (yield request).payload(), list[Record]()
-    for event in page.items("events"):
-        if (kind := KINDS.get(event.identifier("event_type"))) is None:
-            continue
-        chosen, subject = subject_of(kind, event)
-        if chosen.whole:
-            _check_merchant(subject, credentials)
-            found += chosen.records(subject)
-        else:
-            found += yield from fetch_object(chosen, subject.identifier(chosen.id_key), credentials)
-    links = page.items("links") if page.has("links") else ()
-    following = next((one.text("href") for one in links if one.optional_text("rel") == "next"), None)
-    if following is None:
-        return Page(records=found, cursor=end)
-    parts = urlsplit(following)
-    return Page(records=found, cursor=f"/{end}{parts.path}?{parts.query}", more=True)
-
-
-def _stamp(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def register(credentials: Credentials, url: str) -> RegisterTalk:
-    """The webhook of this address, with every event that is mapped. Its id is what signatures are checked with."""
-    wanted = sorted({*KINDS, *STATES})
-    listed = (yield Request(method="GET", url="/v1/notifications/webhooks")).payload()
-    for one in listed.items("webhooks"):
-        if one.optional_text("url") != url:
-            continue
-        have = {kind.optional_text("name") for kind in one.items("event_types")}
-        identity = one.identifier("id")
-        renewed = identity if credentials.secrets.get("webhook_secret") != identity else None
-        if "*" in have or have.issuperset(wanted):
-            return Registration(state="repaired" if renewed else "kept", secret=renewed)
-        types = [{"name": name} for name in sorted({*wanted, *(name for name in have if name)})]
-        change = [{"op": "replace", "path": "/event_types", "value": types}]
-        yield Request(method="PATCH", url=f"/v1/notifications/webhooks/{quote(identity, safe='')}", json=change)
-        return Registration(state="repaired", secret=renewed)
-    made = {"url": url, "event_types": [{"name": name} for name in wanted]}
-    answer = yield Request(method="POST", url="/v1/notifications/webhooks", json=made)
-    return Registration(state="created", secret=answer.payload().identifier("id"))
-
-
 def merchant_of(item: Payload) -> str | None:
     """The seller's merchant id, where the event names it."""
     resource = item.optional_at("resource")
@@ -436,71 +282,21 @@ def merchant_of(item: Payload) -> str | None:
     return resource.optional_identifier("merchant_id") if resource else None
 
 
-def _small(meanings: Mapping[str, T]) -> dict[str, T]:
-    return {word.lower(): meaning for word, meaning in meanings.items()}
-
-
-def _each(area: str, names: str, meaning: T) -> dict[str, T]:
+def each(area: str, names: str, meaning: T) -> dict[str, T]:
     """The same meaning for several events of an area."""
     return {f"{area}.{name}": meaning for name in names.split()}
 
 
 KINDS: Mapping[str, Kind] = {
-    **_each("PAYMENT.CAPTURE", "COMPLETED PENDING DENIED DECLINED", CAPTURE),
-    **_each("PAYMENT.CAPTURE", "REFUNDED REVERSED", CAPTURE_REFUND),
-    **_each("PAYMENT.SALE", "COMPLETED PENDING DENIED", SALE),
-    **_each("PAYMENT.SALE", "REFUNDED REVERSED", SALE_REFUND),
-    **_each("CUSTOMER.DISPUTE", "CREATED UPDATED RESOLVED", A_DISPUTE),
-    **_each("INVOICING.INVOICE", "CREATED UPDATED SCHEDULED SENT PAID CANCELLED REFUNDED", AN_INVOICE),
-    **_each(
+    **each("PAYMENT.CAPTURE", "COMPLETED PENDING DENIED DECLINED", CAPTURE),
+    **each("PAYMENT.CAPTURE", "REFUNDED REVERSED", CAPTURE_REFUND),
+    **each("PAYMENT.SALE", "COMPLETED PENDING DENIED", SALE),
+    **each("PAYMENT.SALE", "REFUNDED REVERSED", SALE_REFUND),
+    **each("CUSTOMER.DISPUTE", "CREATED UPDATED RESOLVED", A_DISPUTE),
+    **each("INVOICING.INVOICE", "CREATED UPDATED SCHEDULED SENT PAID CANCELLED REFUNDED", AN_INVOICE),
+    **each(
         "PAYMENT.PAYOUTS-ITEM",
         "SUCCEEDED FAILED BLOCKED CANCELED DENIED HELD REFUNDED RETURNED UNCLAIMED",
         A_PAYOUT,
     ),
 }
-STATES: Mapping[str, Reader] = {
-    "MERCHANT.ONBOARDING.COMPLETED": _state(ConnectionHealth.ACTIVE),
-    "MERCHANT.PARTNER-CONSENT.REVOKED": _state(ConnectionHealth.REVOKED),
-}
-PLAN = "a state of the plan; what is collected comes as a sale or a capture"
-
-connector = Connector(
-    slug="paypal",
-    title="PayPal",
-    docs_url="https://developer.paypal.com/api/rest/webhooks/",
-    checked="2024-02-03",
-    signature=RsaWithCertificate(prefix="Paypal", domain=".paypal.com"),
-    makes_secret=False,
-    event_id=lambda item, _envelope: item.identifier("id"),
-    event_name=lambda item: item.identifier("event_type"),
-    external_id=merchant_of,
-    api=Api(base="https://api-m.paypal.com", authorize=authorize),
-    pull=Pull(talk=pull_events, what="events of payments, disputes, invoices and payouts", days=29),
-    register=register,
-    brings=("payments", "refunds", "disputes", "payouts", "invoices"),
-    fields=(
-        Field(
-            name="webhook_secret", label="Webhook id", secret=True, required=True,
-            help="PayPal shows it once the webhook is made.",
-        ),
-        Field(name="client_id", label="Client id", help="Of the app.", required=True),
-        Field(name="client_secret", label="Client secret", help="Of the app.", secret=True, required=True),
-    ),
-    steps=(
-        "In PayPal's developer dashboard, under Apps & Credentials, open or make an app and choose Live.",
-        "Copy its client id and secret into the connection; the merchant id, if you know it, is the account.",
-        "In the app, add a webhook with the address {url} and all events.",
-        "Copy the webhook's id into the connection.",
-    ),
-    events={**{name: _asks(kind) for name, kind in KINDS.items()}, **STATES},
-    ignored={
-        **_each("PAYMENT.AUTHORIZATION", "CREATED VOIDED", "an authorisation moves no money; the capture does"),
-        **_each("CHECKOUT.ORDER", "APPROVED COMPLETED", "an order moves no money; its captures come by themselves"),
-        **_each("PAYMENT.PAYOUTSBATCH", "PROCESSING SUCCESS DENIED", "each item of the batch comes by itself"),
-        **_each(
-            "BILLING.SUBSCRIPTION",
-            "CREATED ACTIVATED UPDATED EXPIRED CANCELLED SUSPENDED RE-ACTIVATED PAYMENT.FAILED",
-            PLAN,
-        ),
-    },
-)  # fmt: skip

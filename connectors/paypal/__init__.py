@@ -1,0 +1,82 @@
+"""PayPal: payments (captures and the older sales), refunds, disputes, payouts and PayPal's own invoices.
+
+Checked against PayPal's API specifications at ec4d8f3 (2024-02-03) and its developer pages. The signature covers a
+CRC-32 of the body, which can be forged to fit another body, so nothing in a webhook is believed: it only says which
+object to ask PayPal for. The id of a capture, sale or refund is the key of its money. Decided where pages are silent:
+what a lost dispute costs comes as the reversal or refund of its capture and is not deducted twice; an invoice may stand
+in the resource itself or below it; a transmission is good for 30 days, as long as PayPal lists its event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from connectors.base import Api, Connector, Fetch, Field, Pull, Reader
+from connectors.payload import Payload
+from connectors.paypal.asking import authorize, fetch_object, fetch_state, pull_events, register
+from connectors.paypal.records import KINDS, Kind, each, merchant_of, subject_of
+from connectors.signatures import RsaWithCertificate
+from core.events import ConnectionHealth
+
+
+def _asks(kind: Kind) -> Reader:
+    def read(item: Payload) -> Fetch:
+        chosen, subject = subject_of(kind, item)
+        return Fetch(talk=partial(fetch_object, chosen, subject.identifier(chosen.id_key)))
+
+    return read
+
+
+def _state(health: ConnectionHealth) -> Reader:
+    return lambda item: Fetch(
+        talk=partial(fetch_state, health, item.identifier("id"), item.identifier("event_type"))
+    )  # fmt: skip
+
+
+STATES: Mapping[str, Reader] = {
+    "MERCHANT.ONBOARDING.COMPLETED": _state(ConnectionHealth.ACTIVE),
+    "MERCHANT.PARTNER-CONSENT.REVOKED": _state(ConnectionHealth.REVOKED),
+}
+PLAN = "a state of the plan; what is collected comes as a sale or a capture"
+
+connector = Connector(
+    slug="paypal",
+    title="PayPal",
+    docs_url="https://developer.paypal.com/api/rest/webhooks/",
+    checked="2024-02-03",
+    signature=RsaWithCertificate(prefix="Paypal", domain=".paypal.com"),
+    makes_secret=False,
+    event_id=lambda item, _envelope: item.identifier("id"),
+    event_name=lambda item: item.identifier("event_type"),
+    external_id=merchant_of,
+    api=Api(base="https://api-m.paypal.com", authorize=authorize),
+    pull=Pull(talk=pull_events, what="events of payments, disputes, invoices and payouts", days=29),
+    register=partial(register, (*KINDS, *STATES)),
+    brings=("payments", "refunds", "disputes", "payouts", "invoices"),
+    fields=(
+        Field(
+            name="webhook_secret", label="Webhook id", secret=True, required=True,
+            help="PayPal shows it once the webhook is made.",
+        ),
+        Field(name="client_id", label="Client id", help="Of the app.", required=True),
+        Field(name="client_secret", label="Client secret", help="Of the app.", secret=True, required=True),
+    ),
+    steps=(
+        "In PayPal's developer dashboard, under Apps & Credentials, open or make an app and choose Live.",
+        "Copy its client id and secret into the connection; the merchant id, if you know it, is the account.",
+        "In the app, add a webhook with the address {url} and all events.",
+        "Copy the webhook's id into the connection.",
+    ),
+    events={**{name: _asks(kind) for name, kind in KINDS.items()}, **STATES},
+    ignored={
+        **each("PAYMENT.AUTHORIZATION", "CREATED VOIDED", "an authorisation moves no money; the capture does"),
+        **each("CHECKOUT.ORDER", "APPROVED COMPLETED", "an order moves no money; its captures come by themselves"),
+        **each("PAYMENT.PAYOUTSBATCH", "PROCESSING SUCCESS DENIED", "each item of the batch comes by itself"),
+        **each(
+            "BILLING.SUBSCRIPTION",
+            "CREATED ACTIVATED UPDATED EXPIRED CANCELLED SUSPENDED RE-ACTIVATED PAYMENT.FAILED",
+            PLAN,
+        ),
+    },
+)  # fmt: skip

@@ -1,0 +1,132 @@
+"""What is asked of PayPal: the objects that events point at, the events it keeps, and the app's webhooks."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from urllib.parse import quote, urlsplit
+
+from connectors.base import (
+    Authorization,
+    AuthorizationTalk,
+    Credentials,
+    Page,
+    PullTalk,
+    RegisterTalk,
+    Registration,
+    Request,
+    Talk,
+)
+from connectors.payload import Payload, micros
+from connectors.paypal.records import KINDS, Kind, subject_of
+from core import events
+from core.errors import MalformedPayload
+from core.events import ConnectionHealth, Record
+
+KEPT = timedelta(days=29)
+
+
+def authorize(credentials: Credentials) -> AuthorizationTalk:
+    """Trade the app's client id and secret for a bearer token, good for some hours."""
+    pair = f"{credentials.settings.get('client_id', '')}:{credentials.secret('client_secret')}"
+    answer = yield Request(
+        method="POST",
+        url="/v1/oauth2/token",
+        headers={"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"},
+        form={"grant_type": "client_credentials"},
+        authorized=False,
+    )
+    token = answer.payload()
+    return Authorization(
+        headers={"Authorization": f"Bearer {token.text('access_token')}"},
+        expires_in_seconds=token.integer("expires_in"),
+    )
+
+
+def _check_merchant(item: Payload, credentials: Credentials) -> None:
+    payee = item.optional_at("payee")
+    if payee and payee.has("merchant_id") and credentials.external_id:
+        payee.same("merchant_id", credentials.external_id)
+
+
+def fetch_object(kind: Kind, identity: str, credentials: Credentials) -> Talk:
+    """Ask PayPal for the object that an event is about."""
+    item = (yield Request(method="GET", url=kind.path + quote(identity, safe=""))).payload()
+    item.same(kind.id_key, identity)
+    _check_merchant(item, credentials)
+    return kind.records(item)
+
+
+def fetch_state(health: ConnectionHealth, identity: str, name: str, credentials: Credentials) -> Talk:
+    """Ask PayPal for the event itself: there is no other object that says so."""
+    event = (yield Request(method="GET", url=f"/v1/notifications/webhooks-events/{quote(identity, safe='')}")).payload()
+    event.same("id", identity)
+    event.same("event_type", name)
+    merchant = event.at("resource").identifier("merchant_id")
+    if credentials.external_id not in (None, merchant):
+        raise MalformedPayload("resource.merchant_id", "is not the connection's merchant")
+    state = events.ConnectionState(
+        object_id=merchant,
+        version=micros(event.iso("create_time")),
+        health=health,
+        reason="access withdrawn at PayPal" if health is ConnectionHealth.REVOKED else None,
+    )
+    return [state]
+
+
+def pull_events(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+    """One page of the events that PayPal keeps for 30 days. The cursor is the next page, or where the next pull begins.
+
+    What PayPal lists is its own word, unlike what is posted to us.
+    """
+    now = credentials.moment()
+    if cursor and cursor.startswith("/"):
+        end, _, url = cursor[1:].partition("/")
+        request = Request(method="GET", url=f"/{url}")
+    else:
+        begin = max(datetime.fromisoformat(cursor) if cursor else since, now - KEPT)
+        end = _stamp(now)
+        params = {"page_size": "100", "start_time": _stamp(begin), "end_time": end}
+        request = Request(method="GET", url="/v1/notifications/webhooks-events", params=params)
+    page, found = (yield request).payload(), list[Record]()
+    for event in page.items("events"):
+        if (kind := KINDS.get(event.identifier("event_type"))) is None:
+            continue
+        chosen, subject = subject_of(kind, event)
+        if chosen.whole:
+            _check_merchant(subject, credentials)
+            found += chosen.records(subject)
+        else:
+            found += yield from fetch_object(chosen, subject.identifier(chosen.id_key), credentials)
+    links = page.items("links") if page.has("links") else ()
+    following = next((one.text("href") for one in links if one.optional_text("rel") == "next"), None)
+    if following is None:
+        return Page(records=found, cursor=end)
+    parts = urlsplit(following)
+    return Page(records=found, cursor=f"/{end}{parts.path}?{parts.query}", more=True)
+
+
+def _stamp(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def register(names: Iterable[str], credentials: Credentials, url: str) -> RegisterTalk:
+    """The webhook of this address, with every event that is mapped. Its id is what signatures are checked with."""
+    wanted = sorted(names)
+    listed = (yield Request(method="GET", url="/v1/notifications/webhooks")).payload()
+    for one in listed.items("webhooks"):
+        if one.optional_text("url") != url:
+            continue
+        have = {kind.optional_text("name") for kind in one.items("event_types")}
+        identity = one.identifier("id")
+        renewed = identity if credentials.secrets.get("webhook_secret") != identity else None
+        if "*" in have or have.issuperset(wanted):
+            return Registration(state="repaired" if renewed else "kept", secret=renewed)
+        types = [{"name": name} for name in sorted({*wanted, *(name for name in have if name)})]
+        change = [{"op": "replace", "path": "/event_types", "value": types}]
+        yield Request(method="PATCH", url=f"/v1/notifications/webhooks/{quote(identity, safe='')}", json=change)
+        return Registration(state="repaired", secret=renewed)
+    made = {"url": url, "event_types": [{"name": name} for name in wanted]}
+    answer = yield Request(method="POST", url="/v1/notifications/webhooks", json=made)
+    return Registration(state="created", secret=answer.payload().identifier("id"))
