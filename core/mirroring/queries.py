@@ -71,7 +71,7 @@ def list_mirrored(
     connection_id: UUID | None = None,
     status: str | None = None,
 ) -> dict[str, Any]:
-    """Invoices elsewhere, the last one heard of first. Raises Invalid."""
+    """Invoices elsewhere, newest to us first. Raises Invalid."""
     conditions = [_visible(actor)]
     values: dict[str, Any] = {"actor": actor.id, "limit": paging.check_limit(limit) + 1}
     if connection_id is not None:

@@ -19,7 +19,7 @@ blueprint = Blueprint("mirrored_invoices", __name__, url_prefix="/api/mirrored-i
 @blueprint.get("")
 @operation("mirrored_invoices", {200: models.MirroredInvoices}, query=models.MirroredInvoicesQuery)
 def index(query: models.MirroredInvoicesQuery) -> Response:
-    """Invoices elsewhere, the last one heard of first."""
+    """Invoices elsewhere, newest to us first."""
     person = auth.actor()
     with services().database.session() as session:
         return reply(

@@ -551,7 +551,7 @@ class MirroredInvoice(MirroredInvoiceRow):
 
 
 class MirroredInvoices(Output):
-    """A page of invoices elsewhere, the last one heard of first."""
+    """A page of invoices elsewhere, newest to us first."""
 
     items: list[MirroredInvoiceRow]
     next_cursor: str | None
