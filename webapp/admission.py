@@ -57,9 +57,7 @@ class Inlet:
         self.quarantine_bucket = TokenBucket(_QUARANTINE_PER_SECOND, burst=50)
         self.second_looks = TokenBucket(20)
         allow_local, bases = parts.settings.local_providers_allowed, parts.settings.provider_api_bases
-        self.keys = KeyStore(
-            Transport(allow_local=allow_local, api_bases=bases), api_bases=bases, allow_local=allow_local
-        )
+        self.keys = KeyStore(Transport(allow_local=allow_local, api_bases=bases), api_bases=bases)
         self._hints: OrderedDict[UUID, TokenBucket] = OrderedDict()
 
     def takes_hint(self, connection_id: UUID) -> bool:

@@ -66,10 +66,9 @@ class KeyStore:
         transport: Transport,
         *,
         api_bases: Mapping[str, str],
-        allow_local: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._transport, self._api_bases, self._allow_local, self._clock = transport, api_bases, allow_local, clock
+        self._transport, self._api_bases, self._clock = transport, api_bases, clock
         self._lock = threading.Lock()
         self._entries: OrderedDict[tuple[str, str, str], _Entry] = OrderedDict()
         self._buckets: OrderedDict[tuple[str, str], TokenBucket] = OrderedDict()
@@ -156,7 +155,7 @@ class KeyStore:
     def _roots(self, connector: Connector, base: str) -> bytes:
         """The authorities of this machine; of a simulated provider also its own, where such are allowed."""
         self._authorities = self._authorities or self._transport.authorities()
-        if not (base and self._allow_local):
+        if not self._transport.is_simulated(base):
             return self._authorities
         request = Request(method="GET", url=TRUST_ROOTS_PATH, headers={"Accept": "*/*"}, authorized=False)
         own = self._get(connector, base, Wanted(name=TRUST_ROOTS, request=request, fresh_seconds=60)) or b""

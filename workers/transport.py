@@ -242,15 +242,15 @@ class Transport:
         """A key or certificate that a signature scheme asks for, or None where the provider has no such thing.
 
         One try of a few seconds: somebody waits for the answer to a webhook. `request` goes to where its scheme
-        allows; a path goes below the API base (`api_base` is the connection's own). A simulated provider, which is
-        one with a replaced base on an installation that allows local providers, is asked for everything.
+        allows; a path goes below the API base (`api_base` is the connection's own). A simulated provider, which is one
+        reached by plain http on an installation that allows local ones, is asked for everything.
         Raises Transient or Permanent.
         """
         if connector.api is None:
             raise Permanent(f"{connector.slug} has no API")
         replaced = api_base or self._api_bases.get(connector.slug)
         base, parts = connector.api.base, urlsplit(request.url)
-        if request.url.startswith("/") or (replaced and self._shared.allow_local):
+        if request.url.startswith("/") or self.is_simulated(replaced):
             base = replaced or base
             request = replace(request, url=parts.path)
         else:
@@ -259,6 +259,10 @@ class Transport:
         nobody = Credentials(secrets={}, settings={}, external_id=None)
         api = replace(connector.api, base=base, also=())
         return _Run(shared, f"{connector.slug} keys", api, base.rstrip("/"), nobody, None, None).document(request)
+
+    def is_simulated(self, base: str | None) -> bool:
+        """Whether a replaced API base is that of a stand-in on this machine or network."""
+        return self._shared.allow_local and (base or "").startswith("http://")
 
     def authorities(self) -> bytes:
         """The certificate authorities that this installation trusts, as PEM."""

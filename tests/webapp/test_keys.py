@@ -112,7 +112,7 @@ def provider() -> Iterator[Provider]:
 def bench(provider: Provider) -> Iterator[Bench]:
     clock, bases = Clock(), {"planted": provider.base}
     transport = Transport(allow_local=True, api_bases=bases, clock=clock)
-    yield Bench(provider, KeyStore(transport, api_bases=bases, allow_local=True, clock=clock), clock)
+    yield Bench(provider, KeyStore(transport, api_bases=bases, clock=clock), clock)
     transport.close()
 
 
@@ -295,7 +295,7 @@ def test_a_simulated_provider_shows_its_own_authority_where_such_are_allowed(ben
 def test_elsewhere_only_the_authorities_of_this_machine_are_known(provider: Provider) -> None:
     bases = {"planted": provider.base}
     transport = Transport(allow_local=False, api_bases=bases)
-    store = KeyStore(transport, api_bases=bases, allow_local=False)
+    store = KeyStore(transport, api_bases=bases)
     held = json.loads(SECRETS[id(CERTIFIED)])
     assert store._roots(connector(CERTIFIED), provider.base) == transport.authorities()
     # A local address is not asked for anything; nor is another host when the provider's own cannot be resolved.
@@ -305,6 +305,16 @@ def test_elsewhere_only_the_authorities_of_this_machine_are_known(provider: Prov
     with pytest.raises(KeyUnavailable):
         store.documents(connector(TOKEN), Bench(provider, store, Clock()).sent(TOKEN), ["a:b"])
     assert provider.asked == []
+    transport.close()
+
+
+def test_a_real_sandbox_is_no_stand_in_also_where_stand_ins_are_allowed() -> None:
+    transport = Transport(allow_local=True)
+    store = KeyStore(transport, api_bases={})
+    assert transport.is_simulated("http://127.0.0.1:4000/planted")
+    assert not transport.is_simulated("https://api.sandbox.planted.example")
+    assert not transport.is_simulated(None)
+    assert store._roots(connector(CERTIFIED), "https://api.sandbox.planted.example") == transport.authorities()
     transport.close()
 
 
