@@ -37,19 +37,21 @@ from core.money import Money
 
 T = TypeVar("T")
 
+
+def _each(names: str, meaning: T) -> dict[str, T]:
+    """The same meaning for several names."""
+    return dict.fromkeys(names.split(), meaning)
+
+
 PAYMENT = {
-    "created": PaymentStatus.PENDING,
-    # Cash on delivery: ordered, not yet collected.
-    "pending": PaymentStatus.PENDING,
-    "authorized": PaymentStatus.PENDING,
+    # `pending` is cash on delivery: ordered, not yet collected.
+    **_each("created pending authorized", PaymentStatus.PENDING),
     "failed": PaymentStatus.FAILED,
-    "captured": PaymentStatus.SUCCEEDED,
     # What was given back is told by the refunds; the payment itself did succeed.
-    "refunded": PaymentStatus.SUCCEEDED,
+    **_each("captured refunded", PaymentStatus.SUCCEEDED),
 }
 REFUND = {
-    "created": RefundStatus.PENDING,
-    "pending": RefundStatus.PENDING,
+    **_each("created pending", RefundStatus.PENDING),
     "failed": RefundStatus.FAILED,
     "processed": RefundStatus.SUCCEEDED,
 }
@@ -60,19 +62,10 @@ DISPUTE = {
     "won": DisputeStatus.WON,
     "lost": DisputeStatus.LOST,
 }
-SETTLEMENT = {
-    "created": PayoutStatus.PENDING,
-    "failed": PayoutStatus.FAILED,
-    "processed": PayoutStatus.PAID,
-}
+SETTLEMENT = {"created": PayoutStatus.PENDING, "failed": PayoutStatus.FAILED, "processed": PayoutStatus.PAID}
 PAYOUT = {
-    "pending": PayoutStatus.PENDING,
-    "scheduled": PayoutStatus.PENDING,
-    "queued": PayoutStatus.PENDING,
-    "processing": PayoutStatus.PENDING,
-    "rejected": PayoutStatus.FAILED,
-    "cancelled": PayoutStatus.FAILED,
-    "failed": PayoutStatus.FAILED,
+    **_each("pending scheduled queued processing", PayoutStatus.PENDING),
+    **_each("rejected cancelled failed", PayoutStatus.FAILED),
     "processed": PayoutStatus.PAID,
     "reversed": PayoutStatus.REVERSED,
 }
@@ -324,11 +317,6 @@ def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullT
         following = list(LISTS)[list(LISTS).index(name) + 1]
         return Page(records=records, cursor=f"{begin} {end} {following} 0", more=True)
     return Page(records=records, cursor=end)
-
-
-def _each(names: str, meaning: T) -> dict[str, T]:
-    """The same meaning for several names."""
-    return dict.fromkeys(names.split(), meaning)
 
 
 connector = Connector(
