@@ -15,7 +15,6 @@ from click.testing import CliRunner
 from playwright.sync_api import Browser, Page, expect
 
 from connectors import registry, samples
-from core.events import BankTransaction, MirroredInvoice, Payment
 from tests.e2e.conftest import live, sign_in
 from tests.e2e.stack import Stack
 from webapp.cli import main
@@ -50,7 +49,6 @@ MAIN = {
 SLUGS = sorted(set(registry.all()) - {"custom"})
 # What the page hears of each kind of record, and where that tells the amount.
 HEARD = {"payment.received": "amount", "transaction.created": "amount", "mirrored_invoice.updated": "total"}
-assert {Payment, BankTransaction, MirroredInvoice}
 
 
 @pytest.fixture(scope="module")
@@ -127,4 +125,5 @@ def test_every_event_of_every_provider_ends_in_the_books_or_in_words(slug: str, 
     for event, variant in samples.names(slug):
         more = ["--variant", variant] if variant else []
         output = simulate(slug, event, *more)
-        assert re.search(r": (processed|ignored|unmapped) after|is the worker running|dead", output), output
+        # Done, put aside with a reason that a person can read, or a question that was answered.
+        assert re.search(r": (processed|ignored) after|: (fetch|ready|dead) [^(]|Nothing was stored", output), output

@@ -75,8 +75,8 @@ def command(provider: str, event: str | None, **options: Any) -> None:
         return
     if event is None:
         raise click.UsageError(f"which event? `ledgerwire simulate {provider} --list` lists them")
-    name = connector.aliases.get(event, event)
     known_samples = samples.names(provider, folder=folder_of(provider))
+    name = event if (event, options["variant"]) in known_samples else connector.aliases.get(event, event)
     if (name, options["variant"]) not in known_samples:
         variants = [f"--variant {variant}" for found, variant in known_samples if found == name and variant]
         known = ", ".join(variants or sorted({found for found, _ in known_samples}))

@@ -63,7 +63,7 @@ def tell_one(database: Database | None, settings: Settings | None, delivery_id: 
     if database is None or settings is None:
         return
     if delivery_id is None:
-        click.echo("The event was known already: it counts once.")
+        click.echo("Nothing was stored: it was known already, or asked for an answer and nothing else.")
         return
     ends = time.monotonic() + _PATIENCE_SECONDS
     while True:

@@ -49,7 +49,7 @@ class Posted:
     @property
     def word(self) -> str:
         """What the answer says in a word or a sentence."""
-        return str(self.said.get("status") if self.status < 400 else self.said.get("detail", ""))
+        return str(self.said.get("status", "accepted") if self.status < 400 else self.said.get("detail", "refused"))
 
     @property
     def delivery_id(self) -> str | None:
