@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from importlib import import_module
 from importlib.metadata import EntryPoint
+from pkgutil import iter_modules
 from types import ModuleType
 
 import pytest
 
+import connectors
 from connectors import registry
 from core.errors import NotFound
 
@@ -24,8 +27,12 @@ def entry(name: str, value: str) -> EntryPoint:
     return EntryPoint(name=name, value=value, group=registry.GROUP)
 
 
-def test_the_house_has_three() -> None:
-    assert list(registry.all()) == ["basiq", "razorpay", "standard_webhooks"]
+def test_every_module_of_the_house_that_holds_a_connector_is_found() -> None:
+    tried = {one.name for one in iter_modules(connectors.__path__) if not one.name.startswith("_")}
+    holding = {name for name in tried if hasattr(import_module(f"connectors.{name}"), "connector")}
+    assert set(registry.BUILT_IN) <= holding
+    assert set(registry.all()) == holding
+    assert list(registry.all()) == sorted(registry.BUILT_IN)
     assert registry.refused() == {}
 
 
