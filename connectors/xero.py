@@ -134,7 +134,7 @@ def payment_of(item: Payload, invoice: Payload, version: int) -> list[Record]:
     """What a customer paid towards an invoice, in the invoice's currency, and that it was taken back."""
     deleted = item.optional_text("Status") == "DELETED"
     money = item.number_money("Amount", invoice.currency("CurrencyCode"))
-    if deleted and money.minor == 0:
+    if money.minor == 0:
         return []
     contact = invoice.optional_at("Contact")
     named = (invoice.optional_identifier("InvoiceNumber"), invoice.optional_identifier("Reference"))

@@ -304,11 +304,12 @@ def test_the_listed_payment_and_the_one_on_its_invoice_are_one_payment() -> None
     assert listed == [replace(RECEIVED, version=UPDATED + 1_000_000, references=(Reference(0, "INV-0042"),))]
 
 
-def test_a_deleted_payment_without_an_amount_says_nothing() -> None:
+@pytest.mark.parametrize("status", ["DELETED", "AUTHORISED"])
+def test_a_payment_without_an_amount_says_nothing(status: str) -> None:
     def reply(request: Request) -> Json:
         page = recorded(request)
         for row in page["Payments"]:
-            row |= {"Status": "DELETED", "Amount": 0}
+            row |= {"Status": status, "Amount": 0}
         return page
 
     assert stretch("2026-10-01T12:00:00+00:00 2026-11-03T09:00:00+00:00 3 1", reply).records == []
