@@ -51,12 +51,12 @@ connector = Connector(
     event_name=lambda item: item.identifier("event_type"),
     external_id=merchant_of,
     api=Api(base="https://api-m.paypal.com", authorize=authorize),
-    pull=Pull(talk=pull_events, what="events of payments, disputes, invoices and payouts", days=29),
+    pull=Pull(talk=pull_events, what="events of payments, disputes, invoices and payouts", days=30),
     register=partial(register, (*KINDS, *STATES)),
     brings=("payments", "refunds", "disputes", "payouts", "invoices"),
     fields=(
         Field(
-            name="webhook_secret", label="Webhook id", secret=True, required=True,
+            name="webhook_secret", label="Webhook id", secret=True,
             help="PayPal shows it once the webhook is made.",
         ),
         Field(name="client_id", label="Client id", help="Of the app.", required=True),
@@ -66,7 +66,7 @@ connector = Connector(
         "In PayPal's developer dashboard, under Apps & Credentials, open or make an app and choose Live.",
         "Copy its client id and secret into the connection; the merchant id, if you know it, is the account.",
         "In the app, add a webhook with the address {url} and all events.",
-        "Copy the webhook's id into the connection.",
+        "Copy the id that PayPal shows for the webhook into the connection; a registered one is kept by itself.",
     ),
     events={**{name: _asks(kind) for name, kind in KINDS.items()}, **STATES},
     ignored={

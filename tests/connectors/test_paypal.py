@@ -270,7 +270,7 @@ def test_a_pull_follows_the_list_below_our_own_base_and_goes_on_where_it_ended()
     assert dict(api.asked[0].params) == {
         "page_size": "100",
         # PayPal keeps thirty days.
-        "start_time": "2026-10-05T20:26:10Z",
+        "start_time": "2026-10-04T20:31:10Z",
         "end_time": "2026-11-03T20:26:10Z",
     }
     assert [type(one) for one in first.records] == [Payment, Refund, Payment]
