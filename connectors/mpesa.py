@@ -44,8 +44,9 @@ from core.money import Money
 
 NAIROBI = timezone(timedelta(hours=3))
 KEPT = timedelta(hours=48)
-# The list's clock may be Nairobi's or UTC's, and a payment is looked for on both sides of its time.
-SLACK = timedelta(hours=4)
+# A payment is looked for around its time, by Nairobi's clock and then, should the list be kept by it, by UTC's.
+NEAR = timedelta(minutes=15)
+CLOCKS = (timedelta(0), timedelta(hours=3))
 # A payment may be listed a while after it was made, so each pull begins a little before the last one ended.
 OVERLAP = timedelta(hours=1)
 MAX_PAGES = 100
@@ -198,21 +199,30 @@ def fetch_payment(claim: Claim, checkout: str | None, credentials: Credentials) 
     short_code, now = short_code_of(credentials), credentials.moment()
     if claim.short_code not in (None, short_code):
         raise MalformedPayload("BusinessShortCode", "is not the connection's short code")
-    if not now - KEPT < claim.at < now + SLACK:
+    if not now - KEPT < claim.at < now + NEAR:
         raise Permanent("M-PESA lists the last 48 hours, and the payment's time is outside of them")
     if checkout is not None:
         yield from confirm_push(checkout, credentials)
-    begin, end, offset = max(claim.at - SLACK, now - KEPT), claim.at + SLACK, 0
+    for clock in CLOCKS:
+        row = yield from find(claim.receipt, short_code, claim.at - clock)
+        if row is not None:
+            payment = payment_of(row, now)
+            if payment.money != claim.money:
+                raise row.wrong("amount", "the amount of the callback")
+            return [payment]
+    raise Transient("M-PESA does not list this receipt, or not yet")
+
+
+def find(receipt: str, short_code: str, at: datetime) -> Generator[Request, Response, Payload | None]:
+    """A payment in the list around a time, or None."""
+    offset = 0
     for _ in range(MAX_PAGES):
-        rows = yield from listed(short_code, begin, end, offset)
+        rows = yield from listed(short_code, at - NEAR, at + NEAR, offset)
         for row in rows:
-            if row.identifier("transactionId") == claim.receipt and is_payment(row):
-                payment = payment_of(row, now)
-                if payment.money != claim.money:
-                    raise row.wrong("amount", "the amount of the callback")
-                return [payment]
+            if row.identifier("transactionId") == receipt and is_payment(row):
+                return row
         if not rows:
-            raise Transient("M-PESA does not list this receipt, or not yet")
+            return None
         offset += len(rows)
     raise MalformedPayload("Response", f"does not end after {MAX_PAGES} pages")
 

@@ -98,11 +98,11 @@ def test_a_confirmation_becomes_the_payment_that_the_short_codes_list_tells() ->
             bank_reference="RKL51ZDR4F",
         )
     ]
-    # Kenyan local time, four hours to each side, and never beyond what is listed.
+    # Kenyan local time, a quarter of an hour to each side.
     assert api.asked[0].json == {
         "ShortCode": "600966",
-        "StartDate": "2023-11-21 08:13:25",
-        "EndDate": "2023-11-21 16:13:25",
+        "StartDate": "2023-11-21 11:58:25",
+        "EndDate": "2023-11-21 12:28:25",
         "OffSetValue": "0",
     }
 
@@ -161,9 +161,25 @@ def test_a_payment_to_another_short_code_is_refused_before_anything_is_asked() -
         fetch("c2b.confirmation", lambda _: pytest.fail("asked"), external_id="600000")
 
 
-def test_a_receipt_that_is_not_listed_yet_is_looked_for_again() -> None:
+def test_a_receipt_that_is_not_listed_by_either_clock_is_looked_for_again() -> None:
+    api = Recorded()
     with pytest.raises(Transient, match="not yet"):
-        fetch("c2b.confirmation", Recorded(), change=lambda said: said.update(TransID="RKL00000XX"))
+        fetch("c2b.confirmation", api, change=lambda said: said.update(TransID="RKL00000XX"))
+    begun = [request.json["StartDate"] for request in api.asked if isinstance(request.json, dict)]
+    assert sorted(set(begun), reverse=True) == ["2023-11-21 11:58:25", "2023-11-21 08:58:25"]
+
+
+def test_a_list_that_is_kept_by_utc_is_read_all_the_same() -> None:
+    api = Recorded()
+
+    def reply(request: Request) -> Json:
+        assert isinstance(request.json, dict)
+        early = request.json["StartDate"] < "2023-11-21 09"
+        return api(request) if early else {"ResponseCode": "1001", "Response": [[]]}
+
+    (paid,) = fetch("c2b.confirmation", reply)
+    assert isinstance(paid, Payment)
+    assert paid.object_id == "RKL51ZDR4F"
 
 
 @pytest.mark.parametrize("later", [timedelta(hours=49), timedelta(days=-2)])
