@@ -14,6 +14,7 @@ import redis
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from core.syncing import schedule
 from tests.builders import Clockwork, Shop, delivery_of, make_settings, open_shop, payment, transaction, until, worker
 from workers import normalize, sweep, watch
 from workers.doorbell import Doorbell
@@ -170,11 +171,15 @@ def test_the_sweep_finds_what_is_due_and_nobody_rang_for(context: Clockwork) -> 
     shop = open_shop(context)
     with context.database.connect() as connection:
         connection.execute(text("DELETE FROM outbox"))
-    assert sweep.due(context) == {"normalize": False, "fetch": False, "relay": False}
+    nothing = {"normalize": False, "fetch": False, "pull": False, "relay": False}
+    assert sweep.due(context) == nothing
     shop.store(shop.delivery(payment(), event_id="1"))
-    assert sweep.due(context) == {"normalize": True, "fetch": False, "relay": False}
+    assert sweep.due(context) == nothing | {"normalize": True}
     shop.work()
-    assert sweep.due(context) == {"normalize": False, "fetch": False, "relay": True}
+    assert sweep.due(context) == nothing | {"relay": True}
+    with context.database.connect() as connection:
+        schedule.begin(connection, shop.connection_id, context.now())
+    assert sweep.due(context) == nothing | {"relay": True, "pull": True}
 
 
 def test_the_sweep_routes_events_whose_connection_came_while_they_were_stored(context: Clockwork) -> None:

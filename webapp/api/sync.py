@@ -8,9 +8,7 @@ from uuid import UUID
 
 from flask import Blueprint, Response, current_app
 
-from connectors import registry, talks
-from core.errors import Conflict, NotFound
-from core.syncing import completeness, runs, schedule
+from core.syncing import completeness, runs
 from webapp import auth
 from webapp.api import models
 from webapp.api.edge import reply
@@ -121,35 +119,15 @@ def begin(connection_id: UUID) -> dict[str, Any]:
     Raises NotFound, Forbidden, Conflict (there is nothing to pull, or the connection is paused) or BadRequest
     (credentials are missing).
     """
-    from workers.credentials import credentials_of  # noqa: PLC0415 - it brings the worker's code.
+    from workers.asking import CannotPull, ask  # noqa: PLC0415 - it brings the worker's code.
 
     person, now = auth.actor(), auth.now()
     with services().database.session() as session:
-        connection = completeness.check_owner(session, person, connection_id)
+        completeness.check_owner(session, person, connection_id)
         try:
-            connector = registry.get(connection["connector"])
-        except NotFound as error:
-            raise Conflict("its connector is not installed any more") from error
-        if connector.pull is None:
-            raise Conflict(f"{connector.title} has no list to pull from")
-        if connection["paused_at"] is not None:
-            raise Conflict("the connection is paused; resume it first")
-        credentials = credentials_of(session, services().ring, connection_id, now)
-        if stops := talks.pull_obstacle(connector, credentials):
-            raise BadRequest(stops)
-        schedule.begin(session, connection_id, now)
-        planned = schedule.find(session, connection_id)
-        if planned is None:
-            raise NotFound("connection", connection_id)
-        run = schedule.open_run(
-            session,
-            planned,
-            reason="person",
-            days=connector.pull.days,
-            every_seconds=connector.pull.every_seconds,
-            now=now,
-            asked_by=person.id,
-        )
+            run = ask(session, services().ring, connection_id, now, asked_by=person.id)
+        except CannotPull as error:
+            raise BadRequest(str(error)) from error
         (row,) = runs.find(session, [run])
         started = runs.shape(row)
     current_app.extensions["ledgerwire.inlet"].ringer.ring("pull")
