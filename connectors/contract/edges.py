@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from connectors.contract.sources import Source, Sourced
 from connectors.contract.suite import check_reading, require
-from connectors.contract.trees import Path, all_changed, changed, leaves
+from connectors.contract.trees import Path, all_changed, at, changed, leaves
 from connectors.payload import Number, Payload
 from core.errors import MalformedPayload, Permanent
 from core.events import Record
@@ -24,40 +24,45 @@ HUGE = (MAX_MINOR + 1, 2**53 + 1, 10**30)
 _FRACTION = re.compile(r"-?\d+\.\d+")
 
 
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Where an amount stands, whether in minor units, and in which currency."""
+
+    paths: tuple[Path, ...]
+    minor: bool
+    currency: str
+
+    def __str__(self) -> str:
+        return ", ".join(".".join(map(str, path)) for path in self.paths)
+
+
 class Edges(Sourced):
     """Money to the last digit, and moments in any time zone."""
 
     def keeps_every_digit_of_money(self) -> None:
         """Amounts that floating point spoils, zero, negative and huge ones: exactly so, or malformed."""
         for source in self._sources():
-            for path, minor in self._amounts(source):
-                money = self._money_at(source, path)
-                if money is None:
-                    continue
+            for amount in self._amounts(source):
                 for units in TRAPS:
-                    self._expect(source, path, units, money.currency, minor=minor)
+                    self._expect(source, amount, units, amount.currency)
                 for units in (0, -1, *HUGE):
-                    self._read_with(source, path, self._spelled(source, path, units, money.currency, minor=minor))
-                if not minor:
-                    too_fine = str(Decimal(1005).scaleb(-exponent(money.currency) - 1))
-                    self._refuses(source, path, too_fine)
+                    self._read_with(source, self._spelled(source, amount, units, amount.currency))
+                if not amount.minor:
+                    self._refuses(source, amount, Decimal(1005).scaleb(-exponent(amount.currency) - 1))
 
     def knows_the_decimal_places_of_a_currency(self) -> None:
         """A yen has none and a dinar three, whatever the usual currency of the provider has."""
         for source in self._sources():
-            for path, minor in self._amounts(source):
-                money = self._money_at(source, path)
-                where = [] if money is None else _places_of(source.whole, money.currency)
-                for code in ("JPY", "KWD"):
-                    if money is None or not where:
-                        continue
+            for amount in self._amounts(source):
+                where = _places_of(source.whole, amount.currency)
+                for code in ("JPY", "KWD") if where else ():
                     # Other amounts of the body must be possible in the other currency as well.
-                    other = {} if minor else _whole_amounts(source.whole)
-                    renamed = {one: code if at.isupper() else code.lower() for one, at in where}
+                    other = {} if amount.minor else _whole_amounts(source.whole)
+                    renamed = {path: code if text.isupper() else code.lower() for path, text in where}
                     with all_changed(source.whole, {**other, **renamed}):
-                        self._expect(source, path, 1000 * 10 ** exponent(code), code, minor=minor)
-                        if not minor:
-                            self._refuses(source, path, "10.0005")
+                        self._expect(source, amount, 1000 * 10 ** exponent(code), code)
+                        if not amount.minor:
+                            self._refuses(source, amount, Decimal("10.0005"))
 
     def takes_no_local_time_for_another(self) -> None:
         """The same moment, written in another time zone, is the same moment."""
@@ -87,63 +92,66 @@ class Edges(Sourced):
         check_reading(source.label, records)
         return records
 
-    def _read_with(self, source: Source, path: Path, value: object) -> Sequence[Record] | None:
-        with changed(source.whole, path, value):
+    def _read_with(self, source: Source, values: dict[Path, object]) -> Sequence[Record] | None:
+        with all_changed(source.whole, values):
             return self._records(source)
 
-    def _amounts(self, source: Source) -> Iterator[tuple[Path, bool]]:
-        """Where the amounts of records stand, and whether in minor units: found by what a change of them does."""
+    def _amounts(self, source: Source) -> list[Amount]:
+        """Where the amounts of records stand: found by what a change of them does.
+
+        An amount that stands in several places which must agree is changed in all of them at once.
+        """
+        usual = [money for money in _monies(source.read()) if money.minor and exponent(money.currency)]
+        found: list[Amount] = []
+        for money in {abs(one.minor): one for one in usual}.values():
+            spelled = {
+                False: abs(money.to_decimal()),
+                True: Decimal(abs(money.minor)).scaleb(self._shift(money.currency)),
+            }
+            for minor, digits in spelled.items():
+                places = [path for path, value in leaves(source.whole) if abs(_decimal(value) or 0) == digits]
+                alone = [Amount((path,), minor, money.currency) for path in places]
+                decisive = [one for one in alone if self._decides(source, one)]
+                together = Amount(tuple(places), minor, money.currency)
+                if not decisive and len(places) > 1 and self._decides(source, together):
+                    decisive = [together]
+                found += decisive
+        return found
+
+    def _decides(self, source: Source, amount: Amount) -> bool:
+        """Whether these places decide an amount: twice the digits are twice the money."""
         usual = _monies(source.read())
-        for path, value in list(leaves(source.whole)):
-            digits = _decimal(value)
-            if digits is None or digits == 0:
-                continue
-            for money in {abs(one.minor): one for one in usual}.values():
-                if not money.minor or exponent(money.currency) == 0:
-                    continue
-                minor = abs(digits) == Decimal(abs(money.minor)).scaleb(self._shift(money.currency))
-                major = abs(digits) == abs(money.to_decimal())
-                if minor or major:
-                    yield path, minor
-                    break
+        twice = {path: _like(at(source.whole, path), 2 * _digits(at(source.whole, path))) for path in amount.paths}
+        now = _monies(self._read_with(source, twice) or ())
+        moved = [was for was, new in zip(usual, now, strict=False) if abs(new.minor) == 2 * abs(was.minor) != 0]
+        return len(now) == len(usual) and (len(moved) == 1 or (len(moved) > 1 and len(amount.paths) > 1))
 
     def _shift(self, currency: str) -> int:
         """How many more places the provider's own minor unit has than that of ISO 4217."""
         places = self._start.places.get(currency, self._start.places.get("*", exponent(currency)))
         return places - exponent(currency)
 
-    def _money_at(self, source: Source, path: Path) -> Money | None:
-        """The money that this place alone decides, or None."""
-        usual = _monies(source.read())
-        (value,) = [value for one, value in leaves(source.whole) if one == path]
-        # One more unit, in the digits' own form.
-        more = _like(value, (_decimal(value) or Decimal(0)) * 2)
-        records = self._read_with(source, path, more)
-        now = _monies(records or ())
-        moved = [was for was, new in zip(usual, now, strict=False) if abs(new.minor) == 2 * abs(was.minor)]
-        return moved[0] if len(moved) == 1 and len(now) == len(usual) else None
+    def _spelled(self, source: Source, amount: Amount, units: int, currency: str) -> dict[Path, object]:
+        """So many minor units, in the form that stands at each of the places."""
+        shift = self._shift(currency) if amount.minor else -exponent(currency)
+        return {path: _like(at(source.whole, path), Decimal(units).scaleb(shift)) for path in amount.paths}
 
-    def _spelled(self, source: Source, path: Path, units: int, currency: str, *, minor: bool) -> object:
-        (value,) = [value for one, value in leaves(source.whole) if one == path]
-        shift = self._shift(currency) if minor else -exponent(currency)
-        return _like(value, Decimal(units).scaleb(shift))
-
-    def _expect(self, source: Source, path: Path, units: int, currency: str, *, minor: bool) -> None:
-        """With so many minor units written there, exactly these are read somewhere, or the body is refused."""
-        spelled = self._spelled(source, path, units, currency, minor=minor)
-        records = self._read_with(source, path, spelled)
+    def _expect(self, source: Source, amount: Amount, units: int, currency: str) -> None:
+        """With so many minor units written there, exactly these are read, or the body is refused."""
+        spelled = self._spelled(source, amount, units, currency)
+        records = self._read_with(source, spelled)
         found = [] if records is None else [one for one in _monies(records) if abs(one.minor) == units]
-        where = f"{source.label}: {spelled!r} {currency} at {'.'.join(map(str, path))}"
+        where = f"{source.label}: {next(iter(spelled.values()))!r} {currency} at {amount}"
         require(
             records is None or any(one.currency == currency for one in found),
             f"{where} is read as {_monies(records or ())}; where the provider counts other decimal places, "
             f"say so in {self._connector.slug}/api/contract.json",
         )
 
-    def _refuses(self, source: Source, path: Path, text: str) -> None:
-        (value,) = [value for one, value in leaves(source.whole) if one == path]
-        records = self._read_with(source, path, _like(value, Decimal(text)))
-        require(records is None, f"{source.label}: {text} is rounded: {_monies(records or ())}")
+    def _refuses(self, source: Source, amount: Amount, digits: Decimal) -> None:
+        values = {path: _like(at(source.whole, path), digits) for path in amount.paths}
+        records = self._read_with(source, values)
+        require(records is None, f"{source.label}: {digits} is rounded: {_monies(records or ())}")
 
 
 def _monies(records: Sequence[Record]) -> list[Money]:
@@ -159,6 +167,10 @@ def _decimal(value: object) -> Decimal | None:
     except InvalidOperation:
         return None
     return found if found.is_finite() else None
+
+
+def _digits(value: object) -> Decimal:
+    return _decimal(value) or Decimal(0)
 
 
 def _like(value: object, digits: Decimal) -> object:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from connectors.base import Credentials, Event, Fetch, Request, Response, Talk
+from connectors.base import Credentials, Fetch, Request, Response, Talk
 from connectors.contract.recorded import Conversation, Routes, Said, Start, credentials, hold, start_of
 from connectors.contract.suite import AT, Sample, Suite
 from core.errors import MalformedPayload, PlatformError
@@ -32,7 +32,8 @@ class Pointer:
     """A sample's event that must be fetched, and the talk that does it."""
 
     sample: Sample
-    event: Event
+    # Which of the sample's events it is.
+    place: int
     fetch: Fetch
     credentials: Credentials
 
@@ -69,11 +70,11 @@ class Sourced(Suite):
         """Each event of the samples that is read as a fetch."""
         found = []
         for sample in self._samples:
-            for event in self._connector.open(sample.delivery, sample.verified):
+            for place, event in enumerate(self._connector.open(sample.delivery, sample.verified)):
                 reading = self._connector.read(event.name, event.item)
                 if isinstance(reading, Fetch):
                     given = self._credentials(event.external_id, sample.label)
-                    found.append(Pointer(sample=sample, event=event, fetch=reading, credentials=given))
+                    found.append(Pointer(sample=sample, place=place, fetch=reading, credentials=given))
         return tuple(found)
 
     def _conversations(self) -> Iterator[tuple[Pointer, Conversation, list[Record]]]:
@@ -111,16 +112,23 @@ class Sourced(Suite):
         return Source(label=sample.label, whole=value, read=read)
 
     def _fetched(self, pointer: Pointer, said: Sequence[Said]) -> Source | None:
+        """The answers, in their order, and after them the body that points: some of it may have to agree with them."""
         try:
             answers: list[Any] = [json.loads(one.content) if one.content else None for one in said]
         except ValueError:
             # Answers that are no JSON are the connector's own tests' business.
             return None
-        return Source(
-            label=f"{pointer.sample.label} ({', '.join(one.file for one in said)})",
-            whole=answers,
-            read=lambda: hold(pointer.talk(), in_turn(said, answers)),
-        )
+        whole: list[Any] = [*answers, self._decoded(pointer.sample)]
+
+        def read() -> list[Record]:
+            opened = self._events(pointer.sample, whole[-1])
+            event = opened[pointer.place] if pointer.place < len(opened) else None
+            reading = event and self._connector.read(event.name, event.item)
+            if not isinstance(reading, Fetch):
+                raise MalformedPayload("", "the body points no more")
+            return hold(reading.talk(pointer.credentials), in_turn(said, whole[:-1]))
+
+        return Source(label=f"{pointer.sample.label} ({', '.join(one.file for one in said)})", whole=whole, read=read)
 
 
 def in_turn(said: Sequence[Said], answers: Sequence[Any]) -> Callable[[Request], Response]:
