@@ -8,8 +8,6 @@ What fails becomes Transient (try again later) or Permanent. No secret and no qu
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-import socket
 import threading
 import time
 from collections import OrderedDict
@@ -19,17 +17,18 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 import requests
 import tenacity
-from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import HTTPError
 
 from connectors.base import Api, Authorization, Connector, Credentials, Request, Response
 from core.errors import CredentialsRefused, Permanent, Transient
+from workers.addresses import address_of
+from workers.pinning import PinnedAdapter, Refused
 
 T = TypeVar("T")
 # What trades secrets for an authorisation: it is given the secrets to trade.
@@ -38,16 +37,6 @@ Trade = Callable[[Mapping[str, str]], Authorization]
 Custody = Callable[[Trade], Authorization]
 # Is told each authorised exchange of a talk, in order.
 Listener = Callable[[Request, Response], None]
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-# Ranges that lead to private addresses in disguise, or that some Python releases call global.
-_DISGUISES = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "192.0.0.0/24", "192.88.99.0/24",
-        "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/23", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10",
-    )
-)  # fmt: skip
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ABSENT = frozenset({404, 410})
 _MAX_REMEMBERED = 10_000
@@ -71,62 +60,6 @@ class Limits:
 
 # A key is small, and whoever sent the webhook waits for our answer.
 _DOCUMENT_LIMITS = Limits(connect_seconds=2, read_seconds=4, total_seconds=5, response_bytes=100_000)
-
-
-def may_connect(address: IpAddress, *, allow_local: bool) -> bool:
-    """Whether requests may go to this address: public ones, and with `allow_local` loopback and private ones."""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    if address.is_loopback:
-        return allow_local
-    if address.is_multicast or address.is_unspecified or address.is_link_local or address.is_reserved:
-        return False
-    if any(address in network for network in _DISGUISES if network.version == address.version):
-        return False
-    return address.is_global or (allow_local and address.is_private)
-
-
-class _PinnedAdapter(HTTPAdapter):
-    """Resolves a name once, checks what came out, and connects to exactly that."""
-
-    def __init__(self, *, allow_local: bool) -> None:
-        self._allow_local = allow_local
-        super().__init__(pool_connections=20, pool_maxsize=10)
-
-    def build_connection_pool_key_attributes(  # type: ignore[override]  # The stubs' types are private.
-        self,
-        request: requests.PreparedRequest,
-        verify: bool | str,  # noqa: FBT001  # The base class's signature.
-        cert: str | tuple[str, str] | None = None,
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Point the connection at a checked address; the certificate must still be the name's own."""
-        hosted, pooled = super().build_connection_pool_key_attributes(request, verify, cert)
-        host: dict[str, Any] = dict(hosted)
-        pool: dict[str, Any] = dict(pooled)
-        name, port = str(host["host"]), host["port"]
-        bracketed = f"[{name}]" if ":" in name else name
-        request.headers["Host"] = f"{bracketed}:{port}" if port else bracketed
-        if host["scheme"] == "https":
-            pool["assert_hostname"] = pool["server_hostname"] = name
-        host["host"] = self._checked(name, port)
-        return host, pool
-
-    def _checked(self, name: str, port: int | None) -> str:
-        try:
-            found = socket.getaddrinfo(name, port or 443, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            raise requests.ConnectionError("the name cannot be resolved") from None
-        # A scope (fe80::1%eth0) only stands on link-local addresses, which are refused anyway.
-        addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-        if not all(may_connect(address, allow_local=self._allow_local) for address in addresses):
-            raise _Refused("its host is not a public address")
-        # IPv4 first: many servers have no route for IPv6, and only one address is tried.
-        chosen = min(addresses, key=lambda address: address.version)
-        return f"[{chosen}]" if chosen.version == 6 else str(chosen)
-
-
-class _Refused(requests.RequestException):
-    """The address may not be connected to."""
 
 
 @dataclass(slots=True)
@@ -203,8 +136,8 @@ class Transport:
         session.trust_env = False
         session.headers["User-Agent"] = user_agent
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        session.mount("https://", _PinnedAdapter(allow_local=allow_local))
-        session.mount("http://", _PinnedAdapter(allow_local=allow_local))
+        session.mount("https://", PinnedAdapter(allow_local=allow_local))
+        session.mount("http://", PinnedAdapter(allow_local=allow_local))
         self._api_bases = dict(api_bases or {})
         self._shared = _Shared(
             session=session, limits=limits or Limits(), allow_local=allow_local, now=now, clock=clock, sleep=sleep
@@ -449,7 +382,7 @@ class _Run:
                     headers={name.lower(): value for name, value in answer.headers.items()},
                     body=body,
                 )
-        except _Refused as error:
+        except Refused as error:
             return _Failure(f"{what} was not sent: {error}")
         except ValueError:
             # A bad URL or header: the libraries' errors for these are ValueErrors too.
@@ -479,29 +412,8 @@ class _Run:
         return _Failure(f"{what} answered {status}", status=status, retried=status in _RETRIED, wait_seconds=wait)
 
     def _where(self, url: str) -> str:
-        """The address of a request: below the API base, also when a link names the documented base instead."""
-        base, given = urlsplit(self._base), _split(url)
-        if base.scheme not in ("https", "http") or not base.hostname or base.username or base.query:
-            raise Permanent(f"{self._slug}: the API base is not an https address")
-        if base.scheme == "http" and not self._shared.allow_local:
-            raise Permanent(f"{self._slug}: the API base must be https")
-        if url.startswith("/") and not url.startswith("//"):
-            return self._base + url
-        if given is None or given.username is not None or given.password is not None:
-            raise Permanent(f"{self._slug}: a link cannot be read")
-        for allowed in (base, urlsplit(self._api.base.rstrip("/"))):
-            same_path = given.path == allowed.path or given.path.startswith(allowed.path.rstrip("/") + "/")
-            if _origin(given) == _origin(allowed) and same_path:
-                rest = given.path[len(allowed.path) :] + (f"?{given.query}" if given.query else "")
-                return self._base + rest
-        for documented in self._api.also:
-            other = urlsplit(documented)
-            if _origin(given) == _origin(other) and given.path.startswith(other.path.rstrip("/") + "/"):
-                # A sandbox has further hosts of its own beside its API.
-                if self._base == self._api.base.rstrip("/") or _siblings(base, other):
-                    return url
-                return self._base + given.path + (f"?{given.query}" if given.query else "")
-        raise Permanent(f"{self._slug}: a link leads outside the provider's API")
+        """The address of a request. Raises Permanent where it may not be sent there."""
+        return address_of(url, slug=self._slug, api=self._api, base=self._base, allow_local=self._shared.allow_local)
 
     def _pass_circuit(self) -> None:
         """Go on while the circuit is closed; once it has been open long enough, let one request try."""
@@ -555,26 +467,6 @@ class _Run:
             if len(store) > _MAX_REMEMBERED:
                 store.popitem(last=False)
             return found
-
-
-def _split(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return None
-    # A dot segment would climb out of the base once the address is normalised.
-    return None if ".." in parts.path.split("/") or "\\" in url else parts
-
-
-def _origin(parts: SplitResult) -> tuple[str, str, int]:
-    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def _siblings(one: SplitResult, other: SplitResult) -> bool:
-    """Whether two https hosts differ in their first label only, such as api.example.com and auth.example.com."""
-    domains = [(parts.hostname or "").partition(".")[2] for parts in (one, other)]
-    return one.scheme == other.scheme == "https" and "." in domains[0] and domains[0] == domains[1]
 
 
 def _retry_after(text: str | None, now: datetime) -> float | None:

@@ -17,7 +17,8 @@ from connectors import registry
 from connectors.base import Api, Authorization, AuthorizationTalk, Connector, Credentials, Request, Talk
 from core.errors import MalformedPayload, Permanent, PlatformError, Transient
 from core.events import ConnectionHealth, ConnectionState, Record
-from workers.transport import Limits, Transport, may_connect
+from workers.pinning import may_connect
+from workers.transport import Limits, Transport
 
 SECRET = "planted-secret-5f2c"
 NOW = datetime(2026, 11, 3, 9, 0, tzinfo=UTC)
