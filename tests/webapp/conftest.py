@@ -198,3 +198,29 @@ def gate(standing_gate: Gate) -> Gate:
     inlet.directory = Directory(standing_gate.parts.database, standing_gate.parts.ring)
     inlet.quarantine_bucket, inlet.second_looks = TokenBucket(5, burst=50), TokenBucket(20)
     return standing_gate
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An application over a database that the tests of one file share, emptied of deliveries between them."""
+
+    world: World
+    database_url: str
+
+
+@pytest.fixture(scope="module")
+def standing_file(
+    servers: Servers, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Standing]:
+    with standing_database(servers, template_database) as address:
+        settings = settings_for(address, tmp_path_factory.mktemp("world"), REDIS_URL=servers.redis_url)
+        made = make_world(settings)
+        yield Standing(made, address)
+        made.app.extensions["ledgerwire.gateway"].stop()
+        made.parts.database.dispose()
+
+
+@pytest.fixture
+def standing(standing_file: Standing) -> Standing:
+    empty_inbox(standing_file.world.parts.database)
+    return standing_file

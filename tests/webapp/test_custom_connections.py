@@ -6,16 +6,33 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from connectors.custom import EXAMPLE, bind
+from core.identity import Role
 from core.ids import new_id
 from tests.builders import worker
-from tests.webapp.conftest import INVOICE, Person, World
+from tests.webapp.conftest import INVOICE, Person, Standing, World
 from workers import normalize
 
 Json = dict[str, Any]
 PATH = "/api/connectors/custom/try"
+
+
+@pytest.fixture
+def world(standing: Standing) -> World:
+    return standing.world
+
+
+@pytest.fixture
+def database_url(standing: Standing) -> str:
+    return standing.database_url
+
+
+@pytest.fixture
+def seller(world: World) -> Person:
+    return world.person(Role.SELLER)
 
 
 def definition(**mapping: object) -> str:
@@ -106,6 +123,18 @@ def test_a_better_definition_is_run_over_what_came_before(world: World, seller: 
     assert paid["amount"] == 1250
 
 
+def test_what_an_older_definition_refused_is_verified_by_the_new_one(world: World, seller: Person) -> None:
+    connection = connect(world, seller, EXAMPLE)
+    said = {"what": "paid", "no": 1, "sum": "12.50", "at": 1_790_000_000}
+    assert say(world, connection, definition(), said) == 401
+    (refused,) = world.get("/api/quarantine", seller).body["items"]
+    path = f"/api/quarantine/{refused['id']}/verify"
+    assert world.post(path, seller, {}).status == 409
+    world.put(f"/api/connections/{connection['id']}", seller, {"settings": {"definition": definition()}})
+    answer = world.post(path, seller, {})
+    assert (answer.status, answer.body["new_events"]) == (200, 1)
+
+
 def test_a_definition_that_cannot_be_used_is_refused_and_its_place_is_named(world: World, seller: Person) -> None:
     bad = {"connector": "custom", "name": "Acme", "settings": {"definition": definition(status={"fixed": "paid"})}}
     answer = world.post("/api/connections", seller, bad)
@@ -123,7 +152,10 @@ def test_a_definition_that_cannot_be_used_is_refused_and_its_place_is_named(worl
 def test_a_stored_definition_that_is_taken_no_longer_has_the_sender_ask_again(world: World, seller: Person) -> None:
     connection = connect(world, seller, definition())
     with world.session() as session:
-        session.execute(text("""UPDATE connections SET settings = '{"definition": "{}"}'"""))
+        session.execute(
+            text("""UPDATE connections SET settings = '{"definition": "{}"}' WHERE id = :id"""),
+            {"id": connection["id"]},
+        )
     assert say(world, connection, definition(), {"what": "paid"}) == 503
 
 
@@ -166,7 +198,8 @@ def test_a_body_can_be_tried_before_anything_depends_on_it(world: World, seller:
         assert session.scalar(text("SELECT count(*) FROM deliveries")) == 0
 
 
-def test_trying_is_for_sellers_and_bounded(world: World, seller: Person, buyer: Person) -> None:
+def test_trying_is_for_sellers_and_bounded(world: World, seller: Person) -> None:
+    buyer = world.person(Role.BUYER)
     assert world.post(PATH, None, {"body": "{}"}).status == 401
     assert world.post(PATH, buyer, {"body": "{}"}).status == 403
     assert world.post(PATH, seller, {"body": "x" * 100_001}).status in {400, 413, 422}

@@ -5,16 +5,33 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from connectors import registry, samples
+from core.identity import Role
 from tests.builders import worker
-from tests.webapp.conftest import Person, World
+from tests.webapp.conftest import Person, Standing, World
 from workers import normalize
 
 Json = dict[str, Any]
 MPESA = {"external_id": "600966"}
 SECRETS = {"consumer_key": "k", "consumer_secret": "s"}
+
+
+@pytest.fixture
+def world(standing: Standing) -> World:
+    return standing.world
+
+
+@pytest.fixture
+def database_url(standing: Standing) -> str:
+    return standing.database_url
+
+
+@pytest.fixture
+def seller(world: World) -> Person:
+    return world.person(Role.SELLER)
 
 
 def connect(world: World, seller: Person, **given: object) -> tuple[Json, str]:
