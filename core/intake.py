@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 from uuid import UUID
@@ -67,9 +68,11 @@ _ORDER: tuple[_Area, ...] = (
 )
 
 
-def apply(connection: Connection, statements: Sequence[Statement]) -> Outcome:
+def apply(connection: Connection, statements: Sequence[Statement], *, most_of_a_kind: int | None = None) -> Outcome:
     """Apply a batch and write what it announces and effects it had; the caller commits.
 
+    Of what is announced more often than `most_of_a_kind` times to one room by one name, one is told: months of
+    payments that are pulled at once are no news each, and whoever hears of one looks again.
     Repeats are harmless. Raises what the database raises when a statement cannot be held by the books.
     """
     outcome = Outcome()
@@ -81,6 +84,8 @@ def apply(connection: Connection, statements: Sequence[Statement]) -> Outcome:
             area(connection, by_area[area], outcome)
     matching.refresh(connection, outcome)
     _announce_dashboards(outcome)
+    if most_of_a_kind is not None:
+        outcome.announcements = _fewer(outcome.announcements, most_of_a_kind)
     with pipelined(connection):
         _store_effects(connection, outcome)
         announce_all(connection, outcome.announcements)
@@ -103,6 +108,19 @@ def _store_effects(connection: Connection, outcome: Outcome) -> None:
             effect=[effect.effect for effect in most.values()],
         ),
     )
+
+
+def _fewer(
+    announcements: Sequence[tuple[DomainEvent, UUID | None]], most: int
+) -> list[tuple[DomainEvent, UUID | None]]:
+    counts = Counter((event.room, event.name) for event, _ in announcements)
+    kept, told = [], set()
+    for event, source in announcements:
+        kind = (event.room, event.name)
+        if counts[kind] <= most or kind not in told:
+            kept.append((event, source))
+        told.add(kind)
+    return kept
 
 
 def _announce_dashboards(outcome: Outcome) -> None:

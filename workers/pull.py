@@ -39,6 +39,8 @@ log = structlog.get_logger(__name__)
 TURN_SECONDS = 15.0
 # Progress is told no more often than this.
 TELL_SECONDS = 1.0
+# So many new payments in one page are told one by one; of more, one is told, and pages look again.
+MOST_OF_A_KIND = 10
 # Failed tries in a row after which the owner hears of it: half an hour, by the delays of core.inbox.claim.
 _TELL_AFTER = 5
 _PLANNED_AT_ONCE = 20
@@ -137,7 +139,7 @@ def _page(context: Context, run: Run, *, tell: bool) -> Run | None:
             return None
         seen = counting.look(connection, run, page.records)
         event_id = new_id()
-        outcome = intake.apply(connection, _statements(run, page, event_id))
+        outcome = intake.apply(connection, _statements(run, page, event_id), most_of_a_kind=MOST_OF_A_KIND)
         counts = counting.count(connection, run, seen, asked_at)
         if any(effect.effect != "unchanged" for effect in outcome.effects):
             pages.keep(

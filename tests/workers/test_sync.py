@@ -475,3 +475,18 @@ def test_accounts_and_payouts_that_are_only_listed_again_change_nothing(place: P
     place.wait(3600)
     work_off(place)
     assert shop.one("SELECT name FROM bank_accounts WHERE user_id = :user") == {"name": "Till"}
+
+
+def test_months_of_payments_that_are_pulled_at_once_are_not_told_one_by_one(place: Place, acme: Acme) -> None:
+    acme.page_size = 50
+    acme.items = happened(pull.MOST_OF_A_KIND)
+    few = connect(place, acme)
+    work_off(place)
+    assert len(announced(few, "payment.received")) == pull.MOST_OF_A_KIND
+    acme.items = happened(pull.MOST_OF_A_KIND + 1)
+    many = connect(place, acme)
+    work_off(place)
+    assert len(announced(many, "payment.received")) == 1
+    # The other was told when the connection was made.
+    assert len(announced(many, "dashboard.updated")) == 2
+    assert len(paid(many)) == pull.MOST_OF_A_KIND + 1
