@@ -8,6 +8,7 @@ ledgerwire connector check acme
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
@@ -94,15 +95,21 @@ def new_connector(slug: str, scheme: str, title: str | None, folder: Path | None
     for path in written:
         click.echo(f"wrote {path}")
     if folder is None:
+        rank_again(levels.ROOT)
         click.echo(
             f"\nNow fill in what says TODO, run `python -m pytest tests/connectors -k {slug}`,\n"
-            f"ask `ledgerwire connector check {slug}` what is missing, and `python -m connectors.levels --write`."
+            f"and ask `ledgerwire connector check {slug}` what is missing."
         )
     else:
         click.echo(
             f"\nNow, in {folder}: `pip install --no-deps --no-build-isolation -e .` and `python -m pytest`;\n"
             f"fill in what says TODO, and ask `ledgerwire connector check {slug}` what is missing."
         )
+
+
+def rank_again(root: Path) -> None:
+    """Put the connectors of a source tree into the table of levels, in a process that knows the new one."""
+    subprocess.run([sys.executable, "-m", "connectors.levels", "--write", "--quick"], cwd=root, check=True)
 
 
 @command.command("check")

@@ -83,10 +83,8 @@ def test_a_new_package_is_formatted_short_and_says_what_is_left(scheme: str, tmp
     checked = ledgerwire("check", "acme", "--folder", str(folder))
     assert checked.exit_code == 1
     said = checked.output.splitlines()
-    # Nothing but the page is broken: it is green at once, and only unfinished.
-    assert [line for line in said if line.startswith("broken")] == [
-        f"broken   has a page of its own: {folder}/README.md still holds a TODO"
-    ]
+    # Nothing is broken: it is green at once, and only unfinished.
+    assert [line for line in said if line.startswith(("broken", "missing"))] == []
     assert any(line.startswith("todo     ledgerwire_acme.py:") for line in said)
     assert any("payment.succeeded.json is still the made-up one" in line for line in said)
     assert any(line.startswith("gold     pull: ") for line in said)
@@ -102,20 +100,26 @@ def test_a_new_connector_of_the_house_is_listed_tested_and_documented(tmp_path: 
     for name in ("connectors", "core", "config", "tests"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    (tmp_path / "docs" / "connectors").mkdir(parents=True)
+    (tmp_path / "docs").mkdir()
+    shutil.copytree(ROOT / "docs" / "connectors", tmp_path / "docs" / "connectors")
     written = scaffold.new("acme", "timestamped-hmac", root=tmp_path)
     assert tmp_path / "connectors" / "registry.py" in written
     assert tmp_path / "docs" / "connectors" / "acme.md" in written
     python = [path for path in written if path.suffix == ".py"]
     checks_clean(*python, root=tmp_path)
-    # The contract too, all but the page that still says TODO; and the stream, as all streams are.
+    module.rank_again(tmp_path)
+    assert "| [Acme](acme.md) | bronze |" in (tmp_path / "docs" / "connectors" / "README.md").read_text(
+        encoding="utf-8"
+    )
+    # Its own test, the contract, the stream as all streams are, and the table of levels.
     said = pytest_in(
         tmp_path,
         "tests/connectors/test_acme.py",
         "tests/connectors/test_contract.py",
         "tests/connectors/test_streams.py",
+        "tests/connectors/test_levels.py",
         "-k",
-        "acme and not page or every_connector",
+        "acme or every_connector or the_table",
         path=tmp_path,
     )
     assert " passed" in said
