@@ -44,7 +44,8 @@ SESSION = {"unpaid": PaymentStatus.PENDING, "paid": PaymentStatus.SUCCEEDED}
 REFUND = {
     "pending": RefundStatus.PENDING,
     "requires_action": RefundStatus.PENDING,
-    "failed": RefundStatus.FAILED,
+    # Also after it succeeded, days later: the money comes back to the balance.
+    "failed": RefundStatus.RETURNED,
     "canceled": RefundStatus.FAILED,
     "succeeded": RefundStatus.SUCCEEDED,
 }

@@ -281,7 +281,7 @@ def test_a_refund_belongs_to_the_intent_where_there_is_one() -> None:
     assert read("refund.created") == [replace(REFUND, status=RefundStatus.PENDING)]
     (failed,) = read("refund.failed")
     assert isinstance(failed, Refund)
-    assert (failed.status, failed.reason) == (RefundStatus.FAILED, "expired_or_canceled_card")
+    assert (failed.status, failed.reason) == (RefundStatus.RETURNED, "expired_or_canceled_card")
     (old,) = read("charge.refund.updated")
     assert isinstance(old, Refund)
     assert old.payment_id == "ch_000000000000000000000000"
