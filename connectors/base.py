@@ -192,6 +192,7 @@ class Wanted:
 
     `holds` says whether a remembered document still answers the question (it has the key's id): where it does not,
     the document is fetched again, rarely. With a `certificate` come the authorities that it may be traced to.
+    A `constant` document is there whatever a delivery says, so its absence is an outage and proves nothing.
     """
 
     name: str
@@ -199,6 +200,7 @@ class Wanted:
     holds: Callable[[bytes], bool] = field(default=lambda _document: True, repr=False)
     fresh_seconds: int = 3600
     certificate: bool = False
+    constant: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

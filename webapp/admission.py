@@ -83,8 +83,8 @@ def prove(
     """
 
     def holds(secrets: tuple[str, ...]) -> Verified:
-        api_base = None if endpoint is None else endpoint.api_base
-        documents = inlet.keys.documents(connector, delivery, secrets, api_base)
+        base, owner = (None, None) if endpoint is None else (endpoint.api_base, endpoint.connection_id)
+        documents = inlet.keys.documents(connector, delivery, secrets, base, owner=owner)
         return connector.verify(replace(delivery, documents=documents) if documents else delivery, secrets)
 
     try:

@@ -71,16 +71,24 @@ class KeyStore:
         self._transport, self._api_bases, self._clock = transport, api_bases, clock
         self._lock = threading.Lock()
         self._entries: OrderedDict[tuple[str, str, str], _Entry] = OrderedDict()
-        self._buckets: OrderedDict[tuple[str, str], TokenBucket] = OrderedDict()
+        self._buckets: OrderedDict[tuple[str, str, object], TokenBucket] = OrderedDict()
         self._seats = threading.BoundedSemaphore(SEATS)
         self._authorities = b""
         self._bundles: OrderedDict[bytes, bytes] = OrderedDict()
 
     def documents(
-        self, connector: Connector, delivery: Delivery, secrets: Sequence[str], api_base: str | None = None
+        self,
+        connector: Connector,
+        delivery: Delivery,
+        secrets: Sequence[str],
+        api_base: str | None = None,
+        *,
+        owner: object = None,
     ) -> Mapping[str, bytes]:
         """What the connector's scheme needs to judge a delivery; `api_base` is the connection's own.
 
+        New keys are rationed for each `owner` (the connection whose address was used): a stranger who uses up the
+        ration of the address that everybody knows does not keep a new key from the others.
         Raises SignatureRejected where there is no such key, and KeyUnavailable where it cannot be had now.
         """
         wanted = connector.signature.wants(delivery, secrets)
@@ -88,7 +96,7 @@ class KeyStore:
             return {}
         # Of another base the same name is another document: nobody's own server speaks for the provider.
         base = api_base or self._api_bases.get(connector.slug) or ""
-        document = self._get(connector, base, wanted)
+        document = self._get(connector, base, wanted, owner)
         if document is None:
             raise SignatureRejected("the provider knows no such key")
         found = {wanted.name: document}
@@ -96,7 +104,7 @@ class KeyStore:
             found[TRUST_ROOTS] = self._roots(connector, base)
         return found
 
-    def _get(self, connector: Connector, base: str, wanted: Wanted) -> bytes | None:
+    def _get(self, connector: Connector, base: str, wanted: Wanted, owner: object = None) -> bytes | None:
         entry = self._entry((connector.slug, base, wanted.name))
         known, done = self._remembered(entry, wanted)
         if done:
@@ -109,7 +117,7 @@ class KeyStore:
                 raise self._refuse(connector, "slow")
             try:
                 known, done = self._remembered(entry, wanted)
-                return known if done else self._fetch(connector, base, wanted, entry)
+                return known if done else self._fetch(connector, base, wanted, entry, owner)
             finally:
                 entry.lock.release()
         finally:
@@ -124,7 +132,7 @@ class KeyStore:
         soon = AGAIN_SECONDS if not wanted.holds(entry.document) else wanted.fresh_seconds
         return entry.document, age < soon
 
-    def _fetch(self, connector: Connector, base: str, wanted: Wanted, entry: _Entry) -> bytes | None:
+    def _fetch(self, connector: Connector, base: str, wanted: Wanted, entry: _Entry, owner: object) -> bytes | None:
         """Ask the provider. A document that was had before serves on where it has the key and the provider fails."""
         now = self._clock()
         stale = entry.document
@@ -134,10 +142,12 @@ class KeyStore:
             if stale is not None:
                 return stale
             raise self._refuse(connector, "failed lately")
-        if entry.document is None and not self._bucket((connector.slug, base)).take():
+        if entry.document is None and not self._bucket((connector.slug, base, owner)).take():
             raise self._refuse(connector, "rationed")
         try:
             document = self._transport.document(connector, wanted.request, api_base=base or None)
+            if document is None and (wanted.constant or entry.document is not None):
+                raise Transient(f"{connector.slug}: a key that must be there is not")  # noqa: TRY301
         except (Transient, Permanent) as error:
             entry.failed_until = self._clock() + FAILED_SECONDS
             log.warning("signing key not fetched", connector=connector.slug, error=str(error), stale=stale is not None)
@@ -182,7 +192,7 @@ class KeyStore:
         else:
             del self._entries[empty]
 
-    def _bucket(self, key: tuple[str, str]) -> TokenBucket:
+    def _bucket(self, key: tuple[str, str, object]) -> TokenBucket:
         with self._lock:
             made = TokenBucket(NEW_PER_SECOND, burst=NEW_BURST, clock=self._clock)
             found = self._buckets.setdefault(key, made)

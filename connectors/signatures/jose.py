@@ -154,7 +154,8 @@ class DetachedJws:
         kid = _identifier(header, "kid")
         address = self.addresses[secrets[self._chosen(header, secrets)]]
         request = Request(method="GET", url=address, authorized=False)
-        return Wanted(name=address, request=request, holds=partial(_holds_one, kid), fresh_seconds=self.fresh_seconds)
+        holds = partial(_holds_one, kid)
+        return Wanted(name=address, request=request, holds=holds, fresh_seconds=self.fresh_seconds, constant=True)
 
     def verify(self, delivery: Delivery, secrets: Sequence[str]) -> Verified:
         """Prove the delivery. Raises SignatureRejected."""

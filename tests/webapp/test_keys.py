@@ -185,6 +185,29 @@ def test_strangers_cannot_make_us_call_out_again_and_again(bench: Bench) -> None
     assert bench.get(TOKEN, kid="after-a-while")
 
 
+def test_what_a_stranger_used_up_at_one_address_is_not_missing_at_another(bench: Bench) -> None:
+    bench.provider.otherwise = (404, {}, b"")
+    for number in range(2 * keys.NEW_BURST):
+        with pytest.raises((SignatureRejected, KeyUnavailable)):
+            bench.get(TOKEN, kid=f"made-up-{number}")
+    bench.shows(TOKEN)
+    with pytest.raises(KeyUnavailable, match="rationed"):
+        bench.get(TOKEN)
+    secrets = [TOKEN.receiving(SECRETS[id(TOKEN)])]
+    assert bench.store.documents(connector(TOKEN), bench.sent(TOKEN), secrets, owner="a connection")
+
+
+@pytest.mark.parametrize("had_before", [False, True])
+def test_a_key_set_that_is_not_there_is_an_outage_and_no_proof_of_forgery(bench: Bench, had_before: bool) -> None:
+    if had_before:
+        bench.shows(SETS)
+        bench.get(SETS)
+        bench.clock.now += keys.STALE_SECONDS
+    bench.provider.otherwise = (404, {}, b"")
+    with pytest.raises(KeyUnavailable):
+        bench.get(SETS)
+
+
 def test_what_is_remembered_is_bounded_and_strangers_do_not_push_out_what_is_known(bench: Bench) -> None:
     bench.shows(TOKEN)
     bench.get(TOKEN)
