@@ -7,6 +7,9 @@ itself, as somebody would who has just installed this and is connected to nobody
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from connectors import registry, samples
 from tests.e2e.conftest import live, sign_in
-from tests.e2e.stack import Stack
+from tests.e2e.stack import ROOT, Stack
 from webapp.cli import main
 
 pytestmark = pytest.mark.e2e
@@ -117,6 +120,25 @@ def test_a_tampered_delivery_is_refused_on_the_command_line_too(simulate: Any) -
     assert re.search(
         r"401 The signature does not prove this body", simulate("razorpay", "payment.captured", "--tamper")
     )
+
+
+def test_a_simulated_api_can_be_pulled_from(stack: Stack, simulate: Any) -> None:
+    simulate("stripe", MAIN["stripe"])
+    code = "from webapp.cli import main; main(['simulate', 'stripe', '--serve'])"
+    serving = subprocess.Popen(
+        [sys.executable, "-u", "-c", code], cwd=ROOT, env=stack.environment(), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert serving.stdout is not None
+        assert any("It answers until" in line for line in iter(serving.stdout.readline, ""))
+        done = CliRunner().invoke(main, ["sync", str(stack.connection("stripe"))])
+        assert done.exit_code == 0, (done.output, done.exception)
+        assert re.match(r"done: [1-9]\d* listed on 2 pages, ", done.output), done.output
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(10) == 0
+    finally:
+        serving.kill()
+        serving.communicate()
 
 
 @pytest.mark.long

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -48,7 +49,7 @@ def cast(
     with contextlib.ExitStack() as stack:
         provider, base = None, None
         if connector.api is not None and allowed:
-            provider = Bank() if connector.slug == "basiq" else Provider(connector.slug)
+            provider = Bank() if connector.slug == "basiq" else Provider(connector.slug, at=datetime.now(UTC))
             base = stack.enter_context(Server(provider)).address(connector.slug)
         with database.session() as session:
             invoice = None if number is None else _invoice(session, number)
@@ -57,7 +58,8 @@ def cast(
         made = player is None
         if player is None:
             player = _made(database, settings, ring, connector, seller, base)
-        if base is not None:
+        if provider is not None and base is not None:
+            provider.belongs_to(player.external_id)
             stack.enter_context(playing.asked_here(database, player.connection_id, base, stays=made))
             click.echo(f"{connector.title}'s API is simulated at {base}")
         yield Cast(player=player, provider=provider, invoice=invoice)

@@ -4,6 +4,7 @@
     ledgerwire simulate basiq transactions.updated --invoice INV-2026-00007
     ledgerwire simulate stripe payment_intent.succeeded --count 500 --rate 50 --duplicates 1 --shuffle
     ledgerwire simulate mollie --list
+    ledgerwire simulate mollie --serve
 
 The body is a captured sample with fresh ids, signed with the connection's own secret, or with a key of the
 simulator's own where the provider has one, and posted to the connection's public address. The provider's API is
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +44,7 @@ _FEW = 10
 @click.argument("provider")
 @click.argument("event", required=False)
 @click.option("--list", "listing", is_flag=True, help="List the provider's events, and send nothing.")
+@click.option("--serve", is_flag=True, help="Only simulate the provider's API, for pulls, until Ctrl-C.")
 @click.option("--invoice", "number", help="Number of the invoice that the event names.")
 @click.option("--amount", help="Amount in major units, such as 1000.00. Default: what the invoice still needs.")
 @click.option("--currency", help="Currency of the amount. Default: the invoice's.")
@@ -60,9 +63,8 @@ _FEW = 10
 @click.option("--wait/--no-wait", default=True, help="Wait until the event is processed, and tell.")
 def command(provider: str, event: str | None, **options: Any) -> None:
     """Send EVENT of PROVIDER to this installation, signed like the real thing."""
-    from connectors import registry, samples  # noqa: PLC0415 - help must not wait for the connectors.
+    from connectors import registry  # noqa: PLC0415 - help must not wait for the connectors.
     from core.errors import Conflict, Invalid, NotFound  # noqa: PLC0415
-    from workers.simulators.places import folder_of  # noqa: PLC0415
     from workers.simulators.sending import NotSigned  # noqa: PLC0415
 
     try:
@@ -73,20 +75,41 @@ def command(provider: str, event: str | None, **options: Any) -> None:
     if options["listing"]:
         _list(connector)
         return
-    if event is None:
+    if event is None and not options["serve"]:
         raise click.UsageError(f"which event? `ledgerwire simulate {provider} --list` lists them")
-    known_samples = samples.names(provider, folder=folder_of(provider))
-    name = event if (event, options["variant"]) in known_samples else connector.aliases.get(event, event)
-    if (name, options["variant"]) not in known_samples:
-        variants = [f"--variant {variant}" for found, variant in known_samples if found == name and variant]
-        known = ", ".join(variants or sorted({found for found, _ in known_samples}))
-        raise click.ClickException(f"no sample of {event!r} {options['variant'] or ''}; there are: {known}")
     try:
-        _simulate(connector, name, options)
+        if event is None:
+            _serve(connector, options)
+        else:
+            _simulate(connector, _sampled(connector, event, options["variant"]), options)
     except (runtime.NotRunning, InvalidSettings, NotSigned, Invalid, Conflict) as error:
         raise click.ClickException(str(error)) from error
     except requests.RequestException as error:
         raise click.ClickException(f"the webhook could not be sent: {type(error).__name__}") from error
+
+
+def _sampled(connector: Connector, event: str, variant: str | None) -> str:
+    """The event's name as its sample has it. Raises ClickException where there is none."""
+    from connectors import samples  # noqa: PLC0415
+    from workers.simulators.places import folder_of  # noqa: PLC0415
+
+    known = samples.names(connector.slug, folder=folder_of(connector.slug))
+    name = event if (event, variant) in known else connector.aliases.get(event, event)
+    if (name, variant) not in known:
+        variants = [f"--variant {other}" for found, other in known if found == name and other]
+        words = ", ".join(variants or sorted({found for found, _ in known}))
+        raise click.ClickException(f"no sample of {event!r} {variant or ''}; there are: {words}")
+    return name
+
+
+def _serve(connector: Connector, options: dict[str, Any]) -> None:
+    """Answer as the provider's API until the user has enough."""
+    with _scene(connector, runtime.connect(), {**options, "amount": None}) as scene:
+        if scene.provider is None:
+            raise click.ClickException(f"{connector.title} has no API that could be simulated here")
+        click.echo("It answers until Ctrl-C. `ledgerwire sync` and the connection's page pull from it.")
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 def _list(connector: Connector) -> None:

@@ -76,6 +76,8 @@ class Provider:
         # What is listed before any delivery was told of: the samples, for this account and as of this time.
         self._recorded = Story(script=script.load(slug), at=at, changes=script.Changes(external_id=account))
         self._stories: deque[Story] = deque(maxlen=_KEPT_STORIES)
+        # Which story made an id.
+        self._makers: dict[str, Story] = {}
         self._shown: dict[str, int] = {}
         self._documents: dict[str, bytes] = {}
         self._tokens: set[str] = set()
@@ -89,6 +91,11 @@ class Provider:
         with self._lock:
             self._stories.append(built.story)
             self._documents |= built.documents
+            self._note(built.story)
+
+    def belongs_to(self, account: str | None) -> None:
+        """Answer as this account's provider, where no delivery says whose it is."""
+        self._recorded = replace(self._recorded, changes=script.Changes(external_id=account), renamed={})
 
     def fail_next(self, status: int, *, times: int = 1, **headers: str) -> None:
         """Answer the next requests with this status, whatever they ask."""
@@ -140,6 +147,8 @@ class Provider:
             return Answer(status=route.status, headers=headers, content=content, content_type=kind)
         # Whoever asks for something by the name that it has in the samples gets it by this name.
         answered = story.told(content, route.answer, kept=() if told else asked.words, asked=asked.words)
+        if story.message_id and not self._lies:
+            self._note(story)
         if handed_out is not None and isinstance(answered, JsonBody):
             answered.rename({handed_out: self.new_token()})
         return Answer(status=route.status, headers=headers, content=answered.to_bytes(), content_type=kind)
@@ -175,12 +184,11 @@ class Provider:
 
     def _told_in(self, asked: Asked) -> Story | None:
         """The story of which a request names an id."""
-        words = asked.words
-        for story in reversed(self._stories):
-            fresh = set(story.renamed.values()) - {story.changes.external_id}
-            if fresh & words:
-                return story
-        return None
+        return next((self._makers[word] for word in sorted(asked.words) if word in self._makers), None)
+
+    def _note(self, story: Story) -> None:
+        """Remember the ids that a story made; its account is no sign of it."""
+        self._makers |= {new: story for new in story.renamed.values() if new != story.changes.external_id}
 
     def _next_story(self, route: Route) -> Story:
         if not self._stories:
