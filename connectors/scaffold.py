@@ -375,9 +375,11 @@ def contents(scheme: str) -> dict[str, str]:
         routes = [{"method": "GET", "path": "/payments/{id}", "answer": "payment.json"}]
         answer = {**_payment("succeeded"), "id": "{id}", "created_at": "2026-11-03T20:26:10Z"}
         found |= {"api/routes.json": _written(routes), "api/payment.json": _written(answer)}
-    minor = {"fresh": ["id", "data.id"], "account": ["account"], "time": ["created_at"], "amount": ["data.amount"],
-             "minor": True, "currency": ["data.currency"], "invoice": ["data.reference"]}  # fmt: skip
-    return {**found, "simulate.json": _written(minor)}
+    told = {"amount": ["data.amount"], "currency": ["data.currency"], "invoice": ["data.reference"]}
+    asked = {"fresh": [], "amount": ["amount"], "currency": ["currency"], "invoice": ["reference"]}
+    script: dict[str, object] = {"fresh": ["id", "data.id"], "account": ["account"], "time": ["created_at"]}
+    script |= {**told, "minor": True} if SCHEMES[scheme].proves else {"minor": True, "except": {"payment.json": asked}}
+    return {**found, "simulate.json": _written(script)}
 
 
 def _payment(status: str) -> dict[str, object]:

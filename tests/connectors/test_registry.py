@@ -18,8 +18,8 @@ from core.errors import NotFound
 
 @pytest.fixture
 def plugin(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    module = ModuleType("acme_ledgerwire")
-    monkeypatch.setitem(sys.modules, "acme_ledgerwire", module)
+    module = ModuleType("nobody_ledgerwire")
+    monkeypatch.setitem(sys.modules, "nobody_ledgerwire", module)
     return module
 
 
@@ -37,14 +37,14 @@ def test_every_module_of_the_house_that_holds_a_connector_is_found() -> None:
 
 
 def test_an_unknown_slug_is_not_found() -> None:
-    with pytest.raises(NotFound, match="connector acme does not exist"):
-        registry.get("acme")
+    with pytest.raises(NotFound, match="connector nobody does not exist"):
+        registry.get("nobody")
 
 
 def test_a_plugin_joins(plugin: ModuleType) -> None:
-    plugin.connector = replace(registry.get("razorpay"), slug="acme")  # type: ignore[attr-defined]
-    found, refused = registry.load([entry("acme", "acme_ledgerwire:connector")])
-    assert found["acme"].slug == "acme"
+    plugin.connector = replace(registry.get("razorpay"), slug="nobody")  # type: ignore[attr-defined]
+    found, refused = registry.load([entry("nobody", "nobody_ledgerwire:connector")])
+    assert found["nobody"].slug == "nobody"
     assert refused == {}
 
 
@@ -54,19 +54,19 @@ def test_broken_plugins_are_named_and_left_out(plugin: ModuleType) -> None:
     found, refused = registry.load(
         [
             entry("absent", "no_such_module_at_all:connector"),
-            entry("missing", "acme_ledgerwire:connector"),
-            entry("taken", "acme_ledgerwire:taken"),
-            entry("other", "acme_ledgerwire:other"),
+            entry("missing", "nobody_ledgerwire:connector"),
+            entry("taken", "nobody_ledgerwire:taken"),
+            entry("other", "nobody_ledgerwire:other"),
         ]
     )
     assert set(found) == set(registry.BUILT_IN)
     absent = "cannot be imported: ModuleNotFoundError: No module named 'no_such_module_at_all'"
-    missing = "cannot be imported: AttributeError: module 'acme_ledgerwire' has no attribute 'connector'"
+    missing = "cannot be imported: AttributeError: module 'nobody_ledgerwire' has no attribute 'connector'"
     assert refused == {
         "absent (no_such_module_at_all:connector)": absent,
-        "missing (acme_ledgerwire:connector)": missing,
-        "taken (acme_ledgerwire:taken)": "the slug razorpay is taken",
-        "other (acme_ledgerwire:other)": "is a str, not a Connector",
+        "missing (nobody_ledgerwire:connector)": missing,
+        "taken (nobody_ledgerwire:taken)": "the slug razorpay is taken",
+        "other (nobody_ledgerwire:other)": "is a str, not a Connector",
     }
 
 
