@@ -1,7 +1,7 @@
 """JMESPath expressions typed by a connection's owner: the part of the language that cannot be made to work for long.
 
-Without functions and multi-selects nothing is ever copied, so a search costs at most the expression times the body,
-both of which are bounded.
+Without functions and multi-selects nothing is ever copied, so a search costs at most the expression times the body. As
+both may be long, it is given up after a number of steps that no honest event needs.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.parser import ParsedResult
+from jmespath.visitor import TreeInterpreter
 
 from connectors.payload import Payload
 from core.errors import Invalid, MalformedPayload
 
 MAX_EXPRESSION = 200
 MAX_NESTING = 32
+MAX_STEPS = 20_000
 ALLOWED = frozenset(
     {
         "and_expression", "comparator", "current", "field", "filter_projection", "flatten", "identity", "index",
@@ -60,9 +62,29 @@ class Expression:
     def find(self, item: Payload) -> object:
         """What stands there, or None. Raises MalformedPayload."""
         try:
-            return self._parsed.search(item.value)
+            return _Interpreter().visit(self._parsed.parsed, item.value)
+        except _TooLongError:
+            raise MalformedPayload(self.place, f"takes more than {MAX_STEPS} steps in this body") from None
         except (JMESPathError, RecursionError, ArithmeticError, TypeError, ValueError):
             raise MalformedPayload(self.place, "cannot be evaluated for this body") from None
+
+
+class _TooLongError(Exception):
+    """The steps are used up."""
+
+
+class _Interpreter(TreeInterpreter):  # type: ignore[misc]  # jmespath carries no types.
+    """Counts its steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = MAX_STEPS
+
+    def visit(self, node: object, *arguments: object, **named: object) -> object:
+        self._left -= 1
+        if self._left < 0:
+            raise _TooLongError
+        return super().visit(node, *arguments, **named)
 
 
 def _check(node: object, place: str) -> None:

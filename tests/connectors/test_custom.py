@@ -388,6 +388,20 @@ def test_the_work_is_at_most_the_path_times_the_body(steps: list[str], body: obj
     assert visits <= nodes * (_size(body) + 1)
 
 
+def test_a_body_that_would_take_long_is_given_up() -> None:
+    expression = Expression.parse("rows[*].a | [?@ > `1`] | [*]", "definition.event_id")
+    small, large = ({"rows": [{"a": number} for number in range(size)]} for size in (1_000, 5_000))
+    assert expression.find(Payload(small)) == list(range(2, 1_000))
+    with pytest.raises(MalformedPayload, match="takes more than 20000 steps") as raised:
+        expression.find(Payload(large))
+    assert raised.value.path == "definition.event_id"
+
+
+def test_a_word_is_not_compared_with_a_number() -> None:
+    with pytest.raises(MalformedPayload, match="cannot be evaluated"):
+        Expression.parse("a[?x > `1`]", "p").find(Payload({"a": [{"x": "1"}]}))
+
+
 def _size_of_tree(expression: Expression) -> int:
     def count(node: Any) -> int:
         return 1 + sum(count(one) for one in node.get("children", ()) if isinstance(one, dict))
