@@ -137,7 +137,7 @@ _KEY_HEADER = {
     "description": "Makes a repeat of this request harmless for 24 hours.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
-_KEYED = ("invoices.create", "connections.create", "service_tokens.create")
+_KEYED = ("invoices.create", "connections.create", "service_tokens.create", "sync.start")
 
 
 def _finish(made: dict[str, Any]) -> dict[str, Any]:

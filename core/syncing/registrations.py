@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from core import audit
 from core.events import DomainEvent
 from core.inbox.claim import delay_seconds
+from core.syncing.runs import AT_ONCE
 
 # After so many failed tries in a row it is failed until the next day.
 _TRIES = 6
@@ -32,11 +33,20 @@ class Check:
 
 _CLAIM = text(
     """
-    WITH due AS (
+    WITH busy AS (
+        -- What is in hand is due exactly when its lease ends.
+        SELECT connections.connector, count(*) AS hands
+        FROM registrations JOIN connections ON connections.id = registrations.connection_id
+        WHERE registrations.due_at > :now AND registrations.due_at <= :now + :lease
+            AND registrations.due_at = registrations.claimed_at + :lease
+        GROUP BY connections.connector
+    ), due AS (
         SELECT registrations.connection_id FROM registrations
         JOIN connections ON connections.id = registrations.connection_id AND connections.deleted_at IS NULL
             AND connections.paused_at IS NULL
-        WHERE registrations.due_at <= :now ORDER BY registrations.due_at LIMIT 1 FOR UPDATE OF registrations SKIP LOCKED
+        WHERE registrations.due_at <= :now
+            AND coalesce((SELECT hands FROM busy WHERE busy.connector = connections.connector), 0) < :at_once
+        ORDER BY registrations.due_at LIMIT 1 FOR UPDATE OF registrations SKIP LOCKED
     ), claimed AS (
         UPDATE registrations SET attempts = attempts + 1, claimed_at = :now, due_at = :now + :lease FROM due
         WHERE registrations.connection_id = due.connection_id RETURNING registrations.*
@@ -49,8 +59,10 @@ _CLAIM = text(
 
 
 def claim(connection: Connection, *, lease_seconds: float, now: datetime) -> Check | None:
-    """Take the connection whose check is due longest. None when none is."""
-    row = connection.execute(_CLAIM, {"now": now, "lease": timedelta(seconds=lease_seconds)}).one_or_none()
+    """Take the connection whose check is due longest, of one provider `AT_ONCE` at a time. None when none is."""
+    row = connection.execute(
+        _CLAIM, {"now": now, "lease": timedelta(seconds=lease_seconds), "at_once": AT_ONCE}
+    ).one_or_none()
     return None if row is None else Check(**row._asdict())
 
 

@@ -12,7 +12,7 @@ import pytest
 from connectors.base import Credentials, PullTalk, Request
 from core.connections import store
 from core.events import ConnectionHealth
-from core.syncing import runs
+from core.syncing import registrations, runs
 from tests.builders import NOW, Json, Shop, payment, said
 from tests.conftest import Servers
 from tests.core.shared import own_database
@@ -269,6 +269,20 @@ def test_one_provider_never_has_all_hands(place: Place, acme: Acme) -> None:
     held = [run.connector for run in taken if run is not None]
     assert (held.count("acme"), held.count("other"), len(mine)) == (runs.AT_ONCE, 1, 4)
     assert only(other)["state"] == "running"
+
+
+def test_the_webhook_checks_of_one_provider_never_take_all_hands(place: Place, acme: Acme) -> None:
+    for _ in range(4):
+        connect(place, acme)
+    place.wait(1)
+    connect(place, acme, "other")
+    with place.database.statements() as connection:
+        taken = [registrations.claim(connection, lease_seconds=60, now=place.now()) for _ in range(5)]
+        held = [check.connector for check in taken if check is not None]
+        place.wait(61)
+        # Who had them is gone.
+        assert registrations.claim(connection, lease_seconds=60, now=place.now()) is not None
+    assert (held.count("acme"), held.count("other")) == (runs.AT_ONCE, 1)
 
 
 def test_a_run_that_kills_whoever_takes_it_is_given_up(place: Place, acme: Acme, shop: Shop) -> None:

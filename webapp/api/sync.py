@@ -7,11 +7,13 @@ from typing import Any, Literal
 from uuid import UUID
 
 from flask import Blueprint, Response, current_app
+from sqlalchemy.orm import Session
 
+from core.identity import Actor
 from core.syncing import completeness, runs
 from webapp import auth
 from webapp.api import models
-from webapp.api.edge import reply
+from webapp.api.edge import once, reply
 from webapp.openapi import operation
 from webapp.problems import BadRequest
 from webapp.services import services
@@ -110,28 +112,33 @@ class Completeness(models.Output):
 @operation("sync", {202: Sync}, problems=(404, 409))
 def start(connection_id: UUID) -> Response:
     """Pull what the provider lists. While a run is queued, running or waiting this answers with that one."""
-    return reply(begin(connection_id), 202)
+    person, now = auth.actor(), auth.now()
+    answer = once(person, lambda session: (_queue(session, person, connection_id, now), 202))
+    current_app.extensions["ledgerwire.inlet"].ringer.ring("pull")
+    return answer
 
 
-def begin(connection_id: UUID) -> dict[str, Any]:
-    """Queue a run for the signed-in owner and have it begun at once; for the API and the page alike.
+def begin(connection_id: UUID) -> None:
+    """The same from the connection's page: queue a run for the signed-in owner and have it begun at once.
 
     Raises NotFound, Forbidden, Conflict (there is nothing to pull, or the connection is paused) or BadRequest
     (credentials are missing).
     """
+    with services().database.session() as session:
+        _queue(session, auth.actor(), connection_id, auth.now())
+    current_app.extensions["ledgerwire.inlet"].ringer.ring("pull")
+
+
+def _queue(session: Session, person: Actor, connection_id: UUID, now: datetime) -> dict[str, Any]:
     from workers.asking import CannotPull, ask  # noqa: PLC0415 - it brings the worker's code.
 
-    person, now = auth.actor(), auth.now()
-    with services().database.session() as session:
-        completeness.check_owner(session, person, connection_id)
-        try:
-            run = ask(session, services().ring, connection_id, now, asked_by=person.id)
-        except CannotPull as error:
-            raise BadRequest(str(error)) from error
-        (row,) = runs.find(session, [run])
-        started = runs.shape(row)
-    current_app.extensions["ledgerwire.inlet"].ringer.ring("pull")
-    return started
+    completeness.check_owner(session, person, connection_id)
+    try:
+        run = ask(session, services().ring, connection_id, now, asked_by=person.id)
+    except CannotPull as error:
+        raise BadRequest(str(error)) from error
+    (row,) = runs.find(session, [run])
+    return runs.shape(row)
 
 
 @blueprint.get("/<uuid:connection_id>/syncs")

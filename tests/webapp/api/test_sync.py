@@ -42,6 +42,9 @@ def test_asking_for_a_sync_starts_one_and_asking_again_finds_it(world: World, se
     assert (first.status, again.status) == (202, 202)
     assert first.body["id"] == again.body["id"]
     assert (first.body["state"], first.body["reason"], first.body["counts"]) == ("queued", "person", [])
+    keyed = [world.post(f"/api/connections/{shop}/sync", seller, Idempotency_Key="k1") for _ in range(2)]
+    assert [one.body["id"] for one in keyed] == [first.body["id"]] * 2
+    assert keyed[1].headers["Idempotency-Replayed"] == "true"
     listed = world.get(f"/api/connections/{shop}/syncs", seller).body
     assert ([one["id"] for one in listed["items"]], listed["next_cursor"]) == ([first.body["id"]], None)
     found = world.get(f"/api/connections/{shop}/completeness", seller).body
