@@ -83,7 +83,8 @@ class Provider:
         self._tokens: set[str] = set()
         self._faults: deque[tuple[int, dict[str, str]]] = deque()
         self._times: deque[float] = deque()
-        self._lies: dict[str, str] = {}
+        # What is said wrongly: "account" and "currency", see `lie`.
+        self.lies: dict[str, str] = {}
         self._lock = threading.RLock()
 
     def tell(self, built: Built) -> None:
@@ -108,7 +109,7 @@ class Provider:
 
     def lie(self, *, account: str | None = None, currency: str | None = None) -> None:
         """Answer for another account, or in another currency, than is right."""
-        self._lies = {name: text for name, text in (("account", account), ("currency", currency)) if text}
+        self.lies = {name: text for name, text in (("account", account), ("currency", currency)) if text}
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """What one request is answered; `target` is below the API base."""
@@ -147,7 +148,7 @@ class Provider:
             return Answer(status=route.status, headers=headers, content=content, content_type=kind)
         # Whoever asks for something by the name that it has in the samples gets it by this name.
         answered = story.told(content, route.answer, kept=() if told else asked.words, asked=asked.words)
-        if story.message_id and not self._lies:
+        if story.message_id and not self.lies:
             self._note(story)
         if handed_out is not None and isinstance(answered, JsonBody):
             answered.rename({handed_out: self.new_token()})
@@ -200,12 +201,12 @@ class Provider:
         return self._stories[min(place, len(self._stories) - 1)]
 
     def _as_it_lies(self, story: Story) -> Story:
-        if not self._lies:
+        if not self.lies:
             return story
         changes = story.changes
-        if account := self._lies.get("account"):
+        if account := self.lies.get("account"):
             changes = replace(changes, external_id=account)
-        if currency := self._lies.get("currency"):
+        if currency := self.lies.get("currency"):
             changes = replace(changes, money=Money((changes.money or Money(10_000, "EUR")).minor, currency))
         return replace(story, changes=changes, renamed=dict(story.renamed))
 

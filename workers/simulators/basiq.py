@@ -169,10 +169,14 @@ class Bank(Provider):
             "createdDate": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "entity": entity,
             "eventType": kind,
-            "userId": user,
+            "userId": self.lies.get("account", user),
             "data": {},
             "links": {"self": f"{DOCUMENTED}/events/{event}"},
         }
+
+    def _lied(self, row: Json) -> Json:
+        """What a liar says of a transaction's currency, where one is named at all."""
+        return {"currency": self.lies["currency"]} if "currency" in self.lies and "currency" in row else {}
 
     def _transactions(self, user: str, asked: Asked) -> Json:
         """One page. The cursor is opaque to callers; here it is the number of the first row."""
@@ -181,7 +185,7 @@ class Bank(Provider):
         for name, value in FILTER.findall(narrowed):
             rows = [row for row in rows if row[FIELDS[name]] == value]
         first = 0 if self.in_a_circle else int(asked.params.get("next", "0"))
-        page = rows[first : first + self.page_size]
+        page = [{**row, **self._lied(row)} for row in rows[first : first + self.page_size]]
         here = f"{DOCUMENTED}/users/{quote(user)}/transactions?" + (f"filter={narrowed}&" if narrowed else "")
         links = {"self": f"{here}next={first}"}
         if first + self.page_size < len(rows) or self.in_a_circle:

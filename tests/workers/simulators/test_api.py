@@ -141,6 +141,23 @@ def test_another_account_than_the_connections_can_be_told(transport: Transport, 
         fetched(transport, server, "paypal", "PAYMENT.CAPTURE.COMPLETED")
 
 
+@pytest.mark.parametrize(
+    ("slug", "event"),
+    [
+        ("basiq", "connection.created"),
+        ("plaid", "ITEM.LOGIN_REPAIRED"),
+        ("truelayer", "payout_failed"),
+        ("wise", "transfers#refund"),
+    ],
+)
+def test_whoever_answers_for_another_account_is_refused_with_words(
+    slug: str, event: str, transport: Transport, server: Server
+) -> None:
+    play(server, slug).lie(account="999888777")
+    with pytest.raises(MalformedPayload, match=r"is not the one that was asked for|the user of the webhook"):
+        fetched(transport, server, slug, event)
+
+
 def test_another_currency_than_the_webhooks_can_be_told(transport: Transport, server: Server) -> None:
     play(server, "mollie").lie(currency="CHF")
     (payment, *_) = fetched(transport, server, "mollie", "classic.payment", Money(12_345, "EUR"))
