@@ -330,7 +330,7 @@ $slug = "ledgerwire_$slug:connector"
 dev-mode-dirs = ["."]
 
 [tool.hatch.build.targets.wheel]
-include = ["ledgerwire_$slug.py", "samples"]
+include = ["ledgerwire_$slug.py"]
 
 [tool.pytest.ini_options]
 testpaths = ["."]

@@ -1004,6 +1004,13 @@ def test_every_case_of_the_contract_catches_something() -> None:
     }
 
 
+def test_a_connector_without_samples_is_asked_everything_and_told_why_it_fails(tmp_path: Path) -> None:
+    cases = contract.cases(GOOD, samples=tmp_path)
+    assert len(cases) > 50
+    with pytest.raises(AssertionError, match="there is no sample"):
+        cases["test_northwind_accepts_what_its_scheme_signs"]()
+
+
 def test_a_later_statement_that_claims_to_be_older_is_caught() -> None:
     case = "gives_a_later_statement_the_higher_version"
     run(GOOD, case, [[settled(1, "a")], [settled(1, "b")], [settled(2, "c")]])

@@ -177,7 +177,10 @@ def _module_of(slug: str) -> Path:
         known = ", ".join(registry.all())
         raise click.ClickException(refused[0] if refused else f"no connector {slug!r}; there are: {known}")
     for point in entry_points(group=registry.GROUP):
-        if point.name == slug and (file := getattr(sys.modules.get(point.module), "__file__", None)):
+        module = sys.modules.get(point.module)
+        file = getattr(module, "__file__", None)
+        # The name of an entry point is free; the connector it leads to is what counts.
+        if file and getattr(getattr(module, point.attr, None), "slug", None) == slug:
             return Path(file)
     raise click.ClickException(f"the module of {slug} has no file")
 
