@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Response, current_app, request, url_for
+from flask.sansio.blueprints import BlueprintSetupState
 from sqlalchemy.orm import Session
 
 from connectors import registry
@@ -166,12 +167,10 @@ def _moment(value: datetime | str) -> datetime:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
-@blueprint.app_context_processor
-def _names() -> dict[str, Any]:
-    """Names that every template knows. Nothing here may touch the database: error pages use them too."""
-    prefs = render.preferences()
-    moment = render.now()
-    environment = current_app.jinja_env
+@blueprint.record_once
+def _words(setup: BlueprintSetupState) -> None:
+    """Filters and functions of the templates. A template is compiled before any request's names are made."""
+    environment = setup.app.jinja_env
     environment.filters.update(
         money=lambda minor, currency, plus=False: formats.money(
             minor, currency, render.preferences()["locale"], plus=plus
@@ -202,6 +201,14 @@ def _names() -> dict[str, Any]:
         here_with_cursor=lambda cursor, block=None: render.query(cursor=cursor, fragment=block),
         trust_meaning=formats.TRUST_MEANING,
     )
+
+
+@blueprint.app_context_processor
+def _names() -> dict[str, Any]:
+    """Names that every template knows. Nothing here may touch the database: error pages use them too."""
+    prefs = render.preferences()
+    moment = render.now()
+    environment = current_app.jinja_env
     return {
         "prefs": prefs,
         "today": moment.date(),
