@@ -12,8 +12,10 @@ from sqlalchemy import text
 
 from connectors.base import Connector, Field
 from core.notifications import connections as troubles
+from tests.builders import payment
 from tests.webapp.conftest import Person, World
-from tests.workers.acme import installed, make_connector
+from tests.workers.acme import Acme, installed, make_connector, make_place, work_off
+from tests.workers.acme import connect as link
 
 ACME = make_connector()
 # Another provider that has nothing to list.
@@ -102,3 +104,26 @@ def test_a_trouble_is_told_once_read_once_and_cleared(world: World, seller: Pers
         # The same trouble anew is a new one.
         assert len(troubles.trouble(session, shop, troubles.CREDENTIALS, "acme said 401", now=now)) == 1
     assert world.get("/api/notifications", seller).body["unread"] == 1
+
+
+def test_a_page_that_was_pulled_is_shown_as_what_it_is(world: World, seller: Person) -> None:
+    acme, place = Acme(), make_place(world.parts.settings.database_url or "")
+    acme.items = [payment(at=60, id="pmt_1", description="<script>alert(1)</script>")]
+    try:
+        shop = link(place, acme, seller=seller.actor)
+        work_off(place)
+    finally:
+        acme.stop()
+        place.database.dispose()
+    listed = world.get("/api/deliveries", seller).body["items"]
+    (pulled,) = [one for one in listed if one["connection"]["id"] == str(shop.connection_id)]
+    (run,) = world.get(f"/api/connections/{shop.connection_id}/syncs", seller).body["items"]
+    assert (pulled["sync_id"], pulled["event_names"], pulled["state"]) == (run["id"], ["sync.page"], "processed")
+    page = world.browser(seller).get(f"/deliveries/{pulled['id']}")
+    assert page.status_code == 200
+    assert "Fetched from the provider" in page.text
+    assert "Signature verified" not in page.text
+    assert "GET /events" in page.text
+    assert "<script>alert(1)" not in page.text
+    report = world.post(f"/api/deliveries/{pulled['id']}/replay", seller, {"dry_run": True}).body
+    assert (report["events"], report["changes"], report["failures"]) == (1, [], [])
