@@ -198,6 +198,18 @@ def test_the_same_message_is_the_same_delivery_and_another_is_another_event(slug
 
 
 @pytest.mark.parametrize("slug", SLUGS)
+def test_two_messages_are_about_two_payments(slug: str, world: World) -> None:
+    for event in registry.get(slug).events:
+        if (slug, event, None) in GIVEN_UP:
+            continue
+        ids: list[set[str]] = []
+        for name in ("msg_1", "msg_2"):
+            told = records_of(slug, simulated(slug, event, message_id=name), world)
+            ids.append({one.object_id for one in told if isinstance(one, Payment)})
+        assert not ids[0] & ids[1], event
+
+
+@pytest.mark.parametrize("slug", SLUGS)
 def test_a_tampered_delivery_is_refused(slug: str, world: World) -> None:
     event = next(iter(registry.get(slug).events))
     try:
