@@ -48,6 +48,8 @@ def cast(
         )
     with contextlib.ExitStack() as stack:
         provider, base = None, None
+        if connector.api is not None and not allowed:
+            click.echo(f"No local providers are allowed here: pointers are followed to {connector.title} itself.")
         if connector.api is not None and allowed:
             provider = Bank() if connector.slug == "basiq" else Provider(connector.slug, at=datetime.now(UTC))
             base = stack.enter_context(Server(provider)).address(connector.slug)
