@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Response, flash, make_response, redirect, request, url_for
 
 from connectors import registry
-from connectors.base import Connector
+from connectors.base import Connector, Field
 from core.connections import store
 from core.errors import Conflict, Invalid
 from core.identity import Role
@@ -39,7 +39,15 @@ def connections() -> Response:
         return look.show("pages/connections.html", **found)
 
 
-def _page(look: Look, connection_id: UUID, form: Form | None = None, status: int = 200) -> Response:
+def _access(connector: Connector | None) -> tuple[Field, ...]:
+    """What can be changed later: all that is asked for, but the webhook secret and a definition, which have forms."""
+    apart = (store.WEBHOOK_SECRET, connecting.DEFINITION)
+    return tuple(field for field in (connector.fields if connector else ()) if field.name not in apart)
+
+
+def _page(
+    look: Look, connection_id: UUID, form: Form | None = None, status: int = 200, *, access_open: bool = False
+) -> Response:
     found = store.get_connection(look.db, look.actor, connection_id)
     connector = _known(found["connector"])
     recent = inbox.list_deliveries(look.db, look.actor, limit=_RECENT, connection_id=connection_id)
@@ -51,6 +59,8 @@ def _page(look: Look, connection_id: UUID, form: Form | None = None, status: int
         connector=connector,
         address=connecting.webhook_url(found),
         complete=completeness.completeness(look.db, look.actor, connection_id),
+        access=_access(connector),
+        access_open=access_open,
         shown_once=None if is_fragment else render.take_once(str(connection_id)),
         deliveries=recent["items"],
         form=form or Form({"name": found["name"]}),
@@ -175,6 +185,25 @@ def rotate_secret(connection_id: UUID) -> Response:
         flash("Here is the new secret. The old one is still accepted, so nothing is lost meanwhile.", "good")
     else:
         flash("The secret was saved.", "good")
+    return make_response(redirect(url_for("pages.connection", connection_id=connection_id), 303))
+
+
+@blueprint.post("/connections/<uuid:connection_id>/access")
+@page_login_required
+def change_access(connection_id: UUID) -> Response:
+    """New keys for the provider's API, and what else it is asked with."""
+    form = Form(request.form)
+    with looking() as look:
+        found = store.get_connection(look.db, look.actor, connection_id)
+        fields = _access(registry.get(found["connector"]))
+        secrets = {field.name: value for field in fields if field.secret and (value := form.raw(field.name))}
+        settings = {**found["settings"], **{each.name: form.raw(each.name) for each in fields if not each.secret}}
+        try:
+            connecting.change(look.db, look.actor, connection_id, secrets=secrets, settings=settings, now=look.now)
+        except Invalid as error:
+            form.blame(error, {error.field: error.field.rpartition(".")[2]})
+            return _page(look, connection_id, form, 422, access_open=True)
+    flash("Saved. The provider is asked with it from now on.", "good")
     return make_response(redirect(url_for("pages.connection", connection_id=connection_id), 303))
 
 
