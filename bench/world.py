@@ -94,13 +94,14 @@ def _populate(settings: Settings, environment: dict[str, str], database: Databas
         )
         for slug, connector in registry.all().items():
             secrets[slug] = connector.signature.new_secret()
+            kept = connector.signature.receiving(secrets[slug])
             row = connections.create(
                 session,
                 seller,
                 ring,
                 connector=slug,
                 name=slug,
-                secrets={"webhook_secret": secrets[slug]},
+                secrets={"webhook_secret": kept} if kept else {},
                 settings={},
                 external_id=None,
                 now=now,
