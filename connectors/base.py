@@ -193,6 +193,7 @@ class Wanted:
     `holds` says whether a remembered document still answers the question (it has the key's id): where it does not,
     the document is fetched again, rarely. With a `certificate` come the authorities that it may be traced to.
     A `constant` document is there whatever a delivery says, so its absence is an outage and proves nothing.
+    `denies` reads the body of a 400: True where it says that there is no such key, and not that we asked wrongly.
     """
 
     name: str
@@ -201,6 +202,7 @@ class Wanted:
     fresh_seconds: int = 3600
     certificate: bool = False
     constant: bool = False
+    denies: Callable[[bytes], bool] = field(default=lambda _refusal: False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

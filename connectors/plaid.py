@@ -254,7 +254,11 @@ connector = Connector(
     title="Plaid",
     docs_url="https://plaid.com/docs/api/webhooks/",
     checked="2026-06-10",
-    signature=JwtOverBodyHash(header="Plaid-Verification", key_path="/webhook_verification_key/get"),
+    signature=JwtOverBodyHash(
+        header="Plaid-Verification",
+        key_path="/webhook_verification_key/get",
+        unknown_key="INVALID_WEBHOOK_VERIFICATION_KEY_ID",
+    ),
     makes_secret=False,
     event_id=event_id,
     event_name=lambda item: f"{item.identifier('webhook_type')}.{item.identifier('webhook_code')}",

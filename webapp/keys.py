@@ -145,7 +145,7 @@ class KeyStore:
         if entry.document is None and not self._bucket((connector.slug, base, owner)).take():
             raise self._refuse(connector, "rationed")
         try:
-            document = self._transport.document(connector, wanted.request, api_base=base or None)
+            document = self._transport.document(connector, wanted.request, api_base=base or None, denies=wanted.denies)
             if document is None and (wanted.constant or entry.document is not None):
                 raise Transient(f"{connector.slug}: a key that must be there is not")  # noqa: TRY301
         except (Transient, Permanent) as error:

@@ -92,6 +92,8 @@ class _Failure:
     status: int = 0
     retried: bool = False
     wait_seconds: float | None = None
+    # What a refused document's request was answered with, on 400 only.
+    body: bytes = field(default=b"", repr=False)
 
     def error(self) -> Transient | Permanent:
         """What the caller is told."""
@@ -171,9 +173,17 @@ class Transport:
         chosen = credentials.settings.get("api_base") or self._api_bases.get(connector.slug) or documented
         return chosen.rstrip("/")
 
-    def document(self, connector: Connector, request: Request, *, api_base: str | None = None) -> bytes | None:
+    def document(
+        self,
+        connector: Connector,
+        request: Request,
+        *,
+        api_base: str | None = None,
+        denies: Callable[[bytes], bool] = lambda _refusal: False,
+    ) -> bytes | None:
         """A key or certificate that a signature scheme asks for, or None where the provider has no such thing.
 
+        A 404 or 410 says so, and a 400 whose body `denies` it.
         One try of a few seconds: somebody waits for the answer to a webhook. `request` goes to where its scheme
         allows; a path goes below the API base (`api_base` is the connection's own). A simulated provider, which is one
         reached by plain http on an installation that allows local ones, is asked for everything.
@@ -191,7 +201,9 @@ class Transport:
         shared = replace(self._shared, limits=_DOCUMENT_LIMITS)
         nobody = Credentials(secrets={}, settings={}, external_id=None)
         api = replace(connector.api, base=base, also=())
-        return _Run(shared, f"{connector.slug} keys", api, base.rstrip("/"), nobody, None, None).document(request)
+        return _Run(shared, f"{connector.slug} keys", api, base.rstrip("/"), nobody, None, None).document(
+            request, denies
+        )
 
     def is_simulated(self, base: str | None) -> bool:
         """Whether a replaced API base is that of a stand-in on this machine or network."""
@@ -241,15 +253,15 @@ class _Run:
         finally:
             talk.close()
 
-    def document(self, request: Request) -> bytes | None:
+    def document(self, request: Request, denies: Callable[[bytes], bool]) -> bytes | None:
         """One exchange without an account, and None where there is no such thing."""
         url = self._where(request.url)
         self._pass_circuit()
-        answer = self._send(request, url, {})
+        answer = self._send(request, url, {}, keep_refusal=True)
         self._judge(answer)
         if isinstance(answer, Response):
             return answer.body
-        if answer.status in _ABSENT:
+        if answer.status in _ABSENT or (answer.status == 400 and denies(answer.body)):
             return None
         raise answer.error()
 
@@ -354,7 +366,9 @@ class _Run:
             raise answer.error()
         return answer
 
-    def _send(self, request: Request, url: str, headers: Mapping[str, str]) -> Response | _Failure:
+    def _send(
+        self, request: Request, url: str, headers: Mapping[str, str], *, keep_refusal: bool = False
+    ) -> Response | _Failure:
         """One exchange. Errors are returned, not raised: a library's own exceptions carry headers and addresses."""
         what = f"{self._slug}: {request.method} {urlsplit(url).path}"
         left = self._ends_at - self._shared.clock()
@@ -373,7 +387,9 @@ class _Run:
                 stream=True,
             ) as answer:
                 if not 200 <= answer.status_code < 300:
-                    return self._refusal(what, answer)
+                    refusal = self._refusal(what, answer)
+                    said = self._body(answer) if keep_refusal and refusal.status == 400 else b""
+                    return replace(refusal, body=said) if isinstance(said, bytes) else refusal
                 body = self._body(answer)
                 if isinstance(body, str):
                     return _Failure(f"{what} {body}", retried=body == "took too long")

@@ -65,6 +65,8 @@ class JwtOverBodyHash:
 
     header: str
     key_path: str
+    # The provider's error code for a key id that it does not know. Any other refusal proves nothing.
+    unknown_key: str
     hash_claim: str = "request_body_sha256"
     tolerance_seconds: float = 300
     fresh_seconds: int = 1800
@@ -79,7 +81,13 @@ class JwtOverBodyHash:
             json={"client_id": client_id, "secret": secret, "key_id": kid},
             authorized=False,
         )
-        return Wanted(name=kid, request=request, holds=partial(_holds_one, kid), fresh_seconds=self.fresh_seconds)
+        return Wanted(
+            name=kid,
+            request=request,
+            holds=partial(_holds_one, kid),
+            fresh_seconds=self.fresh_seconds,
+            denies=partial(_is_refused_as, self.unknown_key),
+        )
 
     def verify(self, delivery: Delivery, secrets: Sequence[str]) -> Verified:
         """Prove the delivery. Raises SignatureRejected."""
@@ -316,6 +324,13 @@ def _kid(key: Payload) -> str | None:
         return key.optional_text("kid")
     except MalformedPayload:
         return None
+
+
+def _is_refused_as(code: str, refusal: bytes) -> bool:
+    try:
+        return Payload.from_bytes(refusal).optional_text("error_code") == code
+    except MalformedPayload:
+        return False
 
 
 def _holds_one(kid: str, document: bytes) -> bool:

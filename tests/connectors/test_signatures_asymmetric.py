@@ -35,7 +35,9 @@ Json = dict[str, Any]
 
 PRODUCTION = "https://webhooks.truelayer.com/.well-known/jwks"
 SANDBOX = "https://webhooks.truelayer-sandbox.com/.well-known/jwks"
-TOKEN = JwtOverBodyHash(header="Plaid-Verification", key_path="/webhook_verification_key/get")
+TOKEN = JwtOverBodyHash(
+    header="Plaid-Verification", key_path="/webhook_verification_key/get", unknown_key="INVALID_KEY_ID"
+)
 DETACHED = DetachedJws(
     header="Tl-Signature",
     timestamp_header="X-TL-Webhook-Timestamp",

@@ -33,7 +33,7 @@ from workers.transport import Transport
 
 AT = datetime(2026, 11, 3, 20, 26, 10, tzinfo=UTC)
 URL = "https://ledgerwire.example/hook"
-TOKEN = JwtOverBodyHash(header="Token", key_path="/key")
+TOKEN = JwtOverBodyHash(header="Token", key_path="/key", unknown_key="INVALID_KEY_ID")
 SETS = DetachedJws(
     header="Seal", timestamp_header="Stamp", addresses={"production": "https://keys.planted.example/.well-known/jwks"}
 )
@@ -160,6 +160,33 @@ def test_a_key_that_the_provider_does_not_know_is_refused_and_remembered_as_that
     bench.clock.now += keys.ABSENT_SECONDS
     bench.shows(TOKEN)
     assert bench.get(TOKEN, kid="made-up")
+
+
+def test_a_refusal_that_names_the_key_as_unknown_is_remembered_as_that(bench: Bench) -> None:
+    bench.provider.otherwise = (400, {}, b'{"error_type": "INVALID_INPUT", "error_code": "INVALID_KEY_ID"}')
+    for _ in range(5):
+        with pytest.raises(SignatureRejected, match="knows no such key"):
+            bench.get(TOKEN, kid="made-up")
+    assert len(bench.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        # Our own credentials are wrong: that says nothing about the delivery.
+        (400, b'{"error_type": "INVALID_INPUT", "error_code": "INVALID_API_KEYS"}'),
+        (400, b'{"error_code": ["INVALID_KEY_ID"]}'),
+        (400, b'"INVALID_KEY_ID"'),
+        (400, b"<html>INVALID_KEY_ID</html>"),
+        (400, b'{"error_code": "INVALID_KEY_ID", "more": "' + b"x" * 100_000 + b'"}'),
+        (401, b'{"error_code": "INVALID_KEY_ID"}'),
+        (500, b'{"error_code": "INVALID_KEY_ID"}'),
+    ],
+)
+def test_any_other_refusal_is_no_proof_of_forgery(bench: Bench, status: int, body: bytes) -> None:
+    bench.provider.otherwise = (status, {}, body)
+    with pytest.raises(KeyUnavailable):
+        bench.get(TOKEN, kid="made-up")
 
 
 def test_strangers_cannot_make_us_call_out_again_and_again(bench: Bench) -> None:
