@@ -14,38 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from hashlib import sha256
-from typing import TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
-from connectors.base import (
-    Answer,
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Envelope,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reading,
-    RegisterTalk,
-    Registration,
-    Request,
-    Response,
-    Talk,
-)
+from connectors import access, base, naming
 from connectors.payload import Payload, micros
 from connectors.signatures import ItemHmac
+from connectors.tables import each
 from core import events
 from core.errors import MalformedPayload, Permanent
 from core.events import DisputeStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus, TransactionStatus
 from core.money import Money
-
-T = TypeVar("T")
 
 # Where Adyen counts other decimal places than ISO 4217.
 PLACES = {"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2}
@@ -96,13 +74,13 @@ def is_item(event: Payload) -> bool:
     return "eventCode" in event.keys()  # noqa: SIM118  # A Payload is no dict.
 
 
-def event_id(event: Payload, _envelope: Envelope) -> str:
+def event_id(event: Payload, _envelope: base.Envelope) -> str:
     """There is none: what is signed and stays equal on a repeat. A hash where a platform event names no object."""
     if is_item(event):
         return f"{event.text('eventCode')}:{event.identifier('pspReference')}:{event.text('success')}"
     data = event.optional_at("data")
     if data is None or not (identity := data.optional_text("id")):
-        return f"body:{sha256(event.to_bytes()).hexdigest()}"
+        return naming.item_id(event)
     count = data.optional_integer("sequenceNumber")
     return f"{event.text('type')}:{identity}" + ("" if count is None else f":{count}")
 
@@ -163,14 +141,14 @@ def refund_of(item: Payload, status: RefundStatus, reason: str | None) -> list[R
     return [refund]
 
 
-def _captures_alone(credentials: Credentials) -> bool:
+def _captures_alone(credentials: base.Credentials) -> bool:
     capture = credentials.settings.get("capture") or "automatic"
     if capture not in {"automatic", "manual"}:
         raise Permanent("the connection's capture must be automatic or manual")
     return capture == "automatic"
 
 
-def authorised(item: Payload, credentials: Credentials) -> Talk:
+def authorised(item: Payload, credentials: base.Credentials) -> base.Talk:
     """An authorisation. It is money where the account captures by itself, and waits for CAPTURE where it does not."""
     yield from ()
     if not succeeded(item):
@@ -180,7 +158,7 @@ def authorised(item: Payload, credentials: Credentials) -> Talk:
     return payment_of(item, item.identifier("pspReference"), status, 0)
 
 
-def cancelled(item: Payload, credentials: Credentials) -> Talk:
+def cancelled(item: Payload, credentials: base.Credentials) -> base.Talk:
     """An authorisation that ended before its capture: what already counted as paid goes back."""
     yield from ()
     if not succeeded(item):
@@ -191,32 +169,32 @@ def cancelled(item: Payload, credentials: Credentials) -> Talk:
     return found
 
 
-def _judged_later(item: Payload, key: str, talk: Callable[[Payload, Credentials], Talk]) -> Fetch:
+def _judged_later(item: Payload, key: str, talk: Callable[[Payload, base.Credentials], base.Talk]) -> base.Fetch:
     """A talk that needs the connection's settings and nothing of Adyen; what it reads is checked at once."""
     succeeded(item)
     item.identifier(key)
     money(item.at("amount"))
     item.iso("eventDate")
-    return Fetch(talk=partial(talk, item))
+    return base.Fetch(talk=partial(talk, item))
 
 
-def read_authorised(item: Payload) -> Reading:
+def read_authorised(item: Payload) -> base.Reading:
     """An authorisation; how it counts is the connection's to say, and nothing is asked of Adyen."""
     return _judged_later(item, "pspReference", authorised)
 
 
-def read_cancelled(item: Payload) -> Reading:
+def read_cancelled(item: Payload) -> base.Reading:
     """An authorisation that is cancelled or expired."""
     return _judged_later(item, "originalReference", cancelled)
 
 
-def read_capture(item: Payload) -> Reading:
+def read_capture(item: Payload) -> base.Reading:
     """The money of an authorisation; a partial capture is the payment's amount."""
     status = PaymentStatus.SUCCEEDED if succeeded(item) else PaymentStatus.FAILED
     return payment_of(item, item.identifier("originalReference"), status, 1)
 
 
-def read_capture_failed(item: Payload) -> Reading:
+def read_capture_failed(item: Payload) -> base.Reading:
     """A capture that failed after it was accepted: the money that was counted does not come."""
     if not succeeded(item):
         return []
@@ -224,14 +202,14 @@ def read_capture_failed(item: Payload) -> Reading:
     return failed + refund_of(item, RefundStatus.SUCCEEDED, "the capture failed")
 
 
-def read_refund(item: Payload) -> Reading:
+def read_refund(item: Payload) -> base.Reading:
     """A modification that gives money back, or takes that back."""
     good, bad = REFUND[item.text("eventCode")]
     status = good if succeeded(item) else bad
     return [] if status is None else refund_of(item, status, item.optional_text("reason"))
 
 
-def read_dispute(item: Payload) -> Reading:
+def read_dispute(item: Payload) -> base.Reading:
     """A stage of a dispute; all stages have the dispute's own reference.
 
     Where Adyen is not asked to send the payment's reference it is missing, and nothing says which payment is meant.
@@ -255,7 +233,7 @@ def read_dispute(item: Payload) -> Reading:
     return [dispute]
 
 
-def read_payout(item: Payload) -> Reading:
+def read_payout(item: Payload) -> base.Reading:
     """Money sent to somebody else's card or account."""
     good, bad = PAYOUT[item.text("eventCode")]
     status, amount = good if succeeded(item) else bad, money(item.at("amount"))
@@ -290,8 +268,7 @@ def transaction_of(data: Payload) -> list[Record]:
     amount = money(data.at("amount"))
     account, booked = balance_account(data, amount.currency), data.iso("bookingDate")
     told = [data.optional_text(key) for key in ("description", "referenceForBeneficiary", "reference")]
-    transfer = data.optional_at("transfer")
-    named = transfer.optional_text("reference") if transfer else None
+    named = data.text_at("transfer", "reference")
     line = events.BankTransaction(
         object_id=data.identifier("id"),
         version=micros(booked),
@@ -304,12 +281,12 @@ def transaction_of(data: Payload) -> list[Record]:
     return [account, line]
 
 
-def read_transaction(event: Payload) -> Reading:
+def read_transaction(event: Payload) -> base.Reading:
     """A booked line, as the platform webhook tells it."""
     return transaction_of(event.at("data"))
 
 
-def read_transfer(event: Payload) -> Reading:
+def read_transfer(event: Payload) -> base.Reading:
     """A transfer on its way, and each line that it has booked so far.
 
     Until it is booked it is a pending line under its own id; then that is gone, and what was booked has the ids that
@@ -335,8 +312,8 @@ def read_transfer(event: Payload) -> Reading:
             category=data.optional_text("category"),
         ),
     ]
-    for one in data.items("events") if data.has("events") else ():
-        moved = [change for change in (one.items("mutations") if one.has("mutations") else ()) if change.has("balance")]
+    for one in data.optional_items("events"):
+        moved = [change for change in (one.optional_items("mutations")) if change.has("balance")]
         if not one.has("transactionId") or not moved:
             continue
         # A line has one currency; a transfer between currencies books a line for each.
@@ -360,24 +337,20 @@ def read_transfer(event: Payload) -> Reading:
     return records
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
-    """The API key as it is; it asks nothing."""
-    yield from ()
-    return Authorization(headers={"X-API-Key": credentials.secret("api_key")}, expires_in_seconds=3600)
-
-
-def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """A page of booked lines. An account without a balance platform has nothing that could be listed."""
     platform = credentials.settings.get("balance_platform")
     if not platform:
-        return Page(records=())
+        return base.Page(records=())
     begin, end, page = (cursor or f"{since.isoformat()} - ").split(" ", 2)
     end = credentials.moment().isoformat() if end == "-" else end
     params = {"balancePlatform": platform, "createdSince": begin, "createdUntil": end, "limit": "100"}
-    answer = yield Request(method="GET", url="/btl/v4/transactions", params=params | ({"cursor": page} if page else {}))
+    answer = yield base.Request(
+        method="GET", url="/btl/v4/transactions", params=params | ({"cursor": page} if page else {})
+    )
     listed = answer.payload()
     records: list[Record] = []
-    for one in listed.items("data") if listed.has("data") else ():
+    for one in listed.optional_items("data"):
         one.same("balancePlatform", platform)
         records += transaction_of(one)
     following = listed.optional_at("_links", "next")
@@ -388,23 +361,23 @@ def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullT
             further = ""
         if not further or further == page:
             raise following.wrong("href", "a link to another page")
-        return Page(records=records, cursor=f"{begin} {end} {further}", more=True)
-    return Page(records=records, cursor=f"{(datetime.fromisoformat(end) - OVERLAP).isoformat()} - ")
+        return base.Page(records=records, cursor=f"{begin} {end} {further}", more=True)
+    return base.Page(records=records, cursor=f"{(datetime.fromisoformat(end) - OVERLAP).isoformat()} - ")
 
 
-def _webhooks(path: str) -> Generator[Request, Response, list[Payload]]:
+def _webhooks(path: str) -> Generator[base.Request, base.Response, list[Payload]]:
     """Every webhook of a merchant account. A list that does not end is refused."""
     found: list[Payload] = []
     for number in range(1, MAX_PAGES + 1):
         params = {"pageNumber": str(number), "pageSize": "100"}
-        page = (yield Request(method="GET", url=path, params=params)).payload()
-        found += page.items("data") if page.has("data") else ()
+        page = (yield base.Request(method="GET", url=path, params=params)).payload()
+        found += page.optional_items("data")
         if number >= (page.optional_integer("pagesTotal") or 1):
             return found
     raise MalformedPayload("pagesTotal", f"is more than {MAX_PAGES}")
 
 
-def register(credentials: Credentials, url: str) -> RegisterTalk:
+def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
     """The standard webhook of this address; a new one gets an HMAC key, which Adyen shows once."""
     if not credentials.external_id:
         raise Permanent("the connection needs its merchant account as external id")
@@ -414,24 +387,19 @@ def register(credentials: Credentials, url: str) -> RegisterTalk:
         if one.optional_text("url") != url or one.optional_text("type") != "standard":
             continue
         if one.optional_boolean("active") and one.optional_text("communicationFormat") == "json":
-            return Registration(state="kept")
-        yield Request(method="PATCH", url=f"{path}/{quote(one.identifier('id'), safe='')}", json=wanted)
-        return Registration(state="repaired")
-    made = yield Request(method="POST", url=path, json={**wanted, "type": "standard", "url": url})
+            return base.Registration(state="kept")
+        yield base.Request(method="PATCH", url=f"{path}/{quote(one.identifier('id'), safe='')}", json=wanted)
+        return base.Registration(state="repaired")
+    made = yield base.Request(method="POST", url=path, json={**wanted, "type": "standard", "url": url})
     identity = quote(made.payload().identifier("id"), safe="")
-    key = yield Request(method="POST", url=f"{path}/{identity}/generateHmac", json={})
-    return Registration(state="created", secret=key.payload().identifier("hmacKey"))
-
-
-def _each(names: str, meaning: T) -> dict[str, T]:
-    """The same meaning for several names."""
-    return dict.fromkeys(names.split(), meaning)
+    key = yield base.Request(method="POST", url=f"{path}/{identity}/generateHmac", json={})
+    return base.Registration(state="created", secret=key.payload().identifier("hmacKey"))
 
 
 ORDERS = "gathers payments of one basket, each of which is told by itself"
 REVIEW = "a check before the payment; what came of it is told by AUTHORISATION or CANCELLATION"
 
-connector = Connector(
+connector = base.Connector(
     slug="adyen",
     title="Adyen",
     docs_url="https://docs.adyen.com/development-resources/webhooks/",
@@ -441,24 +409,26 @@ connector = Connector(
     makes_secret=False,
     # What is not accepted is queued and sent again for thirty days.
     resend_days=35,
-    accepted=Answer(body=b"[accepted]"),
+    accepted=base.Answer(body=b"[accepted]"),
     split=split,
     event_id=event_id,
     event_name=lambda event: event.identifier("eventCode" if is_item(event) else "type"),
     external_id=account_of,
-    api=Api(base="https://balanceplatform-api-live.adyen.com", authorize=authorize, also=(MANAGEMENT,)),
+    api=base.Api(
+        base="https://balanceplatform-api-live.adyen.com",
+        authorize=access.fixed(lambda held: {"X-API-Key": held.secret("api_key")}, seconds=3600),
+        also=(MANAGEMENT,),
+    ),
     register=register,
-    pull=Pull(talk=pull, what="transactions of balance accounts"),
+    pull=base.Pull(talk=pull, what="transactions of balance accounts"),
     brings=("payments", "refunds", "disputes", "payouts to others", "bank transactions"),
     fields=(
-        Field(name="webhook_secret", label="HMAC key", help="In hexadecimal, as Adyen shows it once.", secret=True),
-        Field(
-            name="capture",
-            label="Capture",
-            help="automatic, or manual where each payment is captured by request. Empty means automatic.",
+        access.secret("webhook_secret", "HMAC key", "In hexadecimal, as Adyen shows it once."),
+        access.setting(
+            "capture", "Capture", "automatic (also when empty), or manual where each payment is captured by request."
         ),
-        Field(name="balance_platform", label="Balance platform", help="Only to list transactions of a platform."),
-        Field(name="api_key", label="API key", help="To add the webhook, or to list transactions.", secret=True),
+        access.setting("balance_platform", "Balance platform", "Only to list transactions of a platform."),
+        access.secret("api_key", "API key", "To add the webhook, or to list transactions."),
     ),
     steps=(
         "In the Customer Area, under Developers, Webhooks, add a Standard webhook with the address {url}.",
@@ -471,27 +441,31 @@ connector = Connector(
         "AUTHORISATION": read_authorised,
         "CAPTURE": read_capture,
         "CAPTURE_FAILED": read_capture_failed,
-        **_each("CANCELLATION TECHNICAL_CANCEL EXPIRE", read_cancelled),
+        **each("CANCELLATION TECHNICAL_CANCEL EXPIRE", read_cancelled),
         **dict.fromkeys(REFUND, read_refund),
         **dict.fromkeys(DISPUTE, read_dispute),
         **dict.fromkeys(PAYOUT, read_payout),
-        **_each("balancePlatform.transfer.created balancePlatform.transfer.updated", read_transfer),
+        **each("balancePlatform.transfer.created balancePlatform.transfer.updated", read_transfer),
         "balancePlatform.transaction.created": read_transaction,
     },
     ignored={
         "AUTHORISATION_ADJUSTMENT": "another amount is reserved; what is taken comes as CAPTURE",
-        **_each("INFORMATION_SUPPLIED ISSUER_COMMENTS", "words in a dispute; no money moves by them"),
+        **each("INFORMATION_SUPPLIED ISSUER_COMMENTS", "words in a dispute; no money moves by them"),
         "DISPUTE_DEFENSE_PERIOD_ENDED": "the time to answer is over; what was taken stays as it is",
         "ISSUER_RESPONSE_TIMEFRAME_EXPIRED": "the bank did not answer; the reversal was told before",
         "NOTIFICATION_OF_FRAUD": "a warning; a chargeback may follow and comes by itself",
-        **_each("ORDER_OPENED ORDER_CLOSED OFFER_CLOSED", ORDERS),
+        **each("ORDER_OPENED ORDER_CLOSED OFFER_CLOSED", ORDERS),
         "RECURRING_CONTRACT": "a stored means of payment; no money moved",
-        **_each("MANUAL_REVIEW_ACCEPT MANUAL_REVIEW_REJECT", REVIEW),
+        **each("MANUAL_REVIEW_ACCEPT MANUAL_REVIEW_REJECT", REVIEW),
         "REPORT_AVAILABLE": "a file to be fetched under credentials of its own",
-        **_each("balancePlatform.dispute.created balancePlatform.dispute.updated",
-                "a dispute by a holder of an issued card; its money comes as transactions"),
-        **_each("balancePlatform.balanceAccount.created balancePlatform.balanceAccount.updated",
-                "an account is listed with its first transaction"),
+        **each(
+            "balancePlatform.dispute.created balancePlatform.dispute.updated",
+            "a dispute by a holder of an issued card; its money comes as transactions",
+        ),
+        **each(
+            "balancePlatform.balanceAccount.created balancePlatform.balanceAccount.updated",
+            "an account is listed with its first transaction",
+        ),
         "balancePlatform.report.created": "a file to be fetched under credentials of its own",
     },
-)  # fmt: skip
+)

@@ -14,30 +14,10 @@ from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
 
-from connectors.base import (
-    Answer,
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Delivery,
-    Envelope,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reader,
-    Reading,
-    RegisterTalk,
-    Registration,
-    Request,
-    Response,
-    Talk,
-)
+from connectors import access, base
 from connectors.payload import Payload, micros
 from connectors.signatures import CanonicalHmac
+from connectors.tables import words
 from core import events
 from core.errors import MalformedPayload, Permanent
 from core.events import ConnectionHealth, MirroredInvoice, MirroredInvoiceGone, MirroredStatus, Record, Reference
@@ -52,14 +32,7 @@ HANDSHAKE = {"message": "Validating delivery URL"}
 ENDED = {"void", "voided", "deleted"}
 UNSENT = {"draft", "submitted"}
 RECEIPTS = {"accounts_receivable", "accounts_receivable_overpayment", "accounts_receivable_prepayment"}
-PAYMENT = {
-    "draft": events.PaymentStatus.PENDING,
-    "rejected": events.PaymentStatus.FAILED,
-    "authorised": events.PaymentStatus.SUCCEEDED,
-    "paid": events.PaymentStatus.SUCCEEDED,
-    "voided": events.PaymentStatus.SUCCEEDED,
-    "deleted": events.PaymentStatus.SUCCEEDED,
-}
+PAYMENT = words(events.PaymentStatus, PENDING="draft", FAILED="rejected", SUCCEEDED="authorised paid voided deleted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +45,13 @@ class Context:
     numbers: Mapping[str, str | None]
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
-    """The API key as it is; the webhook secret is the same key. Nothing is asked."""
-    yield from ()
+def headers_of_app(credentials: base.Credentials) -> dict[str, str]:
+    """The API key as it is; the webhook secret is the same key."""
     app = credentials.settings.get("app_id")
-    headers = {"Authorization": f"Bearer {credentials.secret('webhook_secret')}"}
-    return Authorization(headers=headers | ({"x-apideck-app-id": app} if app else {}), expires_in_seconds=86_400)
+    return access.token(credentials.secret("webhook_secret")) | ({"x-apideck-app-id": app} if app else {})
 
 
-def event_id(item: Payload, envelope: Envelope) -> str:
+def event_id(item: Payload, envelope: base.Envelope) -> str:
     """The event's id, or the one that Apideck sends along against duplicates."""
     known = item.optional_identifier("event_id") or envelope.delivery.header("x-apideck-idempotency-key")
     if not known:
@@ -130,7 +101,6 @@ def mirrored(
         meaning = MirroredStatus.PARTIALLY_PAID if 0 < due.minor < whole.minor else MirroredStatus.OPEN
         meaning = MirroredStatus.PAID if due.minor == 0 else meaning
         meaning = MirroredStatus.DRAFT if status in UNSENT else MirroredStatus.VOID if status in ENDED else meaning
-        contact = item.optional_at(party)
         return [
             MirroredInvoice(
                 object_id=f"{kind}:{context.service}:{item.name('id')}",
@@ -143,8 +113,8 @@ def mirrored(
                 due=due,
                 issued_on=item.optional_day(issued),
                 due_on=item.optional_day("due_date"),
-                contact_name=contact.optional_text("display_name") if contact else None,
-                contact_email=contact.optional_text("email") if contact else None,
+                contact_name=item.text_at(party, "display_name"),
+                contact_email=item.text_at(party, "email"),
             )
         ]
 
@@ -153,7 +123,7 @@ def mirrored(
 
 def linked(item: Payload) -> list[str]:
     """The ids of the invoices that a payment is allocated to, in their order."""
-    allocations = item.items("allocations") if item.has("allocations") else ()
+    allocations = item.optional_items("allocations")
     return [one.name("id") for one in allocations if one.optional_text("type") == "invoice" and one.has("id")]
 
 
@@ -164,7 +134,6 @@ def payment_of(item: Payload, context: Context) -> list[Record]:
     if sort not in RECEIPTS or amount.minor == 0:
         return []
     status = item.optional_text("status") or "paid"
-    customer = item.optional_at("customer")
     numbers = [context.numbers.get(identity) for identity in linked(item)]
     named = [*numbers, item.optional_identifier("reference")]
     paid = events.Payment(
@@ -175,8 +144,8 @@ def payment_of(item: Payload, context: Context) -> list[Record]:
         occurred_at=item.iso("transaction_date"),
         references=tuple(Reference(rank, text) for rank, text in enumerate(named) if text),
         method=item.optional_text("payment_method"),
-        payer_name=customer.optional_text("display_name") if customer else None,
-        payer_email=customer.optional_text("email") if customer else None,
+        payer_name=item.text_at("customer", "display_name"),
+        payer_email=item.text_at("customer", "email"),
         bank_reference=item.optional_text("reference"),
     )
     if status not in ENDED:
@@ -217,12 +186,14 @@ KINDS = {
 # Asking --------------------------------------------------------------------------------------------------------
 
 
-def ask(url: str, headers: Mapping[str, str], params: Mapping[str, str]) -> Generator[Request, Response, Payload]:
+def ask(
+    url: str, headers: Mapping[str, str], params: Mapping[str, str]
+) -> Generator[base.Request, base.Response, Payload]:
     """One answer of the unified API."""
-    return (yield Request(method="GET", url=url, headers=headers, params=params)).payload()
+    return (yield base.Request(method="GET", url=url, headers=headers, params=params)).payload()
 
 
-def one(collection: str, identity: str, headers: Mapping[str, str]) -> Generator[Request, Response, Payload]:
+def one(collection: str, identity: str, headers: Mapping[str, str]) -> Generator[base.Request, base.Response, Payload]:
     """An object, which must be the one asked for."""
     found = yield from ask(f"/accounting/{collection}/{quote(identity, safe='')}", headers, {})
     item = found.at("data")
@@ -232,7 +203,7 @@ def one(collection: str, identity: str, headers: Mapping[str, str]) -> Generator
 
 def numbers_of(
     payments: Sequence[Payload], headers: Mapping[str, str]
-) -> Generator[Request, Response, dict[str, str | None]]:
+) -> Generator[base.Request, base.Response, dict[str, str | None]]:
     """The numbers of the invoices that payments are allocated to: an allocation names only an id."""
     found: dict[str, str | None] = {}
     for payment in payments:
@@ -247,7 +218,7 @@ def headers_of(consumer: str, service: str | None) -> dict[str, str]:
     return {"x-apideck-consumer-id": consumer, **({"x-apideck-service-id": service} if service else {})}
 
 
-def fetch(kind: Kind, consumer: str, service: str, identity: str, credentials: Credentials) -> Talk:
+def fetch(kind: Kind, consumer: str, service: str, identity: str, credentials: base.Credentials) -> base.Talk:
     """The object that an event links to."""
     if credentials.external_id not in (None, consumer):
         raise MalformedPayload("consumer_id", "is not the connection's consumer")
@@ -258,7 +229,7 @@ def fetch(kind: Kind, consumer: str, service: str, identity: str, credentials: C
     return kind.read(item, Context(service=service, seen_at=seen, currency=home, numbers=numbers))
 
 
-def refuse(identity: str, credentials: Credentials) -> Talk:
+def refuse(identity: str, credentials: base.Credentials) -> base.Talk:
     """Say to a person what no record can say. Raises Permanent."""
     del credentials
     yield from ()
@@ -280,17 +251,17 @@ def _link(item: Payload, kind: Kind) -> str:
     return identity
 
 
-def _entity(name: str, operation: str) -> Reader:
+def _entity(name: str, operation: str) -> base.Reader:
     kind = KINDS[name]
 
-    def read(item: Payload) -> Reading:
+    def read(item: Payload) -> base.Reading:
         consumer, service = item.identifier("consumer_id"), item.identifier("service_id")
         if operation != "deleted":
             identity = _link(item, kind)
-            return Fetch(talk=lambda held: fetch(kind, consumer, service, identity, held))
+            return base.Fetch(talk=lambda held: fetch(kind, consumer, service, identity, held))
         identity = item.name("entity_id")
         if name == "payment":
-            return Fetch(talk=lambda held: refuse(identity, held))
+            return base.Fetch(talk=lambda held: refuse(identity, held))
         # Its link leads nowhere any more.
         at = micros(item.iso("occurred_at"))
         return [MirroredInvoiceGone(object_id=f"{name}:{service}:{identity}", version=at)]
@@ -298,8 +269,8 @@ def _entity(name: str, operation: str) -> Reader:
     return read
 
 
-def _health(health: ConnectionHealth) -> Reader:
-    def read(item: Payload) -> Reading:
+def _health(health: ConnectionHealth) -> base.Reader:
+    def read(item: Payload) -> base.Reading:
         """The state of an accounting connection. The entity's own state may be another one: the event decides."""
         entity = item.at("entity")
         if entity.text("unified_api") != "accounting":
@@ -317,7 +288,7 @@ def _health(health: ConnectionHealth) -> Reader:
     return read
 
 
-def challenge(delivery: Delivery, secrets: Sequence[str]) -> Answer | None:
+def challenge(delivery: base.Delivery, secrets: Sequence[str]) -> base.Answer | None:
     """The check of the address: exactly this question, which brings nothing, is answered without a look at it."""
     del secrets
     if delivery.method != "POST" or delivery.header("x-apideck-event-type") != "apideck.subscription.created":
@@ -326,7 +297,7 @@ def challenge(delivery: Delivery, secrets: Sequence[str]) -> Answer | None:
         asked = Payload.from_bytes(delivery.body).value
     except MalformedPayload:
         return None
-    return Answer() if asked == HANDSHAKE else None
+    return base.Answer() if asked == HANDSHAKE else None
 
 
 # Listing and registering ---------------------------------------------------------------------------------------
@@ -334,7 +305,7 @@ def challenge(delivery: Delivery, secrets: Sequence[str]) -> Answer | None:
 LISTS = ("invoice", "bill", "credit_note", "payment")
 
 
-def pull_changes(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull_changes(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """One page of one list. The cursor is: changed since, this pull's beginning, which list, which page, Apideck's."""
     if not (consumer := credentials.external_id):
         raise Permanent("the connection names no consumer")
@@ -346,32 +317,31 @@ def pull_changes(credentials: Credentials, cursor: str | None, since: datetime) 
     kind, headers = KINDS[LISTS[place]], headers_of(consumer, credentials.settings.get("service_id"))
     params = {"filter[updated_since]": changed.isoformat(), "limit": "20", **({"cursor": theirs} if theirs else {})}
     answer = yield from ask(f"/accounting/{kind.collection}", headers, params)
-    rows, meta = answer.items("data"), answer.optional_at("meta", "cursors")
+    rows = answer.items("data")
     numbers = yield from numbers_of(rows if kind.read is payment_of else [], headers)
     home = credentials.settings.get("currency")
     context = Context(
         service=answer.identifier("service"), seen_at=credentials.moment(), currency=home, numbers=numbers
     )
     records = [record for row in rows for record in kind.read(row, context)]
-    following = meta.optional_text("next") if meta else None
+    following = answer.text_at("meta", "cursors", "next")
     if following is not None and (following == theirs or page >= MAX_PAGES):
         raise MalformedPayload("meta.cursors.next", f"leads in a circle or past {MAX_PAGES} pages")
     place, page = (place, page + 1) if following else (place + 1, 1)
     if place == len(LISTS):
-        return Page(records=records, cursor=(begun - OVERLAP).isoformat())
+        return base.Page(records=records, cursor=(begun - OVERLAP).isoformat())
     ours = f"{changed.isoformat()} {begun.isoformat()} {place} {page} {following or ''}"
-    return Page(records=records, cursor=ours, more=True)
+    return base.Page(records=records, cursor=ours, more=True)
 
 
-def register(credentials: Credentials, url: str) -> RegisterTalk:
+def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
     """Have both kinds of events sent to the address: one subscription an API, made, or mended where it differs."""
     del credentials
     known, theirs, seen = list[Payload](), "", set[str]()
     while True:
         page = yield from ask("/webhook/webhooks", {}, {"limit": "100", **({"cursor": theirs} if theirs else {})})
         known += page.items("data")
-        meta = page.optional_at("meta", "cursors")
-        theirs = (meta.optional_text("next") if meta else None) or ""
+        theirs = (page.text_at("meta", "cursors", "next")) or ""
         if not theirs:
             break
         if theirs in seen or len(seen) == MAX_PAGES:
@@ -383,13 +353,13 @@ def register(credentials: Credentials, url: str) -> RegisterTalk:
         said = {"unified_api": api, "status": "enabled", "delivery_url": url, "events": wanted}
         mine = [one for one in known if one.text("unified_api") == api and one.text("delivery_url") == url]
         if not mine:
-            yield Request(method="POST", url="/webhook/webhooks", json={"description": "Ledgerwire", **said})
+            yield base.Request(method="POST", url="/webhook/webhooks", json={"description": "Ledgerwire", **said})
             states.append("created")
         elif not any(_good(one, wanted) for one in mine):
             path = f"/webhook/webhooks/{quote(mine[0].name('id'), safe='')}"
-            yield Request(method="PATCH", url=path, json=said)
+            yield base.Request(method="PATCH", url=path, json=said)
             states.append("repaired")
-    return Registration(state=states[0] if states else "kept")
+    return base.Registration(state=states[0] if states else "kept")
 
 
 def _good(subscription: Payload, wanted: Sequence[str]) -> bool:
@@ -416,7 +386,7 @@ IGNORED = {
     "expense": "money that was spent, which is no receipt; the bank tells of it",
 }
 
-connector = Connector(
+connector = base.Connector(
     slug="apideck",
     title="Apideck",
     docs_url="https://developers.apideck.com/guides/webhooks",
@@ -451,16 +421,16 @@ connector = Connector(
         "accounting.transaction.created": "accounting.payment.created",
         "accounting.transaction.updated": "accounting.payment.updated",
     },
-    api=Api(base=BASE, authorize=authorize),
-    pull=Pull(talk=pull_changes, what="invoices, bills, credit notes and payments", days=365),
+    api=base.Api(base=BASE, authorize=access.fixed(headers_of_app)),
+    pull=base.Pull(talk=pull_changes, what="invoices, bills, credit notes and payments", days=365),
     register=register,
     brings=("invoices elsewhere", "payments"),
     fields=(
-        Field(name="external_id", label="Consumer id", help="Whose books are meant.", required=True),
-        Field(name="app_id", label="Application id", required=True),
-        Field(name="webhook_secret", label="API key", help="It also signs the webhooks.", secret=True, required=True),
-        Field(name="service_id", label="Service id", help="Needed with several accounting systems, such as xero."),
-        Field(name="currency", label="Currency", help="Of amounts that come without one, such as USD."),
+        access.setting("external_id", "Consumer id", "Whose books are meant.", required=True),
+        access.setting("app_id", "Application id", required=True),
+        access.secret("webhook_secret", "API key", "It also signs the webhooks.", required=True),
+        access.setting("service_id", "Service id", "Needed with several accounting systems, such as xero."),
+        access.setting("currency", "Currency", "Of amounts that come without one, such as USD."),
     ),
     steps=(
         "Copy the application id and the API key from the Apideck dashboard into the connection.",

@@ -16,24 +16,7 @@ from functools import partial
 from typing import TypeAlias
 from urllib.parse import parse_qs, quote, urlsplit
 
-from connectors.base import (
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reader,
-    RegisterTalk,
-    Registration,
-    Request,
-    Response,
-    Talk,
-)
+from connectors import access, base
 from connectors.payload import Payload, micros
 from connectors.signatures import StandardWebhooks
 from core import events
@@ -44,13 +27,12 @@ MAX_PAGES = 200
 # A bank may post a transaction days after its date.
 OVERLAP = timedelta(days=7)
 STATUS = {"pending": TransactionStatus.PENDING, "posted": TransactionStatus.POSTED}
-Pages: TypeAlias = Generator[Request, Response, list[Payload]]
+Pages: TypeAlias = Generator[base.Request, base.Response, list[Payload]]
 
 
 def user_of(item: Payload) -> str | None:
     """The Basiq user in the path of a link; the body names it nowhere else."""
-    links = item.optional_at("links")
-    path = _path((links and links.optional_text("eventEntity")) or "")
+    path = _path((item.text_at("links", "eventEntity")) or "")
     steps = path.split("/")
     return steps[2] if len(steps) > 2 and steps[1] == "users" and steps[2] else None
 
@@ -62,20 +44,10 @@ def _path(link: str) -> str:
         return ""
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
+def authorize(credentials: base.Credentials) -> base.AuthorizationTalk:
     """Trade the API key for a bearer token, good for an hour."""
-    answer = yield Request(
-        method="POST",
-        url="/token",
-        headers={"Authorization": f"Basic {credentials.secret('api_key')}", "basiq-version": "3.0"},
-        form={"scope": "SERVER_ACCESS"},
-        authorized=False,
-    )
-    token = answer.payload()
-    return Authorization(
-        headers={"Authorization": f"Bearer {token.text('access_token')}"},
-        expires_in_seconds=token.integer("expires_in"),
-    )
+    headers = {"Authorization": f"Basic {credentials.secret('api_key')}", "basiq-version": "3.0"}
+    return (yield from access.trade("/token", {"scope": "SERVER_ACCESS"}, headers))
 
 
 def _link(item: Payload, name: str) -> str:
@@ -88,7 +60,7 @@ def _subject(item: Payload) -> str:
     return _path(item.at("links").text("eventEntity")).rstrip("/").rsplit("/", 1)[-1]
 
 
-def _user(item: Payload, credentials: Credentials) -> str:
+def _user(item: Payload, credentials: base.Credentials) -> str:
     """The user an event is about, who must be the one this connection belongs to."""
     user = user_of(item)
     if user is None or credentials.external_id not in (None, user):
@@ -104,24 +76,23 @@ def _pages(url: str) -> Pages:
         if url in seen or len(seen) == MAX_PAGES:
             raise MalformedPayload("links.next", f"leads in a circle or past {MAX_PAGES} pages")
         seen.add(url)
-        page = (yield Request(method="GET", url=url)).payload()
+        page = (yield base.Request(method="GET", url=url)).payload()
         found.extend(page.items("data"))
-        links = page.optional_at("links")
-        url = _link(page, "next") if links and links.optional_text("next") else ""
+        url = _link(page, "next") if page.text_at("links", "next") else ""
     return found
 
 
 def account_of(item: Payload, version: int) -> events.BankAccount:
     """One account. Its balance may be empty where the bank does not tell it."""
-    currency, kind = item.currency("currency"), item.optional_at("class")
-    product = kind.optional_text("product") if kind else None
+    currency = item.currency("currency")
+    product = item.text_at("class", "product")
     return events.BankAccount(
         object_id=item.identifier("id"),
         version=version,
         name=item.optional_text("name") or product or item.identifier("id"),
         currency=currency,
         number=item.optional_text("accountNo"),
-        kind=kind.optional_text("type") if kind else None,
+        kind=item.text_at("class", "type"),
         balance=item.decimal_money("balance", currency) if item.optional_text("balance") else None,
         available=item.optional_text("status") != "unavailable",
     )
@@ -137,7 +108,6 @@ def transaction_of(item: Payload, currency: str, asked_at: datetime) -> events.B
     status = item.choice("status", STATUS)
     if moment is None and status is TransactionStatus.POSTED:
         raise item.wrong("postDate", "a date once posted")
-    bpay = item.optional_at("paymentDetails", "bpay")
     return events.BankTransaction(
         object_id=item.identifier("id"),
         version=micros(asked_at),
@@ -147,7 +117,7 @@ def transaction_of(item: Payload, currency: str, asked_at: datetime) -> events.B
         narration=item.text("description"),
         occurred_at=moment or asked_at,
         booked_on=moment.date() if moment and moment.time() == time.min else None,
-        bank_reference=bpay.optional_text("crn") if bpay else None,
+        bank_reference=item.text_at("paymentDetails", "bpay", "crn"),
         balance=item.decimal_money("balance", currency) if item.optional_text("balance") else None,
         category=item.optional_text("class"),
     )
@@ -167,7 +137,7 @@ def _wholly_listed(link: str, listed: list[Payload]) -> set[str]:
     return found
 
 
-def fetch_transactions(item: Payload, credentials: Credentials) -> Talk:
+def fetch_transactions(item: Payload, credentials: base.Credentials) -> base.Talk:
     """The transactions an event points at, after the accounts they stand on."""
     user, asked_at, link = _user(item, credentials), credentials.moment(), _link(item, "eventEntity")
     accounts_url = f"/users/{quote(user, safe='')}/accounts"
@@ -177,7 +147,7 @@ def fetch_transactions(item: Payload, credentials: Credentials) -> Talk:
     for one in (yield from _pages(link)):
         owner = one.identifier("account")
         if owner not in accounts:
-            account = (yield Request(method="GET", url=f"{accounts_url}/{quote(owner, safe='')}")).payload()
+            account = (yield base.Request(method="GET", url=f"{accounts_url}/{quote(owner, safe='')}")).payload()
             account.same("id", owner)
             accounts[owner] = account_of(account, micros(asked_at))
         currency = one.currency("currency") if one.has("currency") else accounts[owner].currency
@@ -187,18 +157,18 @@ def fetch_transactions(item: Payload, credentials: Credentials) -> Talk:
     return [*accounts.values(), *transactions, *snapshots]
 
 
-def fetch_account(item: Payload, credentials: Credentials) -> Talk:
+def fetch_account(item: Payload, credentials: base.Credentials) -> base.Talk:
     """The account an event points at."""
     _user(item, credentials)
-    account = (yield Request(method="GET", url=_link(item, "eventEntity"))).payload()
+    account = (yield base.Request(method="GET", url=_link(item, "eventEntity"))).payload()
     account.same("id", _subject(item))
     return [account_of(account, micros(credentials.moment()))]
 
 
-def fetch_state(health: ConnectionHealth, item: Payload, credentials: Credentials) -> Talk:
+def fetch_state(health: ConnectionHealth, item: Payload, credentials: base.Credentials) -> base.Talk:
     """A change of the link. Health is no ladder, and only the event itself knows when it happened."""
     user = _user(item, credentials)
-    event = (yield Request(method="GET", url=_link(item, "event"))).payload()
+    event = (yield base.Request(method="GET", url=_link(item, "event"))).payload()
     if event.text("userId") != user:
         raise event.wrong("userId", "the user of the webhook")
     state = events.ConnectionState(
@@ -210,7 +180,7 @@ def fetch_state(health: ConnectionHealth, item: Payload, credentials: Credential
     return [state]
 
 
-def pull_transactions(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull_transactions(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """The user's accounts and one page of transactions. The cursor is the next page's link, or a day to begin with.
 
     What is pending no more is not told: that needs the whole list at one moment, which a notice brings.
@@ -218,15 +188,15 @@ def pull_transactions(credentials: Credentials, cursor: str | None, since: datet
     user, asked_at = credentials.external_id, credentials.moment()
     if not user:
         raise Permanent("the connection names no Basiq user whose transactions could be listed")
-    base = f"/users/{quote(user, safe='')}"
+    root = f"/users/{quote(user, safe='')}"
     url = cursor or since.date().isoformat()
     if "/" not in url:
-        url = f"{base}/transactions?filter={quote(f'transaction.postDate.gteq({_day(url)!r})', safe='')}"
-    if not _path(url).startswith(f"{base}/transactions"):
+        url = f"{root}/transactions?filter={quote(f'transaction.postDate.gteq({_day(url)!r})', safe='')}"
+    if not _path(url).startswith(f"{root}/transactions"):
         raise MalformedPayload("cursor", "is no link to the user's transactions")
-    listed = yield from _pages(f"{base}/accounts")
+    listed = yield from _pages(f"{root}/accounts")
     accounts = {account.object_id: account for account in (account_of(one, micros(asked_at)) for one in listed)}
-    page = (yield Request(method="GET", url=url)).payload()
+    page = (yield base.Request(method="GET", url=url)).payload()
     transactions = []
     for one in page.items("data"):
         owner = one.identifier("account")
@@ -234,11 +204,10 @@ def pull_transactions(credentials: Credentials, cursor: str | None, since: datet
             raise one.wrong("account", "an account of the user, or a currency")
         currency = one.currency("currency") if one.has("currency") else accounts[owner].currency
         transactions.append(transaction_of(one, currency, asked_at))
-    links = page.optional_at("links")
-    following = _link(page, "next") if links and links.optional_text("next") else None
+    following = _link(page, "next") if page.text_at("links", "next") else None
     if following == url:
         raise MalformedPayload("links.next", "leads in a circle")
-    return Page(
+    return base.Page(
         records=[*accounts.values(), *transactions],
         cursor=following or (asked_at - OVERLAP).date().isoformat(),
         more=following is not None,
@@ -253,7 +222,7 @@ def _day(text: str) -> str:
         raise MalformedPayload("cursor", "is none of ours") from None
 
 
-def register(credentials: Credentials, url: str) -> RegisterTalk:
+def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
     """Subscribe the address to every event that means something. An event has one subscriber per application."""
     del credentials
     known = [one for one in (yield from _pages("/notifications/webhooks")) if one.text("url") == url]
@@ -262,22 +231,22 @@ def register(credentials: Credentials, url: str) -> RegisterTalk:
     for one in known:
         held = one.value.get("subscribedEvents") if isinstance(one.value, dict) else None
         if isinstance(held, list) and {name for name in held if isinstance(name, str)} >= set(wanted):
-            return Registration(state="kept")
+            return base.Registration(state="kept")
         target = f"/notifications/webhooks/{quote(one.identifier('id'), safe='')}"
-        changed = (yield Request(method="POST", url=target, json=asked)).payload()
-        return Registration(state="repaired", secret=changed.optional_identifier("secret"))
-    made = (yield Request(method="POST", url="/notifications/webhooks", json=asked)).payload()
-    return Registration(state="created", secret=made.identifier("secret"))
+        changed = (yield base.Request(method="POST", url=target, json=asked)).payload()
+        return base.Registration(state="repaired", secret=changed.optional_identifier("secret"))
+    made = (yield base.Request(method="POST", url="/notifications/webhooks", json=asked)).payload()
+    return base.Registration(state="created", secret=made.identifier("secret"))
 
 
-def _pointer(talk: Callable[[Payload, Credentials], Talk]) -> Reader:
+def _pointer(talk: Callable[[Payload, base.Credentials], base.Talk]) -> base.Reader:
     """A reader whose event only points: it checks the links and leaves the rest to a talk."""
 
-    def read(item: Payload) -> Fetch:
+    def read(item: Payload) -> base.Fetch:
         _link(item, "event")
         if user_of(item) is None:
             raise item.at("links").wrong("eventEntity", "a link below /users/")
-        return Fetch(talk=partial(talk, item))
+        return base.Fetch(talk=partial(talk, item))
 
     return read
 
@@ -286,7 +255,7 @@ ACTIVE = _pointer(partial(fetch_state, ConnectionHealth.ACTIVE))
 NEEDS_ATTENTION = _pointer(partial(fetch_state, ConnectionHealth.NEEDS_ATTENTION))
 REVOKED = _pointer(partial(fetch_state, ConnectionHealth.REVOKED))
 
-connector = Connector(
+connector = base.Connector(
     slug="basiq",
     title="Basiq",
     docs_url="https://api.basiq.io/docs/webhooks",
@@ -298,12 +267,12 @@ connector = Connector(
     event_id=lambda item, _envelope: item.identifier("eventId"),
     event_name=lambda item: item.identifier("eventTypeId"),
     external_id=user_of,
-    api=Api(base="https://au-api.basiq.io", authorize=authorize),
-    pull=Pull(talk=pull_transactions, what="accounts and transactions", every_seconds=21_600, days=365),
+    api=base.Api(base="https://au-api.basiq.io", authorize=authorize),
+    pull=base.Pull(talk=pull_transactions, what="accounts and transactions", every_seconds=21_600, days=365),
     register=register,
     fields=(
-        Field(name="webhook_secret", label="Webhook secret", help="Begins with whsec_.", secret=True, required=True),
-        Field(name="api_key", label="API key", help="From the Basiq dashboard.", secret=True, required=True),
+        access.secret("webhook_secret", "Webhook secret", "Begins with whsec_.", required=True),
+        access.secret("api_key", "API key", "From the Basiq dashboard.", required=True),
     ),
     steps=(
         "In the Basiq dashboard, open your application and make an API key.",

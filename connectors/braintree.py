@@ -13,35 +13,19 @@ import base64
 import binascii
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
-from hashlib import sha256
-from typing import TypeVar
 from xml.etree.ElementTree import Element, ParseError  # Types only; defusedxml parses.
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from connectors.base import (
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Envelope,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reading,
-    Request,
-)
+from connectors import access, base, naming
 from connectors.payload import MAX_DEPTH, MAX_IDENTIFIER, Payload, micros
 from connectors.signatures import FormHmac, form_field
+from connectors.tables import each, words
 from core import events
 from core.errors import MalformedPayload, Permanent
 from core.events import ConnectionHealth, DisputeStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus
 from core.money import Money
-
-T = TypeVar("T")
 
 FAILED = "settlement_declined settlement_failed processor_declined gateway_rejected failed voided authorization_expired"
 ON_ITS_WAY = "authorizing authorized submitted_for_settlement settling settlement_pending settlement_confirmed"
@@ -55,17 +39,14 @@ REFUND = {
     **dict.fromkeys(FAILED.split(), RefundStatus.FAILED),
     "settled": RefundStatus.SUCCEEDED,
 }
-DISPUTE = {
-    "open": DisputeStatus.OPEN,
-    "under_review": DisputeStatus.UNDER_REVIEW,
-    "disputed": DisputeStatus.UNDER_REVIEW,
-    "won": DisputeStatus.WON,
-    "lost": DisputeStatus.LOST,
+DISPUTE = words(
+    DisputeStatus,
+    OPEN="open",
+    UNDER_REVIEW="under_review disputed",
+    WON="won",
     # Given in, by hand or by rule, or not answered in time: the money is gone all the same.
-    "accepted": DisputeStatus.LOST,
-    "auto_accepted": DisputeStatus.LOST,
-    "expired": DisputeStatus.LOST,
-}
+    LOST="lost accepted auto_accepted expired",
+)
 IDS = ("id", "payment-id", "transaction-id", "merchant-id", "merchant-public-id", "token")
 OVERLAP = timedelta(days=14)
 
@@ -107,7 +88,7 @@ def subject_of(item: Payload) -> Payload:
     return subject.optional_at("api-error-response") or subject
 
 
-def event_id(item: Payload, _envelope: Envelope) -> str:
+def event_id(item: Payload, _envelope: base.Envelope) -> str:
     """There is none: kind, time and object stand for it, or a hash where the object has no id."""
     subject = item.optional_at("subject")
     subject = subject_of(item) if subject else item
@@ -116,7 +97,7 @@ def event_id(item: Payload, _envelope: Envelope) -> str:
         found = next((text for name in IDS if inner and (text := _text(inner, name))), None)
         if found:
             return f"{item.identifier('kind')}:{item.identifier('timestamp')}:{found}"
-    return f"body:{sha256(item.to_bytes()).hexdigest()}"
+    return naming.item_id(item)
 
 
 def _text(item: Payload, name: str) -> str | None:
@@ -138,9 +119,9 @@ def transaction_of(item: Payload, told_at: datetime, *, settled: bool = False) -
         refund = RefundStatus.SUCCEEDED if settled else item.choice("status", REFUND)
         return _refund(item, identity, version, refund, amount, occurred_at)
     status = PaymentStatus.SUCCEEDED if settled else item.choice("status", PAYMENT)
-    customer, card = item.optional_at("customer"), item.optional_at("credit-card")
+    customer = item.optional_at("customer")
     names = [customer.optional_text(key) for key in ("first-name", "last-name")] if customer else []
-    holder = card.optional_text("cardholder-name") if card else None
+    holder = item.text_at("credit-card", "cardholder-name")
     named = [(0, item.optional_text("order-id")), (1, item.optional_text("purchase-order-number"))]
     return events.Payment(
         object_id=identity,
@@ -187,17 +168,17 @@ def _refund(
     )
 
 
-def read_transaction(item: Payload) -> Reading:
+def read_transaction(item: Payload) -> base.Reading:
     """A transaction as its status says."""
     return [transaction_of(subject_of(item).at("transaction"), item.iso("timestamp"))]
 
 
-def read_disbursed(item: Payload) -> Reading:
+def read_disbursed(item: Payload) -> base.Reading:
     """A transaction whose money is on its way to the bank: it has settled."""
     return [transaction_of(subject_of(item).at("transaction"), item.iso("timestamp"), settled=True)]
 
 
-def read_refund_failed(item: Payload) -> Reading:
+def read_refund_failed(item: Payload) -> base.Reading:
     """A refund that the payer's bank did not take, perhaps after it had settled."""
     credit, told_at = subject_of(item).at("transaction"), item.iso("timestamp")
     occurred_at = credit.optional_iso("created-at") or told_at
@@ -205,14 +186,14 @@ def read_refund_failed(item: Payload) -> Reading:
     return [_refund(credit, identity, micros(told_at), RefundStatus.RETURNED, money(credit), occurred_at)]
 
 
-def read_subscription(item: Payload) -> Reading:
+def read_subscription(item: Payload) -> base.Reading:
     """The charges of a subscription, newest first, each as its status says."""
     charges = subject_of(item).at("subscription").items("transactions")
     return [transaction_of(charge, item.iso("timestamp")) for charge in charges]
 
 
-def _read_local(name: str) -> Callable[[Payload], Reading]:
-    def read(item: Payload) -> Reading:
+def _read_local(name: str) -> Callable[[Payload], base.Reading]:
+    def read(item: Payload) -> base.Reading:
         """A local payment, as far as it became a transaction."""
         transaction = subject_of(item).at(name).optional_at("transaction")
         return [transaction_of(transaction, item.iso("timestamp"))] if transaction else []
@@ -220,7 +201,7 @@ def _read_local(name: str) -> Callable[[Payload], Reading]:
     return read
 
 
-def read_dispute(item: Payload) -> Reading:
+def read_dispute(item: Payload) -> base.Reading:
     """A dispute. A bank's question about a sale (a retrieval) takes nothing, however it ends."""
     dispute = subject_of(item).at("dispute")
     status, amount = dispute.choice("status", DISPUTE), money(dispute, "amount-disputed")
@@ -241,7 +222,7 @@ def read_dispute(item: Payload) -> Reading:
     return [record]
 
 
-def read_disbursement(item: Payload) -> Reading:
+def read_disbursement(item: Payload) -> base.Reading:
     """Collected money sent to the bank, or the try that failed; a later try has the same id."""
     sent = subject_of(item).at("disbursement")
     currency = sent.at("merchant-account").currency("currency-iso-code")
@@ -256,7 +237,7 @@ def read_disbursement(item: Payload) -> Reading:
     return [payout]
 
 
-def read_revoked(item: Payload) -> Reading:
+def read_revoked(item: Payload) -> base.Reading:
     """A merchant withdrew our access."""
     revocation = subject_of(item).at("oauth-application-revocation")
     state = events.ConnectionState(
@@ -268,13 +249,10 @@ def read_revoked(item: Payload) -> Reading:
     return [state]
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
-    """The key pair that signs the notices also opens the API; it asks nothing."""
-    yield from ()
-    pair = base64.b64encode(credentials.secret("webhook_secret").encode()).decode()
-    return Authorization(
-        headers={"Authorization": f"Basic {pair}", "Braintree-Version": "2019-01-01"}, expires_in_seconds=3600
-    )
+def key_pair(credentials: base.Credentials) -> dict[str, str]:
+    """The key pair that signs the notices also opens the API."""
+    public, _, private = credentials.secret("webhook_secret").partition(":")
+    return {**access.basic(public, private), "Braintree-Version": "2019-01-01"}
 
 
 SEARCHES = {
@@ -306,7 +284,7 @@ def _searched(name: str, node: Payload, asked_at: datetime) -> Record:
     return transaction_of(Payload(said), asked_at)
 
 
-def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """A page of transactions, then of refunds, made since a moment."""
     name, begin, began, after = (cursor or f"transactions {since.isoformat()} - ").split(" ", 3)
     began = credentials.moment().isoformat() if began == "-" else began
@@ -317,7 +295,7 @@ def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullT
     query = f"query {operation}($input: {kind}!, $after: String) {{ search {{ {asks} }} }}"
     variables = {"input": {"createdAt": {"greaterThanOrEqualTo": begin}}, "after": after or None}
     asked = {"operationName": operation, "query": query, "variables": variables}
-    said = (yield Request(method="POST", url="/graphql", json=asked)).payload()
+    said = (yield base.Request(method="POST", url="/graphql", json=asked)).payload()
     if said.has("errors"):
         raise Permanent(f"Braintree refused the search for {name}")
     listed = said.at("data", "search", name)
@@ -329,16 +307,11 @@ def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullT
     if info.boolean("hasNextPage"):
         if (following := info.identifier("endCursor")) == after:
             raise info.wrong("endCursor", "a cursor that moves on")
-        return Page(records=records, cursor=f"{name} {begin} {began} {following}", more=True)
+        return base.Page(records=records, cursor=f"{name} {begin} {began} {following}", more=True)
     if name == "transactions":
-        return Page(records=records, cursor=f"refunds {begin} {began} ", more=True)
+        return base.Page(records=records, cursor=f"refunds {begin} {began} ", more=True)
     # It takes days until a sale has settled, and the search goes by the day it was made.
-    return Page(records=records, cursor=f"transactions {(datetime.fromisoformat(began) - OVERLAP).isoformat()} - ")
-
-
-def _each(names: str, meaning: T) -> dict[str, T]:
-    """The same meaning for several names."""
-    return dict.fromkeys(names.split(), meaning)
+    return base.Page(records=records, cursor=f"transactions {(datetime.fromisoformat(began) - OVERLAP).isoformat()} - ")
 
 
 PLAN = "a state of the plan; what is collected comes as subscription_charged_successfully"
@@ -346,7 +319,7 @@ STORED = "a stored means of payment; no money moved"
 PARTNER = "onboarding of a partner's merchant, which this product does not do"
 UNMADE = "a local payment that never became a transaction"
 
-connector = Connector(
+connector = base.Connector(
     slug="braintree",
     title="Braintree",
     docs_url="https://developer.paypal.com/braintree/docs/guides/webhooks/overview",
@@ -359,15 +332,14 @@ connector = Connector(
     event_id=event_id,
     event_name=lambda item: item.identifier("kind"),
     external_id=lambda item: item.optional_identifier("source-merchant-id"),
-    api=Api(base="https://payments.braintree-api.com", authorize=authorize),
-    pull=Pull(talk=pull, what="transactions and refunds"),
+    api=base.Api(base="https://payments.braintree-api.com", authorize=access.fixed(key_pair, seconds=3600)),
+    pull=base.Pull(talk=pull, what="transactions and refunds"),
     brings=("payments", "refunds", "disputes", "payouts"),
     fields=(
-        Field(
-            name="webhook_secret",
-            label="API keys",
-            help="Public and private key with a colon between them: public_key:private_key.",
-            secret=True,
+        access.secret(
+            "webhook_secret",
+            "API keys",
+            "Public and private key with a colon between them: public_key:private_key.",
             required=True,
         ),
     ),
@@ -377,13 +349,13 @@ connector = Connector(
         "Press Check URL: the notice named check then shows among the connection's deliveries.",
     ),
     events={
-        **_each("transaction_settled transaction_settlement_declined transaction_retried", read_transaction),
+        **each("transaction_settled transaction_settlement_declined transaction_retried", read_transaction),
         "transaction_disbursed": read_disbursed,
         "refund_failed": read_refund_failed,
-        **_each("disbursement disbursement_exception", read_disbursement),
-        **_each("dispute_opened dispute_under_review dispute_disputed dispute_won dispute_lost", read_dispute),
-        **_each("dispute_accepted dispute_auto_accepted dispute_expired", read_dispute),
-        **_each("subscription_charged_successfully subscription_charged_unsuccessfully", read_subscription),
+        **each("disbursement disbursement_exception", read_disbursement),
+        **each("dispute_opened dispute_under_review dispute_disputed dispute_won dispute_lost", read_dispute),
+        **each("dispute_accepted dispute_auto_accepted dispute_expired", read_dispute),
+        **each("subscription_charged_successfully subscription_charged_unsuccessfully", read_subscription),
         "local_payment_completed": _read_local("local-payment"),
         "local_payment_funded": _read_local("local-payment-funded"),
         "oauth_access_revoked": read_revoked,
@@ -392,13 +364,13 @@ connector = Connector(
         "check": "Braintree's test, sent on request",
         "transaction_reviewed": "a decision about a risk; what came of the transaction comes by itself",
         "account_updater_daily_report": "a list of renewed cards; no money moved",
-        **_each("local_payment_expired local_payment_reversed", UNMADE),
-        **_each("subscription_canceled subscription_expired subscription_went_active", PLAN),
-        **_each("subscription_went_past_due subscription_trial_ended subscription_billing_skipped", PLAN),
-        **_each("connected_merchant_status_transitioned connected_merchant_paypal_status_changed", PARTNER),
-        **_each("partner_merchant_connected partner_merchant_disconnected partner_merchant_declined", PARTNER),
-        **_each("payment_method_customer_data_updated payment_method_revoked_by_customer", STORED),
-        **_each("granted_payment_method_revoked grantor_updated_granted_payment_method", STORED),
-        **_each("recipient_updated_granted_payment_method", STORED),
+        **each("local_payment_expired local_payment_reversed", UNMADE),
+        **each("subscription_canceled subscription_expired subscription_went_active", PLAN),
+        **each("subscription_went_past_due subscription_trial_ended subscription_billing_skipped", PLAN),
+        **each("connected_merchant_status_transitioned connected_merchant_paypal_status_changed", PARTNER),
+        **each("partner_merchant_connected partner_merchant_disconnected partner_merchant_declined", PARTNER),
+        **each("payment_method_customer_data_updated payment_method_revoked_by_customer", STORED),
+        **each("granted_payment_method_revoked grantor_updated_granted_payment_method", STORED),
+        **each("recipient_updated_granted_payment_method", STORED),
     },
-)  # fmt: skip
+)

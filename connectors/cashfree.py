@@ -7,26 +7,13 @@ own (cf_payment_id, a number in old versions and text in new ones): one order ma
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
-from connectors.base import (
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Envelope,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reading,
-    Request,
-)
+from connectors import access, base, naming
 from connectors.payload import MAX_IDENTIFIER, Payload, micros
 from connectors.signatures import BODY, TIMESTAMP, Hmac
+from connectors.tables import words
 from core import events
 from core.errors import MalformedPayload
 from core.events import DisputeStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus
@@ -36,37 +23,27 @@ from core.money import Money
 # tries on a plan of the merchant's own: a day covers them, and a repeat within it is known by its id.
 TOLERANCE_SECONDS = 86_400
 INDIA = timezone(timedelta(hours=5, minutes=30))
-PAYMENT = {
-    "NOT_ATTEMPTED": PaymentStatus.PENDING,
-    "PENDING": PaymentStatus.PENDING,
-    "FAILED": PaymentStatus.FAILED,
-    "USER_DROPPED": PaymentStatus.FAILED,
-    "CANCELLED": PaymentStatus.FAILED,
-    "VOID": PaymentStatus.FAILED,
-    "SUCCESS": PaymentStatus.SUCCEEDED,
-}
-REFUND = {
-    "PENDING": RefundStatus.PENDING,
-    "ONHOLD": RefundStatus.PENDING,
-    "CANCELLED": RefundStatus.FAILED,
-    "FAILED": RefundStatus.FAILED,
-    "SUCCESS": RefundStatus.SUCCEEDED,
-}
-SETTLEMENT = {
-    "SETTLEMENT_INITIATED": PayoutStatus.PENDING,
-    "SETTLEMENT_FAILED": PayoutStatus.FAILED,
-    "SETTLEMENT_SUCCESS": PayoutStatus.PAID,
-    "SETTLEMENT_REVERSED": PayoutStatus.REVERSED,
-}
-ENDS = {
-    "CREATED": DisputeStatus.OPEN,
-    "DOCS_RECEIVED": DisputeStatus.UNDER_REVIEW,
-    "UNDER_REVIEW": DisputeStatus.UNDER_REVIEW,
-    "MERCHANT_WON": DisputeStatus.WON,
-    "MERCHANT_LOST": DisputeStatus.LOST,
-    "MERCHANT_ACCEPTED": DisputeStatus.LOST,
-    "INSUFFICIENT_EVIDENCE": DisputeStatus.LOST,
-}
+PAYMENT = words(
+    PaymentStatus,
+    PENDING="NOT_ATTEMPTED PENDING",
+    FAILED="FAILED USER_DROPPED CANCELLED VOID",
+    SUCCEEDED="SUCCESS",
+)
+REFUND = words(RefundStatus, PENDING="PENDING ONHOLD", FAILED="CANCELLED FAILED", SUCCEEDED="SUCCESS")
+SETTLEMENT = words(
+    PayoutStatus,
+    PENDING="SETTLEMENT_INITIATED",
+    FAILED="SETTLEMENT_FAILED",
+    PAID="SETTLEMENT_SUCCESS",
+    REVERSED="SETTLEMENT_REVERSED",
+)
+ENDS = words(
+    DisputeStatus,
+    OPEN="CREATED",
+    UNDER_REVIEW="DOCS_RECEIVED UNDER_REVIEW",
+    WON="MERCHANT_WON",
+    LOST="MERCHANT_LOST MERCHANT_ACCEPTED INSUFFICIENT_EVIDENCE",
+)
 STAGES = ("DISPUTE", "CHARGEBACK", "PRE_ARBITRATION", "ARBITRATION")
 DISPUTE = {f"{stage}_{end}": status for stage in STAGES for end, status in ENDS.items()} | {
     # A bank that asks for papers has taken nothing, however it ends.
@@ -84,7 +61,7 @@ TAGS = ("invoice_number", "invoice_id", "invoice")
 VENDOR = "a share passed on to a vendor is that vendor's money"
 
 
-def event_id(item: Payload, envelope: Envelope) -> str:
+def event_id(item: Payload, envelope: base.Envelope) -> str:
     """The id in the header, which version 2025-01-01 has; else one made of what the event is about."""
     given = envelope.delivery.header("x-idempotency-key")
     if given and len(given) <= MAX_IDENTIFIER and given.isascii() and given.isprintable():
@@ -94,7 +71,7 @@ def event_id(item: Payload, envelope: Envelope) -> str:
             parts = [thing.optional_name(key) or "" for key in keys]
             if parts[0]:
                 return ":".join([item.identifier("type"), *parts])
-    return f"body:{hashlib.sha256(envelope.delivery.body).hexdigest()}"
+    return naming.body_id(envelope)
 
 
 def references(order: Payload) -> tuple[Reference, ...]:
@@ -102,16 +79,15 @@ def references(order: Payload) -> tuple[Reference, ...]:
     tags = order.optional_at("order_tags")
     named = [(0, tags.optional_text(key)) for key in TAGS] if tags else []
     named.append((1, order.optional_text("order_id")))
-    usable = [(rank, text.strip()) for rank, text in named if text]
-    return tuple(sorted({Reference(rank, text) for rank, text in usable if 0 < len(text) <= MAX_IDENTIFIER}))
+    return naming.references(named)
 
 
-def read_payment(item: Payload) -> Reading:
+def read_payment(item: Payload) -> base.Reading:
     """An attempt to pay, by its own status; what a charges event says of the fee as well."""
     data = item.at("data")
-    thing, payer, fault = data.at("payment"), data.optional_at("customer_details"), data.optional_at("error_details")
+    thing = data.at("payment")
     currency, status = thing.currency("payment_currency"), thing.choice("payment_status", PAYMENT)
-    failure = (fault and fault.optional_text("error_description")) or thing.optional_text("payment_message")
+    failure = (data.text_at("error_details", "error_description")) or thing.optional_text("payment_message")
     payment = events.Payment(
         object_id=thing.name("cf_payment_id"),
         version=micros(item.iso("event_time")),
@@ -121,8 +97,8 @@ def read_payment(item: Payload) -> Reading:
         occurred_at=thing.optional_iso("payment_time") or item.iso("event_time"),
         references=references(data.at("order")),
         method=thing.optional_text("payment_group"),
-        payer_name=payer.optional_text("customer_name") if payer else None,
-        payer_email=payer.optional_text("customer_email") if payer else None,
+        payer_name=data.text_at("customer_details", "customer_name"),
+        payer_email=data.text_at("customer_details", "customer_email"),
         bank_reference=thing.optional_text("bank_reference"),
         fee=fee(data.optional_at("charges_details"), currency),
         failure=failure if status is PaymentStatus.FAILED else None,
@@ -140,7 +116,7 @@ def fee(charges: Payload | None, currency: str) -> Money | None:
     return charge + charges.number_money("service_tax", currency) if charges.has("service_tax") else charge
 
 
-def read_refund(item: Payload) -> Reading:
+def read_refund(item: Payload) -> base.Reading:
     """A refund, the merchant's own or an automatic one."""
     thing = item.at("data", "refund")
     refund = events.Refund(
@@ -155,7 +131,7 @@ def read_refund(item: Payload) -> Reading:
     return [refund]
 
 
-def read_dispute(item: Payload) -> Reading:
+def read_dispute(item: Payload) -> base.Reading:
     """A dispute at any stage. Its currency is that of the payment it is about."""
     thing, order = item.at("data", "dispute"), item.at("data", "order_details")
     named = [one.currency(key) for one, key in ((thing, "dispute_amount_currency"), (order, "payment_currency"),
@@ -176,7 +152,7 @@ def read_dispute(item: Payload) -> Reading:
     return [dispute]
 
 
-def read_settlement(item: Payload) -> Reading:
+def read_settlement(item: Payload) -> base.Reading:
     """Collected money sent to the merchant's bank. The body has no currency: Cashfree settles in rupees."""
     thing, told = item.at("data", "settlement"), item.iso("event_time")
     settled = thing.number_money("amount_settled" if thing.has("amount_settled") else "settlement_amount", "INR")
@@ -194,11 +170,10 @@ def read_settlement(item: Payload) -> Reading:
     return [payout]
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
+def keys_of(credentials: base.Credentials) -> dict[str, str]:
     """The API's client id, and its client secret, which is also what signs webhooks."""
-    yield from ()
     names = {"x-client-id": credentials.secret("client_id"), "x-client-secret": credentials.secret("webhook_secret")}
-    return Authorization(headers={**names, "x-api-version": "2025-01-01"}, expires_in_seconds=86_400)
+    return {**names, "x-api-version": "2025-01-01"}
 
 
 def reconciled(item: Payload) -> Sequence[Record]:
@@ -234,21 +209,21 @@ def reconciled(item: Payload) -> Sequence[Record]:
     return []
 
 
-def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """A page of the reconciliation, from `since` to now. The cursor is "begin end page", or only "begin" at rest."""
     begin, end, place = [*(cursor or stamp(since)).split(" "), "", ""][:3]
     end = end or stamp(credentials.moment())
     body = {"filters": {"start_date": begin, "end_date": end}, "pagination": {"limit": 100, "cursor": place or None}}
-    page = (yield Request(method="POST", url="/recon", json=body)).payload()
+    page = (yield base.Request(method="POST", url="/recon", json=body)).payload()
     items = page.items("data")
     records = [record for item in items for record in reconciled(item)]
     after = page.optional_name("cursor")
     if after is None or not items:
         # A settlement may be reconciled days after its payments: look at the last three days again.
-        return Page(records=records, cursor=stamp(max(moment(begin), moment(end) - timedelta(days=3))))
+        return base.Page(records=records, cursor=stamp(max(moment(begin), moment(end) - timedelta(days=3))))
     if after == place or " " in after:
         raise MalformedPayload("cursor", "leads in a circle")
-    return Page(records=records, cursor=f"{begin} {end} {after}", more=True)
+    return base.Page(records=records, cursor=f"{begin} {end} {after}", more=True)
 
 
 def stamp(at: datetime) -> str:
@@ -264,7 +239,7 @@ def moment(text: str) -> datetime:
 PAYMENTS = ("PAYMENT_SUCCESS_WEBHOOK", "PAYMENT_FAILED_WEBHOOK", "PAYMENT_USER_DROPPED_WEBHOOK",
             "PAYMENT_CHARGES_WEBHOOK")  # fmt: skip
 
-connector = Connector(
+connector = base.Connector(
     slug="cashfree",
     title="Cashfree",
     docs_url="https://www.cashfree.com/docs/payments/online/webhooks/overview",
@@ -281,17 +256,13 @@ connector = Connector(
     makes_secret=False,
     event_id=event_id,
     event_name=lambda item: item.identifier("type"),
-    api=Api(base="https://api.cashfree.com/pg", authorize=authorize),
-    pull=Pull(talk=pull, what="payments and refunds of the reconciliation", every_seconds=3600, days=30),
+    api=base.Api(base="https://api.cashfree.com/pg", authorize=access.fixed(keys_of)),
+    pull=base.Pull(talk=pull, what="payments and refunds of the reconciliation", every_seconds=3600, days=30),
     fields=(
-        Field(
-            name="webhook_secret",
-            label="Client secret",
-            help="The API's secret key: it signs webhooks as well.",
-            secret=True,
-            required=True,
+        access.secret(
+            "webhook_secret", "Client secret", "The API's secret key: it signs webhooks as well.", required=True
         ),
-        Field(name="client_id", label="Client id", help="The API's App ID, for pulls.", secret=True),
+        access.secret("client_id", "Client id", "The API's App ID, for pulls."),
     ),
     brings=("payments", "refunds", "disputes", "settlements"),
     steps=(

@@ -7,7 +7,6 @@ no body is believed: the charge or transfer is fetched, and must be the one, of 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,24 +14,10 @@ from decimal import Decimal
 from functools import partial
 from urllib.parse import quote
 
-from connectors.base import (
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Envelope,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reading,
-    Request,
-    Talk,
-)
-from connectors.payload import MAX_IDENTIFIER, Number, Payload, micros
+from connectors import access, base, naming
+from connectors.payload import Number, Payload, micros
 from connectors.signatures import BySecret, Hmac, StaticSecret
+from connectors.tables import words
 from core import events
 from core.errors import MalformedPayload
 from core.events import PaymentStatus, PayoutStatus, Record, Reference
@@ -55,11 +40,7 @@ CHARGE = {
         "succeeded": PaymentStatus.SUCCEEDED,
     },
 }
-TRANSFER = {
-    **dict.fromkeys(("NEW", "INITIATED", "PENDING", "PROCESSING"), PayoutStatus.PENDING),
-    **dict.fromkeys(("FAILED", "CANCELLED"), PayoutStatus.FAILED),
-    "SUCCESSFUL": PayoutStatus.PAID,
-}
+TRANSFER = words(PayoutStatus, PENDING="NEW INITIATED PENDING PROCESSING", FAILED="FAILED CANCELLED", PAID="SUCCESSFUL")
 NOTES = ("invoice_number", "invoice_id", "invoice")
 
 
@@ -90,13 +71,13 @@ def event_name(item: Payload) -> str:
     return item.identifier("event" if generation(item) == 3 else "type")
 
 
-def event_id(item: Payload, envelope: Envelope) -> str:
+def event_id(item: Payload, envelope: base.Envelope) -> str:
     """v4 has an id (`id` in older bodies); of v3 it is the name with what it is about, or a hash of the body."""
     if generation(item) == 4:
         return item.name("webhook_id" if item.has("webhook_id") else "id")
     data = item.optional_at("data")
     if data is None or not data.has("id"):
-        return f"body:{hashlib.sha256(envelope.delivery.body).hexdigest()}"
+        return naming.body_id(envelope)
     return ":".join([item.identifier("event"), data.name("id"), data.optional_name("status") or ""])
 
 
@@ -122,8 +103,7 @@ def references(thing: Payload, version: int) -> tuple[Reference, ...]:
     notes = thing.optional_at("meta")
     named = [(0, notes.optional_name(key)) for key in NOTES] if notes else []
     named += [(1, thing.optional_text(reference_key(version))), (3, thing.optional_text("narration"))]
-    usable = [(rank, text.strip()) for rank, text in named if text]
-    return tuple(sorted({Reference(rank, text) for rank, text in usable if 0 < len(text) <= MAX_IDENTIFIER}))
+    return naming.references(named)
 
 
 def fee_of(thing: Payload, currency: str) -> Money | None:
@@ -170,7 +150,7 @@ def transferred(thing: Payload) -> Money:
     return held.number_money(key, currency, positive=True)
 
 
-def read_charge(item: Payload) -> Reading:
+def read_charge(item: Payload) -> base.Reading:
     """A charge that ended, well or not: its status is for the API to say."""
     version, data = generation(item), item.at("data")
     told = Told(
@@ -179,54 +159,44 @@ def read_charge(item: Payload) -> Reading:
         money=data.number_money("amount", data.currency("currency"), positive=True),
         reference=data.identifier(reference_key(version)),
     )
-    return Fetch(talk=partial(fetch_charge, told))
+    return base.Fetch(talk=partial(fetch_charge, told))
 
 
-def read_transfer(item: Payload) -> Reading:
+def read_transfer(item: Payload) -> base.Reading:
     """A transfer to somebody else that ended, well or not."""
     version, data = generation(item), item.at("data")
     told = Told(version=version, id=data.name("id"), money=transferred(data), reference=data.identifier("reference"))
-    return Fetch(talk=partial(fetch_transfer, told))
+    return base.Fetch(talk=partial(fetch_transfer, told))
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
+def authorize(credentials: base.Credentials) -> base.AuthorizationTalk:
     """v4 trades a client's id and secret for a token of ten minutes; v3 has a key."""
     if not credentials.secrets.get("client_id"):
-        return Authorization(
-            headers={"Authorization": f"Bearer {credentials.secret('secret_key')}"}, expires_in_seconds=86_400
-        )
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": credentials.secret("client_id"),
-        "client_secret": credentials.secret("client_secret"),
-    }
-    token = (yield Request(method="POST", url=f"{TOKENS}/token", form=form, authorized=False)).payload()
-    return Authorization(
-        headers={"Authorization": f"Bearer {token.identifier('access_token')}"},
-        expires_in_seconds=token.integer("expires_in"),
-    )
+        return (yield from access.bearer("secret_key")(credentials))
+    form = {name: credentials.secret(name) for name in ("client_id", "client_secret")}
+    return (yield from access.trade(f"{TOKENS}/token", {"grant_type": "client_credentials", **form}))
 
 
-def _v4(credentials: Credentials, path: str) -> str:
-    base = SANDBOX if credentials.settings.get("environment") == "sandbox" else V4
-    return f"{base}{path}"
+def _v4(credentials: base.Credentials, path: str) -> str:
+    host = SANDBOX if credentials.settings.get("environment") == "sandbox" else V4
+    return f"{host}{path}"
 
 
-def fetch_charge(told: Told, credentials: Credentials) -> Talk:
+def fetch_charge(told: Told, credentials: base.Credentials) -> base.Talk:
     """The charge that a webhook told of."""
     identity = quote(told.id, safe="")
     url = f"/v3/transactions/{identity}/verify" if told.version == 3 else _v4(credentials, f"/charges/{identity}")
-    thing = (yield Request(method="GET", url=url)).payload().at("data")
+    thing = (yield base.Request(method="GET", url=url)).payload().at("data")
     payment = payment_of(thing, told.version, credentials.moment())
     told.confirmed_by(thing, payment.money, reference_key(told.version))
     return [payment]
 
 
-def fetch_transfer(told: Told, credentials: Credentials) -> Talk:
+def fetch_transfer(told: Told, credentials: base.Credentials) -> base.Talk:
     """The transfer that a webhook told of."""
     identity = quote(told.id, safe="")
     url = f"/v3/transfers/{identity}" if told.version == 3 else _v4(credentials, f"/transfers/{identity}")
-    thing = (yield Request(method="GET", url=url)).payload().at("data")
+    thing = (yield base.Request(method="GET", url=url)).payload().at("data")
     sent = transferred(thing)
     told.confirmed_by(thing, sent, "reference")
     payout = events.Payout(
@@ -241,33 +211,33 @@ def fetch_transfer(told: Told, credentials: Credentials) -> Talk:
     return [payout]
 
 
-def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """A page of the charges, of the version that the connection has keys of. The cursor is "begin end page"."""
     version = 4 if credentials.secrets.get("client_id") else 3
     begin, end, page = [*(cursor or since.strftime("%Y-%m-%d")).split(" "), "", ""][:3]
     end, number = end or credentials.moment().strftime("%Y-%m-%d"), int(page or 1)
     params = {"from": begin, "to": end, "page": str(number)}
     url = "/v3/transactions" if version == 3 else _v4(credentials, "/charges")
-    answer = (yield Request(method="GET", url=url, params=params)).payload()
+    answer = (yield base.Request(method="GET", url=url, params=params)).payload()
     records: list[Record] = [payment_of(one, version, credentials.moment()) for one in answer.items("data")]
     place = answer.at("meta", "page_info")
     place.same("current_page", str(number))
     if number < place.integer("total_pages"):
         if number >= MAX_PAGES:
             raise MalformedPayload("meta.page_info", f"goes on past {MAX_PAGES} pages")
-        return Page(records=records, cursor=f"{begin} {end} {number + 1}", more=True)
+        return base.Page(records=records, cursor=f"{begin} {end} {number + 1}", more=True)
     # Lists go by the day of creation: look again at what may have been paid since.
     again = datetime.fromisoformat(end) - timedelta(days=3)
-    return Page(records=records, cursor=max(begin, again.strftime("%Y-%m-%d")))
+    return base.Page(records=records, cursor=max(begin, again.strftime("%Y-%m-%d")))
 
 
-READERS: dict[str, Callable[[Payload], Reading]] = {
+READERS: dict[str, Callable[[Payload], base.Reading]] = {
     "charge.completed": read_charge,
     "transfer.completed": read_transfer,
     "transfer.disburse": read_transfer,
 }
 
-connector = Connector(
+connector = base.Connector(
     slug="flutterwave",
     title="Flutterwave",
     docs_url="https://developer.flutterwave.com/docs/webhooks",
@@ -281,20 +251,19 @@ connector = Connector(
     makes_secret=False,
     event_id=event_id,
     event_name=event_name,
-    api=Api(base="https://api.flutterwave.com", authorize=authorize, also=(V4, SANDBOX, TOKENS)),
-    pull=Pull(talk=pull, what="charges", every_seconds=3600, days=90),
+    api=base.Api(base="https://api.flutterwave.com", authorize=authorize, also=(V4, SANDBOX, TOKENS)),
+    pull=base.Pull(talk=pull, what="charges", every_seconds=3600, days=90),
     fields=(
-        Field(
-            name="webhook_secret",
-            label="Secret hash",
-            help="For v4 as it stands. For v3 with v3: in front, such as v3:my-secret-hash.",
-            secret=True,
+        access.secret(
+            "webhook_secret",
+            "Secret hash",
+            "For v4 as it stands. For v3 with v3: in front, such as v3:my-secret-hash.",
             required=True,
         ),
-        Field(name="secret_key", label="Secret key (v3)", help="Begins with FLWSECK.", secret=True),
-        Field(name="client_id", label="Client id (v4)", secret=True),
-        Field(name="client_secret", label="Client secret (v4)", secret=True),
-        Field(name="environment", label="Environment (v4)", help="Empty for live, or sandbox."),
+        access.secret("secret_key", "Secret key (v3)", "Begins with FLWSECK."),
+        access.secret("client_id", "Client id (v4)"),
+        access.secret("client_secret", "Client secret (v4)"),
+        access.setting("environment", "Environment (v4)", "Empty for live, or sandbox."),
     ),
     brings=("payments", "transfers"),
     steps=(

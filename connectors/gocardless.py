@@ -12,58 +12,35 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 from urllib.parse import quote
 
-from connectors.base import (
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reader,
-    Reading,
-    Request,
-    Response,
-    Talk,
-)
+from connectors import access, base
 from connectors.payload import MAX_IDENTIFIER, Payload, micros
 from connectors.signatures import Hmac
+from connectors.tables import each, words
 from core import events
 from core.errors import MalformedPayload
 from core.events import DisputeStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus, TransactionStatus
 from core.money import Money
 
-T = TypeVar("T")
-Fetching: TypeAlias = Callable[[str, Credentials], Talk]
+Fetching: TypeAlias = Callable[[str, base.Credentials], base.Talk]
 
-PAYMENT = {
-    "pending_customer_approval": PaymentStatus.PENDING,
-    "pending_submission": PaymentStatus.PENDING,
-    "submitted": PaymentStatus.PENDING,
-    "confirmed": PaymentStatus.SUCCEEDED,
-    "paid_out": PaymentStatus.SUCCEEDED,
+PAYMENT = words(
+    PaymentStatus,
+    PENDING="pending_customer_approval pending_submission submitted",
     # What was taken back is told by the dispute; the payment itself did succeed.
-    "charged_back": PaymentStatus.SUCCEEDED,
-    "cancelled": PaymentStatus.FAILED,
-    "customer_approval_denied": PaymentStatus.FAILED,
-    "failed": PaymentStatus.FAILED,
-}
-REFUND = {
-    "created": RefundStatus.PENDING,
-    "pending_submission": RefundStatus.PENDING,
-    "submitted": RefundStatus.PENDING,
-    "cancelled": RefundStatus.FAILED,
-    "paid": RefundStatus.SUCCEEDED,
+    SUCCEEDED="confirmed paid_out charged_back",
+    FAILED="cancelled customer_approval_denied failed",
+)
+REFUND = words(
+    RefundStatus,
+    PENDING="created pending_submission submitted",
+    FAILED="cancelled",
+    SUCCEEDED="paid",
     # The payer's bank did not take it.
-    "bounced": RefundStatus.RETURNED,
-    "funds_returned": RefundStatus.RETURNED,
-}
+    RETURNED="bounced funds_returned",
+)
 PAYOUT = {"pending": PayoutStatus.PENDING, "paid": PayoutStatus.PAID, "bounced": PayoutStatus.REVERSED}
 # A refund that belongs to no payment is money sent to somebody.
 SENT = {
@@ -105,21 +82,21 @@ def organisation_of(item: Payload) -> str | None:
     return links.optional_identifier("organisation") if links else None
 
 
-def _get(path: str, key: str, identity: str) -> Generator[Request, Response, Payload]:
+def _get(path: str, key: str, identity: str) -> Generator[base.Request, base.Response, Payload]:
     """The object of this id. Raises MalformedPayload for another one."""
-    found = (yield Request(method="GET", url=f"{path}/{quote(identity, safe='')}")).payload().at(key)
+    found = (yield base.Request(method="GET", url=f"{path}/{quote(identity, safe='')}")).payload().at(key)
     found.same("id", identity)
     return found
 
 
-def _told_of(payment: str) -> Generator[Request, Response, list[Payload]]:
+def _told_of(payment: str) -> Generator[base.Request, base.Response, list[Payload]]:
     """Every event of a payment. A list that leads in a circle or does not end is refused."""
     found: list[Payload] = []
     after, seen = "", set[str]()
     while True:
         params = {"payment": payment, "resource_type": "payments", "limit": "500"}
         page = (
-            yield Request(method="GET", url="/events", params=params | ({"after": after} if after else {}))
+            yield base.Request(method="GET", url="/events", params=params | ({"after": after} if after else {}))
         ).payload()
         links = [(one, one.optional_at("links")) for one in page.items("events")]
         found += [one for one, link in links if link and link.optional_text("payment") == payment]
@@ -138,7 +115,7 @@ def _references(payment: Payload) -> tuple[Reference, ...]:
     return tuple(sorted({Reference(rank, text) for rank, text in named if text and len(text) <= MAX_IDENTIFIER}))
 
 
-def fetch_payment(identity: str, credentials: Credentials) -> Talk:
+def fetch_payment(identity: str, credentials: base.Credentials) -> base.Talk:
     """A payment, and what of it is gone again where it ever failed late or was charged back."""
     payment = yield from _get("/payments", "payments", identity)
     told = yield from _told_of(identity)
@@ -185,7 +162,7 @@ def fetch_payment(identity: str, credentials: Credentials) -> Talk:
     return records
 
 
-def fetch_refund(identity: str, credentials: Credentials) -> Talk:
+def fetch_refund(identity: str, credentials: base.Credentials) -> base.Talk:
     """A refund of a payment, or money sent to a payer for no payment in particular."""
     refund = yield from _get("/refunds", "refunds", identity)
     status, version = refund.choice("status", REFUND), micros(credentials.moment())
@@ -215,7 +192,7 @@ def fetch_refund(identity: str, credentials: Credentials) -> Talk:
     ]
 
 
-def fetch_payout(identity: str, credentials: Credentials) -> Talk:
+def fetch_payout(identity: str, credentials: base.Credentials) -> base.Talk:
     """A payout; one of nothing, where fees and returns ate it up, is none."""
     payout = yield from _get("/payouts", "payouts", identity)
     currency = payout.currency("currency")
@@ -236,7 +213,7 @@ def fetch_payout(identity: str, credentials: Credentials) -> Talk:
     ]
 
 
-def fetch_line(identity: str, credentials: Credentials) -> Talk:
+def fetch_line(identity: str, credentials: base.Credentials) -> base.Talk:
     """A line of a payment account, which knows a day and no moment. The amount is positive, the direction signs it."""
     line = yield from _get(f"/{LINE}", LINE, identity)
     version, currency = micros(credentials.moment()), line.currency("currency")
@@ -274,7 +251,7 @@ POINTERS: Mapping[str, tuple[str, Fetching]] = {
 }
 
 
-def _follow(item: Payload, credentials: Credentials) -> Talk:
+def _follow(item: Payload, credentials: base.Credentials) -> base.Talk:
     """Fetch what an event points at, for the seller whose connection this is."""
     if credentials.external_id not in (None, organisation_of(item) or credentials.external_id):
         raise MalformedPayload("links.organisation", "is another than the connection's")
@@ -282,15 +259,15 @@ def _follow(item: Payload, credentials: Credentials) -> Talk:
     return (yield from fetch(item.at("links").identifier(link), credentials))
 
 
-def read_pointer(item: Payload) -> Reading:
+def read_pointer(item: Payload) -> base.Reading:
     """An event that points at money. Those of the dashboard's test button point at nothing."""
     if item.identifier("id").startswith("EVTEST"):
         return []
     item.at("links").identifier(POINTERS[item.text("resource_type")][0])
-    return Fetch(talk=partial(_follow, item))
+    return base.Fetch(talk=partial(_follow, item))
 
 
-def read_disconnected(item: Payload) -> Reading:
+def read_disconnected(item: Payload) -> base.Reading:
     """A seller withdrew a partner's access."""
     state = events.ConnectionState(
         object_id=item.at("links").identifier("organisation"),
@@ -301,19 +278,12 @@ def read_disconnected(item: Payload) -> Reading:
     return [state]
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
-    """The access token and the version of the API; it asks nothing."""
-    yield from ()
-    headers = {"Authorization": f"Bearer {credentials.secret('access_token')}", "GoCardless-Version": "2015-07-06"}
-    return Authorization(headers=headers, expires_in_seconds=3600)
-
-
-def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """A page of events, newest first, and what they point at, each object once."""
     begin, began, after = (cursor or f"{since.isoformat()} - ").split(" ", 2)
     began = credentials.moment().isoformat() if began == "-" else began
     params = {"created_at[gte]": begin, "limit": str(PULL_EVENTS)} | ({"after": after} if after else {})
-    page = (yield Request(method="GET", url="/events", params=params)).payload()
+    page = (yield base.Request(method="GET", url="/events", params=params)).payload()
     following = page.at("meta", "cursors").optional_text("after") or ""
     if following and following == after:
         raise MalformedPayload("meta.cursors.after", "leads in a circle")
@@ -324,7 +294,7 @@ def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullT
         if name not in EVENTS:
             continue
         reading = EVENTS[name](item)
-        if not isinstance(reading, Fetch):
+        if not isinstance(reading, base.Fetch):
             records += reading
             continue
         resource = item.text("resource_type")
@@ -333,28 +303,23 @@ def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullT
             done.add(subject)
             records += yield from reading.talk(credentials)
     if following:
-        return Page(records=records, cursor=f"{begin} {began} {following}", more=True)
-    return Page(records=records, cursor=f"{(datetime.fromisoformat(began) - OVERLAP).isoformat()} - ")
-
-
-def _each(names: str, meaning: T) -> dict[str, T]:
-    """The same meaning for several names."""
-    return dict.fromkeys(names.split(), meaning)
+        return base.Page(records=records, cursor=f"{begin} {began} {following}", more=True)
+    return base.Page(records=records, cursor=f"{(datetime.fromisoformat(began) - OVERLAP).isoformat()} - ")
 
 
 NO_MONEY = "a figure for the tax return or in another currency; the payout itself is as it was"
-EVENTS: Mapping[str, Reader] = {
-    **_each("payments.created payments.submitted payments.confirmed payments.cancelled", read_pointer),
-    **_each("payments.customer_approval_granted payments.customer_approval_denied payments.failed", read_pointer),
-    **_each("payments.charged_back payments.chargeback_cancelled payments.chargeback_settled", read_pointer),
-    **_each("payments.paid_out payments.late_failure_settled payments.resubmission_requested", read_pointer),
-    **_each("refunds.created refunds.paid refunds.failed refunds.refund_settled refunds.funds_returned", read_pointer),
+EVENTS: Mapping[str, base.Reader] = {
+    **each("payments.created payments.submitted payments.confirmed payments.cancelled", read_pointer),
+    **each("payments.customer_approval_granted payments.customer_approval_denied payments.failed", read_pointer),
+    **each("payments.charged_back payments.chargeback_cancelled payments.chargeback_settled", read_pointer),
+    **each("payments.paid_out payments.late_failure_settled payments.resubmission_requested", read_pointer),
+    **each("refunds.created refunds.paid refunds.failed refunds.refund_settled refunds.funds_returned", read_pointer),
     "payouts.paid": read_pointer,
     LINE: read_pointer,
     "organisations.disconnected": read_disconnected,
 }
 
-connector = Connector(
+connector = base.Connector(
     slug="gocardless",
     title="GoCardless",
     docs_url="https://developer.gocardless.com/api-reference/#appendix-webhooks",
@@ -366,12 +331,16 @@ connector = Connector(
     event_name=event_name,
     split=lambda body: body.items("events"),
     external_id=organisation_of,
-    api=Api(base="https://api.gocardless.com", authorize=authorize, rate_per_second=10),
-    pull=Pull(talk=pull, what="events, with the payments, refunds and payouts they are about"),
+    api=base.Api(
+        base="https://api.gocardless.com",
+        authorize=access.bearer("access_token", seconds=3600, GoCardless_Version="2015-07-06"),
+        rate_per_second=10,
+    ),
+    pull=base.Pull(talk=pull, what="events, with the payments, refunds and payouts they are about"),
     brings=("payments", "refunds", "chargebacks", "payouts", "bank transactions"),
     fields=(
-        Field(name="webhook_secret", label="Webhook secret", help="Of the webhook endpoint, as shown.", secret=True),
-        Field(name="access_token", label="Access token", help="Read-only will do.", secret=True, required=True),
+        access.secret("webhook_secret", "Webhook secret", "Of the webhook endpoint, as shown."),
+        access.secret("access_token", "Access token", "Read-only will do.", required=True),
     ),
     steps=(
         "In GoCardless' dashboard, under Developers, create an access token that may read, and paste it here.",
@@ -383,6 +352,6 @@ connector = Connector(
     ignored={
         **QUIET,
         "payments.surcharge_fee_debited": "a fee of GoCardless', which the payout's fees hold",
-        **_each("payouts.fx_rate_confirmed payouts.tax_exchange_rates_confirmed", NO_MONEY),
+        **each("payouts.fx_rate_confirmed payouts.tax_exchange_rates_confirmed", NO_MONEY),
     },
 )

@@ -10,58 +10,23 @@ types are described thinly; what is read beyond the library's samples is optiona
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 from urllib.parse import parse_qs, quote, urlsplit
 
-from connectors.base import (
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Delivery,
-    Envelope,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reader,
-    Reading,
-    RegisterTalk,
-    Registration,
-    Request,
-    Response,
-    Signed,
-    Symmetric,
-    Talk,
-    Verified,
-)
+from connectors import access, base
 from connectors.payload import MAX_IDENTIFIER, Payload, micros
 from connectors.signatures import Hmac
+from connectors.tables import each, words
 from core import events
 from core.errors import MalformedPayload, Permanent, SignatureRejected
-from core.events import (
-    ConnectionHealth,
-    DisputeStatus,
-    MirroredStatus,
-    PaymentStatus,
-    PayoutStatus,
-    Record,
-    Reference,
-    RefundStatus,
-    TransactionStatus,
-    Trust,
-)
 from core.money import Money
 
-T = TypeVar("T")
 # What reads an entity: its version, and the moment that counts where the entity has no time of its own.
-EntityReader: TypeAlias = Callable[[Payload, int], list[Record]]
+EntityReader: TypeAlias = Callable[[Payload, int], list[events.Record]]
 
 POINTER = re.compile(rb"id=([a-z]{2,12}_[A-Za-z0-9]{1,64})")
 POINTERS = {"tr": "payment", "ord": "order", "pl": "payment-link", "sub": "subscription"}
@@ -72,77 +37,55 @@ MAX_PAGES = 2000
 # A bank transfer may be paid two weeks after the payment was made, and lists are sorted by when it was made.
 RECHECKED = timedelta(days=14)
 
-PAYMENT = {
-    "open": PaymentStatus.PENDING,
-    "pending": PaymentStatus.PENDING,
-    "authorized": PaymentStatus.PENDING,
-    "paid": PaymentStatus.SUCCEEDED,
-    "canceled": PaymentStatus.FAILED,
-    "expired": PaymentStatus.FAILED,
-    "failed": PaymentStatus.FAILED,
-}
-REFUND = {
-    "queued": RefundStatus.PENDING,
-    "pending": RefundStatus.PENDING,
-    "processing": RefundStatus.PENDING,
-    "refunded": RefundStatus.SUCCEEDED,
+PAYMENT = words(
+    events.PaymentStatus, PENDING="open pending authorized", SUCCEEDED="paid", FAILED="canceled expired failed"
+)
+REFUND = words(
+    events.RefundStatus,
+    PENDING="queued pending processing",
+    SUCCEEDED="refunded",
     # Fails after it was processed, when the payer's bank sends it back.
-    "failed": RefundStatus.RETURNED,
-    "canceled": RefundStatus.FAILED,
-}
-INVOICE = {
-    "draft": MirroredStatus.DRAFT,
-    "issued": MirroredStatus.OPEN,
-    "paid": MirroredStatus.PAID,
-    "canceled": MirroredStatus.VOID,
-}
-PAYOUT = {
-    "requested": PayoutStatus.PENDING,
-    "initiated": PayoutStatus.PENDING,
-    "processing-at-bank": PayoutStatus.PENDING,
-    "completed": PayoutStatus.PAID,
-    "canceled": PayoutStatus.FAILED,
-    "failed": PayoutStatus.FAILED,
-}
-TRANSFER = {
-    "requested": TransactionStatus.PENDING,
-    "initiated": TransactionStatus.PENDING,
-    "pending-review": TransactionStatus.PENDING,
-    "processed": TransactionStatus.POSTED,
-    "failed": TransactionStatus.REMOVED,
-    "blocked": TransactionStatus.REMOVED,
-    "returned": TransactionStatus.REMOVED,
-}
+    RETURNED="failed",
+    FAILED="canceled",
+)
+INVOICE = words(events.MirroredStatus, DRAFT="draft", OPEN="issued", PAID="paid", VOID="canceled")
+PAYOUT = words(
+    events.PayoutStatus,
+    PENDING="requested initiated processing-at-bank",
+    PAID="completed",
+    FAILED="canceled failed",
+)
+TRANSFER = words(
+    events.TransactionStatus,
+    PENDING="requested initiated pending-review",
+    POSTED="processed",
+    REMOVED="failed blocked returned",
+)
 # Money at Mollie that is not the seller's yet. Matched, it is told as a payment; else it goes back.
-INCOMING = {
-    "received": TransactionStatus.PENDING,
-    "matched": TransactionStatus.REMOVED,
-    "returned": TransactionStatus.REMOVED,
-    "expired": TransactionStatus.REMOVED,
-}
+INCOMING = words(events.TransactionStatus, PENDING="received", REMOVED="matched returned expired")
 # Keys of a payment's metadata that may name the invoice, by rank.
 NAMES = ((0, "invoice_number"), (0, "invoice_id"), (0, "invoice"), (1, "reference"), (1, "order_id"))
 
 
 @dataclass(frozen=True, slots=True)
-class MollieSignature(Symmetric):
+class MollieSignature(base.Symmetric):
     """A signed event, or an unsigned classic call. Only a bare id may come unsigned, and it proves nothing."""
 
     # While the secret is replaced there are two signatures, in lines of their own or joined by a comma.
     events: Hmac = field(default=Hmac(header="X-Mollie-Signature", prefix="sha256=", several=True))
 
-    def verify(self, delivery: Delivery, secrets: Sequence[str]) -> Verified:
+    def verify(self, delivery: base.Delivery, secrets: Sequence[str]) -> base.Verified:
         """Prove an event, or take a bare id as a hint. Raises SignatureRejected."""
         if self.events.header.lower() in delivery.headers:
             return self.events.verify(delivery, secrets)
         if POINTER.fullmatch(delivery.body):
-            return Verified(trust=Trust.HINT)
+            return base.Verified(trust=events.Trust.HINT)
         raise SignatureRejected(f"{self.events.header} is missing, and the body is more than an id")
 
-    def sign(self, body: bytes, secret: str, *, at: datetime, message_id: str, url: str = "") -> Signed:
+    def sign(self, body: bytes, secret: str, *, at: datetime, message_id: str, url: str = "") -> base.Signed:
         """The request Mollie would send: a bare id goes unsigned."""
         if POINTER.fullmatch(body):
-            return Signed(headers={}, body=body)
+            return base.Signed(headers={}, body=body)
         return self.events.sign(body, secret, at=at, message_id=message_id, url=url)
 
     def new_secret(self) -> str:
@@ -171,7 +114,7 @@ def event_name(item: Payload) -> str:
     return f"{family}.*" if family in FAMILIES else name
 
 
-def event_id(item: Payload, envelope: Envelope) -> str:
+def event_id(item: Payload, envelope: base.Envelope) -> str:
     """The event's id. Classic calls have none and say the same at every change, so each one is looked into."""
     if pointer := item.optional_identifier("pointer"):
         return f"{pointer}@{micros(envelope.delivery.received_at)}"
@@ -184,17 +127,10 @@ def profile_of(item: Payload) -> str | None:
     return entity.optional_identifier("profileId") if entity else None
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
-    """An API key or access token is sent as it is."""
-    yield from ()
-    headers = {"Authorization": f"Bearer {credentials.secret('api_key')}"}
-    return Authorization(headers=headers, expires_in_seconds=3600)
-
-
-def get(credentials: Credentials, path: str, **params: str) -> Generator[Request, Response, Payload]:
+def get(credentials: base.Credentials, path: str, **params: str) -> Generator[base.Request, base.Response, Payload]:
     """One object or page. With an organisation's token, test objects must be asked for as such."""
     mode = {"testmode": "true"} if credentials.settings.get("testmode", "").lower() == "true" else {}
-    return (yield Request(method="GET", url=f"/v2/{path}", params={**params, **mode})).payload()
+    return (yield base.Request(method="GET", url=f"/v2/{path}", params={**params, **mode})).payload()
 
 
 def amount(item: Payload, key: str = "amount", *, positive: bool = False) -> Money:
@@ -205,14 +141,13 @@ def amount(item: Payload, key: str = "amount", *, positive: bool = False) -> Mon
 
 def text_of(item: Payload, *path: str) -> str | None:
     """Text some levels down, or None where a level is missing."""
-    above = item.optional_at(*path[:-1])
-    return above.optional_text(path[-1]) if above else None
+    return item.text_at(*path[:-1], path[-1])
 
 
 # Entities.
 
 
-def references(entity: Payload) -> tuple[Reference, ...]:
+def references(entity: Payload) -> tuple[events.Reference, ...]:
     """What may name the invoice: metadata, which is whatever the merchant put there, then the description."""
     metadata = entity.value.get("metadata") if isinstance(entity.value, dict) else None
     found: list[tuple[int, object]] = [(1, metadata)]
@@ -220,10 +155,10 @@ def references(entity: Payload) -> tuple[Reference, ...]:
         found = [(rank, metadata.get(key)) for rank, key in NAMES]
     found.append((2, entity.optional_text("description")))
     named = [(rank, str(name).strip()) for rank, name in found if type(name) in (str, int)]
-    return tuple(sorted({Reference(rank, name) for rank, name in named if 0 < len(name) <= MAX_IDENTIFIER}))
+    return tuple(sorted({events.Reference(rank, name) for rank, name in named if 0 < len(name) <= MAX_IDENTIFIER}))
 
 
-def payment_records(entity: Payload, version: int) -> list[Record]:
+def payment_records(entity: Payload, version: int) -> list[events.Record]:
     """A payment and, where they are embedded, what was refunded and charged back of it."""
     identity, money, status = entity.identifier("id"), amount(entity), entity.choice("status", PAYMENT)
     if money.minor == 0:
@@ -241,10 +176,10 @@ def payment_records(entity: Payload, version: int) -> list[Record]:
         payer_name=text_of(entity, "details", "consumerName") or text_of(entity, "details", "cardHolder"),
         bank_reference=text_of(entity, "details", "transferReference"),
         description=entity.optional_text("description"),
-        failure=(failure or entity.text("status")) if status is PaymentStatus.FAILED else None,
+        failure=(failure or entity.text("status")) if status is events.PaymentStatus.FAILED else None,
     )
     held = entity.optional_at("_embedded")
-    taken: list[Record] = [payment]
+    taken: list[events.Record] = [payment]
     for key, read in (("refunds", refund_records), ("chargebacks", chargeback_records)):
         for one in held.items(key) if held and held.has(key) else ():
             one.same("paymentId", identity)
@@ -252,7 +187,7 @@ def payment_records(entity: Payload, version: int) -> list[Record]:
     return taken
 
 
-def refund_records(entity: Payload, version: int) -> list[Record]:
+def refund_records(entity: Payload, version: int) -> list[events.Record]:
     """A refund."""
     refund = events.Refund(
         object_id=entity.identifier("id"),
@@ -266,14 +201,14 @@ def refund_records(entity: Payload, version: int) -> list[Record]:
     return [refund]
 
 
-def chargeback_records(entity: Payload, version: int) -> list[Record]:
+def chargeback_records(entity: Payload, version: int) -> list[events.Record]:
     """A chargeback takes its amount at once, and gives it back when it is reversed."""
     money, reversed_at = amount(entity, positive=True), entity.optional_iso("reversedAt")
     dispute = events.Dispute(
         object_id=entity.identifier("id"),
         version=version,
         payment_id=entity.identifier("paymentId"),
-        status=DisputeStatus.WON if reversed_at else DisputeStatus.CLOSED,
+        status=events.DisputeStatus.WON if reversed_at else events.DisputeStatus.CLOSED,
         money=money,
         deducted=Money(0, money.currency) if reversed_at else money,
         occurred_at=entity.iso("createdAt"),
@@ -282,7 +217,7 @@ def chargeback_records(entity: Payload, version: int) -> list[Record]:
     return [dispute]
 
 
-def invoice_records(entity: Payload, version: int) -> list[Record]:
+def invoice_records(entity: Payload, version: int) -> list[events.Record]:
     """A sales invoice. Two states within the clock's tick are told apart by their order."""
     status = entity.choice("status", INVOICE)
     recipient = entity.optional_at("recipient")
@@ -307,7 +242,7 @@ def invoice_records(entity: Payload, version: int) -> list[Record]:
     return [invoice]
 
 
-def payout_records(entity: Payload, version: int) -> list[Record]:
+def payout_records(entity: Payload, version: int) -> list[events.Record]:
     """Collected money on its way to the seller's bank."""
     payout = events.Payout(
         object_id=entity.identifier("id"),
@@ -321,7 +256,7 @@ def payout_records(entity: Payload, version: int) -> list[Record]:
 
 
 def transaction(
-    account: str, status: TransactionStatus, money: Money, entity: Payload, version: int
+    account: str, status: events.TransactionStatus, money: Money, entity: Payload, version: int
 ) -> events.BankTransaction:
     """A line on one of the accounts Mollie keeps."""
     kind = entity.optional_text("type") or entity.text("resource")
@@ -340,20 +275,20 @@ def transaction(
     )
 
 
-def balance_records(entity: Payload, version: int) -> list[Record]:
+def balance_records(entity: Payload, version: int) -> list[events.Record]:
     """A movement of a balance, after what Mollie kept of it."""
     account = entity.optional_identifier("balanceId") or "balance"
-    return [transaction(account, TransactionStatus.POSTED, amount(entity, "resultAmount"), entity, version)]
+    return [transaction(account, events.TransactionStatus.POSTED, amount(entity, "resultAmount"), entity, version)]
 
 
-def transfer_records(entity: Payload, version: int) -> list[Record]:
+def transfer_records(entity: Payload, version: int) -> list[events.Record]:
     """Money sent out of the business account."""
     money = amount(entity)
     leaving = -money if money.minor > 0 else money
     return [transaction("business-account", entity.choice("status", TRANSFER), leaving, entity, version)]
 
 
-def incoming_records(entity: Payload, version: int) -> list[Record]:
+def incoming_records(entity: Payload, version: int) -> list[events.Record]:
     """A transfer that came in and fits no payment."""
     arrived = amount(entity, positive=True)
     return [transaction("unmatched-transfers", entity.choice("status", INCOMING), arrived, entity, version)]
@@ -362,7 +297,7 @@ def incoming_records(entity: Payload, version: int) -> list[Record]:
 # Fetching.
 
 
-def fetch_payment(identity: str, credentials: Credentials) -> Talk:
+def fetch_payment(identity: str, credentials: base.Credentials) -> base.Talk:
     """A payment with all that was taken from it."""
     path = f"payments/{quote(identity, safe='')}"
     entity = yield from get(credentials, path, embed="refunds,chargebacks")
@@ -370,26 +305,26 @@ def fetch_payment(identity: str, credentials: Credentials) -> Talk:
     return payment_records(entity, micros(credentials.moment()))
 
 
-def fetch_each(path: str, key: str, params: dict[str, str], credentials: Credentials) -> Talk:
+def fetch_each(path: str, key: str, params: dict[str, str], credentials: base.Credentials) -> base.Talk:
     """The payments of an order or a payment link, one by one."""
     answer = yield from get(credentials, path, **params)
-    records: list[Record] = []
+    records: list[events.Record] = []
     for one in answer.at("_embedded").items(key):
         records += yield from fetch_payment(one.identifier("id"), credentials)
     return records
 
 
-def fetch_order(identity: str, credentials: Credentials) -> Talk:
+def fetch_order(identity: str, credentials: base.Credentials) -> base.Talk:
     """What was paid for an order."""
     return (yield from fetch_each(f"orders/{quote(identity, safe='')}", "payments", {"embed": "payments"}, credentials))
 
 
-def fetch_link(identity: str, credentials: Credentials) -> Talk:
+def fetch_link(identity: str, credentials: base.Credentials) -> base.Talk:
     """What was paid by a payment link, which tells nothing of its payments itself."""
     return (yield from fetch_each(f"payment-links/{quote(identity, safe='')}/payments", "payments", {}, credentials))
 
 
-def fetch_entity(item: Payload, credentials: Credentials) -> Generator[Request, Response, Payload]:
+def fetch_entity(item: Payload, credentials: base.Credentials) -> Generator[base.Request, base.Response, Payload]:
     """The entity of a simple event: what is asked for holds the snapshot."""
     identity = item.identifier("id")
     whole = yield from get(credentials, f"events/{quote(identity, safe='')}")
@@ -406,57 +341,57 @@ def entity_of(item: Payload) -> Payload | None:
     return entity
 
 
-def classic(talk: Callable[[str, Credentials], Talk]) -> Reader:
+def classic(talk: Callable[[str, base.Credentials], base.Talk]) -> base.Reader:
     """A call that names an object by its id."""
-    return lambda item: Fetch(talk=partial(talk, item.identifier("pointer")))
+    return lambda item: base.Fetch(talk=partial(talk, item.identifier("pointer")))
 
 
-def snapshot(read: EntityReader) -> Reader:
+def snapshot(read: EntityReader) -> base.Reader:
     """An event with its object, or without: then the event is asked for. Either way it is as old as the event."""
 
-    def fetch(item: Payload, version: int, credentials: Credentials) -> Talk:
+    def fetch(item: Payload, version: int, credentials: base.Credentials) -> base.Talk:
         return read((yield from fetch_entity(item, credentials)), version)
 
-    def reader(item: Payload) -> Reading:
+    def reader(item: Payload) -> base.Reading:
         version, entity = micros(item.iso("createdAt")), entity_of(item)
         if entity:
             return read(entity, version)
         item.identifier("entityId")
-        return Fetch(talk=partial(fetch, item, version))
+        return base.Fetch(talk=partial(fetch, item, version))
 
     return reader
 
 
-def read_payment(item: Payload) -> Reading:
+def read_payment(item: Payload) -> base.Reading:
     """A payment that changed. What was taken from it is not in the event, so it is fetched in any case."""
     entity_of(item)
-    return Fetch(talk=partial(fetch_payment, item.identifier("entityId")))
+    return base.Fetch(talk=partial(fetch_payment, item.identifier("entityId")))
 
 
-def read_link(item: Payload) -> Reading:
+def read_link(item: Payload) -> base.Reading:
     """A payment link that was paid."""
-    return Fetch(talk=partial(fetch_link, item.identifier("entityId")))
+    return base.Fetch(talk=partial(fetch_link, item.identifier("entityId")))
 
 
-def read_taken(item: Payload) -> Reading:
+def read_taken(item: Payload) -> base.Reading:
     """A refund, chargeback, capture or dispute: its payment tells what it came to."""
 
-    def fetch(credentials: Credentials) -> Talk:
+    def fetch(credentials: base.Credentials) -> base.Talk:
         entity = entity_of(item) or (yield from fetch_entity(item, credentials))
         return (yield from fetch_payment(entity.identifier("paymentId"), credentials))
 
     item.identifier("entityId")
     entity = entity_of(item)
-    return Fetch(talk=partial(fetch_payment, entity.identifier("paymentId")) if entity else fetch)
+    return base.Fetch(talk=partial(fetch_payment, entity.identifier("paymentId")) if entity else fetch)
 
 
-def profile(health: ConnectionHealth, item: Payload) -> Reading:
+def profile(health: events.ConnectionHealth, item: Payload) -> base.Reading:
     """What became of the profile."""
     state = events.ConnectionState(
         object_id=item.identifier("entityId"),
         version=micros(item.iso("createdAt")),
         health=health,
-        reason=None if health is ConnectionHealth.ACTIVE else item.identifier("type").replace(".", " "),
+        reason=None if health is events.ConnectionHealth.ACTIVE else item.identifier("type").replace(".", " "),
     )
     return [state]
 
@@ -492,7 +427,7 @@ def place_of(cursor: str) -> tuple[str, str, int, datetime, datetime]:
     raise MalformedPayload("cursor", "is none of ours")
 
 
-def pull_money(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull_money(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """A page of a list, newest first. The cursor is the list, the page, its number, how far back, and the start."""
     now = credentials.moment()
     name, begin, number, until, began = place_of(cursor or f"payments - 0 {since.isoformat()} {now.isoformat()}")
@@ -505,23 +440,23 @@ def pull_money(credentials: Credentials, cursor: str | None, since: datetime) ->
     if following is not None and len(wanted) == len(entities) > 0:
         if following == begin or number >= MAX_PAGES:
             raise MalformedPayload("_links.next", f"leads in a circle or past {MAX_PAGES} pages")
-        return Page(
+        return base.Page(
             records=records,
             cursor=f"{name} {following} {number + 1} {until.isoformat()} {began.isoformat()}",
             more=True,
         )
     if name != LISTS[-1]:
-        return Page(
+        return base.Page(
             records=records,
             cursor=f"{LISTS[LISTS.index(name) + 1]} - 0 {until.isoformat()} {began.isoformat()}",
             more=True,
         )
     back = (began - RECHECKED).isoformat()
     # The next pull's own start is not known yet; it is at least this late, and only decides how far that one looks.
-    return Page(records=records, cursor=f"payments - 0 {back} {now.isoformat()}")
+    return base.Page(records=records, cursor=f"payments - 0 {back} {now.isoformat()}")
 
 
-def register(credentials: Credentials, url: str) -> RegisterTalk:
+def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
     """Subscribe the address to every event. A subscription that is blocked or narrower is replaced by a new one."""
     if credentials.secret("api_key").startswith(("live_", "test_")):
         raise Permanent("an API key makes no webhooks: paste an access token, or make the webhook in the dashboard")
@@ -536,21 +471,16 @@ def register(credentials: Credentials, url: str) -> RegisterTalk:
     for one in ours:
         types = one.value.get("eventTypes") if isinstance(one.value, dict) else None
         if one.optional_text("status") == "enabled" and isinstance(types, list) and "*" in types:
-            return Registration(state="kept")
+            return base.Registration(state="kept")
     asked = {"name": "Ledgerwire", "url": url, "eventTypes": ["*"]}
-    made = (yield Request(method="POST", url="/v2/webhooks", json=asked)).payload()
+    made = (yield base.Request(method="POST", url="/v2/webhooks", json=asked)).payload()
     for one in ours:
         # Afterwards, so that there is no moment without a subscription.
-        yield Request(method="DELETE", url=f"/v2/webhooks/{quote(one.identifier('id'), safe='')}")
-    return Registration(state="repaired" if ours else "created", secret=made.identifier("webhookSecret"))
+        yield base.Request(method="DELETE", url=f"/v2/webhooks/{quote(one.identifier('id'), safe='')}")
+    return base.Registration(state="repaired" if ours else "created", secret=made.identifier("webhookSecret"))
 
 
-def each(family: str, names: Iterable[str], meaning: T) -> dict[str, T]:
-    """The same meaning for several events of a family."""
-    return {f"{family}.{name}": meaning for name in names}
-
-
-connector = Connector(
+connector = base.Connector(
     slug="mollie",
     title="Mollie",
     docs_url="https://docs.mollie.com/reference/webhooks-new",
@@ -566,42 +496,43 @@ connector = Connector(
         "classic.payment": classic(fetch_payment),
         "classic.order": classic(fetch_order),
         "classic.payment-link": classic(fetch_link),
-        **each("payment", ("paid", "authorized", "pending", "canceled", "expired", "failed"), read_payment),
+        **each("paid authorized pending canceled expired failed", prefix="payment.", meaning=read_payment),
         "payment-link.paid": read_link,
-        **each("sales-invoice", ("created", "issued", "paid", "canceled"), snapshot(invoice_records)),
+        **each("created issued paid canceled", prefix="sales-invoice.", meaning=snapshot(invoice_records)),
         "balance-transaction.created": snapshot(balance_records),
         **each(
-            "payout",
-            ("initiated", "processing-at-bank", "completed", "canceled", "failed"),
-            snapshot(payout_records),
+            "initiated processing-at-bank completed canceled failed",
+            prefix="payout.",
+            meaning=snapshot(payout_records),
         ),
-        **each("business-account-transfer", TRANSFER, snapshot(transfer_records)),
-        **each("unmatched-credit-transfer", INCOMING, snapshot(incoming_records)),
-        **each("dispute", ("created", "updated", "resolved"), read_taken),
+        **each(" ".join(TRANSFER), prefix="business-account-transfer.", meaning=snapshot(transfer_records)),
+        **each(" ".join(INCOMING), prefix="unmatched-credit-transfer.", meaning=snapshot(incoming_records)),
+        **each("created updated resolved", prefix="dispute.", meaning=read_taken),
         **{f"{family}.*": read_taken for family in FAMILIES},
-        "profile.verified": partial(profile, ConnectionHealth.ACTIVE),
-        "profile.blocked": partial(profile, ConnectionHealth.NEEDS_ATTENTION),
-        "profile.deleted": partial(profile, ConnectionHealth.REVOKED),
+        "profile.verified": partial(profile, events.ConnectionHealth.ACTIVE),
+        "profile.blocked": partial(profile, events.ConnectionHealth.NEEDS_ATTENTION),
+        "profile.deleted": partial(profile, events.ConnectionHealth.REVOKED),
     },
     ignored={
         "classic.subscription": "a state of the plan; each of its payments is told by its own call",
         "profile.created": "a profile that takes no payments yet",
-        **each("connect-balance-transfer", ("succeeded", "failed"), "told as a transaction of the balance it moves"),
-        **each("file", ("accepted", "rejected", "failed"), "a document that was handed in; no money moves"),
+        **each(
+            "succeeded failed",
+            prefix="connect-balance-transfer.",
+            meaning="told as a transaction of the balance it moves",
+        ),
+        **each("accepted rejected failed", prefix="file.", meaning="a document that was handed in; no money moves"),
     },
-    api=Api(base="https://api.mollie.com", authorize=authorize),
-    pull=Pull(talk=pull_money, what="payments, refunds and chargebacks", every_seconds=21_600, days=90),
+    api=base.Api(base="https://api.mollie.com", authorize=access.bearer("api_key", seconds=3600)),
+    pull=base.Pull(talk=pull_money, what="payments, refunds and chargebacks", every_seconds=21_600, days=90),
     register=register,
     brings=("payments", "refunds", "disputes", "payouts", "invoices", "bank transactions"),
     fields=(
-        Field(name="api_key", label="API key or access token", secret=True, required=True),
-        Field(
-            name="webhook_secret",
-            label="Webhook secret",
-            help="Shown once when the webhook is made. Classic calls need none.",
-            secret=True,
+        access.secret("api_key", "API key or access token", required=True),
+        access.secret(
+            "webhook_secret", "Webhook secret", "Shown once when the webhook is made. Classic calls need none."
         ),
-        Field(name="testmode", label="Test mode", help="true, where an organisation's token is used for test data."),
+        access.setting("testmode", "Test mode", "true, where an organisation's token is used for test data."),
     ),
     steps=(
         "Copy the API key of the profile (live or test), or make an organisation access token, and paste it here.",

@@ -15,27 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 
-from connectors.base import (
-    Answer,
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Delivery,
-    Envelope,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reading,
-    RegisterTalk,
-    Registration,
-    Request,
-    Response,
-    Talk,
-)
+from connectors import access, base
 from connectors.payload import Payload, micros
 from connectors.signatures import Unsigned
 from core import events
@@ -107,7 +87,7 @@ def event_name(item: Payload) -> str:
     return next((name for key, name in kinds.items() if key in known), "result.other")
 
 
-def event_id(item: Payload, envelope: Envelope) -> str:
+def event_id(item: Payload, envelope: base.Envelope) -> str:
     """The operation's id and a digest of the body: a forged notice must not use up the identity of the real one."""
     if callback := item.optional_at("Body", "stkCallback"):
         known = callback.identifier("CheckoutRequestID")
@@ -119,25 +99,22 @@ def event_id(item: Payload, envelope: Envelope) -> str:
     return f"{event_name(item)}:{known}:{digest}"
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
+def authorize(credentials: base.Credentials) -> base.AuthorizationTalk:
     """Trade the app's key and secret for a bearer token, good for an hour."""
-    pair = f"{credentials.secret('consumer_key')}:{credentials.secret('consumer_secret')}"
-    answer = yield Request(
+    given = yield base.Request(
         method="GET",
         url="/oauth/v1/generate",
         params={"grant_type": "client_credentials"},
-        headers={"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"},
+        headers=access.basic(credentials.secret("consumer_key"), credentials.secret("consumer_secret")),
         authorized=False,
     )
-    token = answer.payload()
-    return Authorization(
-        headers={"Authorization": f"Bearer {token.text('access_token')}"},
-        # Text in some answers, a number in others.
-        expires_in_seconds=min(int(life), 3600) if (life := token.name("expires_in")).isdigit() else 60,
-    )
+    # Text in some answers, a number in others.
+    life = given.payload().name("expires_in")
+    seconds = min(int(life), 3600) if life.isdigit() else 60
+    return base.Authorization(headers=access.token(given.payload().text("access_token")), expires_in_seconds=seconds)
 
 
-def short_code_of(credentials: Credentials) -> str:
+def short_code_of(credentials: base.Credentials) -> str:
     """The pay bill or till. Raises Permanent."""
     if not credentials.external_id:
         raise Permanent("the connection has no short code")
@@ -146,11 +123,11 @@ def short_code_of(credentials: Credentials) -> str:
 
 def listed(
     short_code: str, begin: datetime, end: datetime, offset: int
-) -> Generator[Request, Response, tuple[Payload, ...]]:
+) -> Generator[base.Request, base.Response, tuple[Payload, ...]]:
     """A stretch of the short code's payments. The list is nested once more than it needs to be."""
     window = [at.astimezone(NAIROBI).strftime("%Y-%m-%d %H:%M:%S") for at in (begin, end)]
     asked = {"ShortCode": short_code, "StartDate": window[0], "EndDate": window[1], "OffSetValue": str(offset)}
-    answer = (yield Request(method="POST", url="/pulltransactions/v1/query", json=asked)).payload()
+    answer = (yield base.Request(method="POST", url="/pulltransactions/v1/query", json=asked)).payload()
     if (code := answer.name("ResponseCode")) not in ("1000", "1001"):
         raise answer.wrong("ResponseCode", "1000 or 1001")
     whole = answer.value.get("Response") if isinstance(answer.value, dict) else None
@@ -181,20 +158,20 @@ def is_payment(row: Payload) -> bool:
     return row.text("transactiontype").lower().startswith("c2b")
 
 
-def confirm_push(checkout: str, credentials: Credentials) -> Generator[Request, Response, None]:
+def confirm_push(checkout: str, credentials: base.Credentials) -> Generator[base.Request, base.Response, None]:
     """Ask whether a push that a callback calls paid was paid."""
     short_code, passkey = short_code_of(credentials), credentials.secret("passkey")
     timestamp = credentials.moment().astimezone(NAIROBI).strftime("%Y%m%d%H%M%S")
     password = base64.b64encode(f"{short_code}{passkey}{timestamp}".encode()).decode()
     asked = {"BusinessShortCode": short_code, "Password": password, "Timestamp": timestamp}
     asked["CheckoutRequestID"] = checkout
-    answer = (yield Request(method="POST", url="/mpesa/stkpushquery/v1/query", json=asked)).payload()
+    answer = (yield base.Request(method="POST", url="/mpesa/stkpushquery/v1/query", json=asked)).payload()
     answer.same("CheckoutRequestID", checkout)
     if code_of(answer) != "0":
         raise answer.wrong("ResultCode", "0, as the callback says")
 
 
-def fetch_payment(claim: Claim, checkout: str | None, credentials: Credentials) -> Talk:
+def fetch_payment(claim: Claim, checkout: str | None, credentials: base.Credentials) -> base.Talk:
     """Find what was claimed in the short code's list, or say why it cannot be believed."""
     short_code, now = short_code_of(credentials), credentials.moment()
     if claim.short_code not in (None, short_code):
@@ -213,7 +190,7 @@ def fetch_payment(claim: Claim, checkout: str | None, credentials: Credentials) 
     raise Transient("M-PESA does not list this receipt, or not yet")
 
 
-def find(receipt: str, short_code: str, at: datetime) -> Generator[Request, Response, Payload | None]:
+def find(receipt: str, short_code: str, at: datetime) -> Generator[base.Request, base.Response, Payload | None]:
     """A payment in the list around a time, or None."""
     offset = 0
     for _ in range(MAX_PAGES):
@@ -227,7 +204,7 @@ def find(receipt: str, short_code: str, at: datetime) -> Generator[Request, Resp
     raise MalformedPayload("Response", f"does not end after {MAX_PAGES} pages")
 
 
-def read_push(item: Payload) -> Reading:
+def read_push(item: Payload) -> base.Reading:
     """A paid push. It names no invoice; the list does."""
     callback = item.at("Body", "stkCallback")
     told = named(callback.at("CallbackMetadata"), "Item", "Name")
@@ -236,10 +213,10 @@ def read_push(item: Payload) -> Reading:
         money=told.number_money("Amount", "KES", positive=True),
         at=moment(told, "TransactionDate"),
     )
-    return Fetch(talk=partial(fetch_payment, claim, callback.identifier("CheckoutRequestID")))
+    return base.Fetch(talk=partial(fetch_payment, claim, callback.identifier("CheckoutRequestID")))
 
 
-def read_confirmation(item: Payload) -> Reading:
+def read_confirmation(item: Payload) -> base.Reading:
     """A payment to the pay bill or till."""
     claim = Claim(
         receipt=item.identifier("TransID"),
@@ -247,10 +224,10 @@ def read_confirmation(item: Payload) -> Reading:
         at=moment(item, "TransTime"),
         short_code=item.name("BusinessShortCode"),
     )
-    return Fetch(talk=partial(fetch_payment, claim, None))
+    return base.Fetch(talk=partial(fetch_payment, claim, None))
 
 
-def read_reversal(item: Payload) -> Reading:
+def read_reversal(item: Payload) -> base.Reading:
     """Money given back. Daraja confirms it only by a further callback that nobody signed, so a person decides."""
     told = named(item.at("Result", "ResultParameters"), "ResultParameter", "Key")
     claim = Claim(
@@ -258,10 +235,10 @@ def read_reversal(item: Payload) -> Reading:
         money=told.number_money("Amount", "KES", positive=True),
         at=moment(told, "TransCompletedTime"),
     )
-    return Fetch(talk=partial(fetch_reversal, claim, told.identifier("OriginalTransactionID")))
+    return base.Fetch(talk=partial(fetch_reversal, claim, told.identifier("OriginalTransactionID")))
 
 
-def fetch_reversal(claim: Claim, original: str, credentials: Credentials) -> Talk:
+def fetch_reversal(claim: Claim, original: str, credentials: base.Credentials) -> base.Talk:
     """Nothing can be asked that proves a reversal: say so where a person reads it. Raises Permanent."""
     yield from ()
     del credentials
@@ -271,7 +248,7 @@ def fetch_reversal(claim: Claim, original: str, credentials: Credentials) -> Tal
     )
 
 
-def pull_payments(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull_payments(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """One stretch of the list. The cursor is the window and the rows that were read of it, or where the next begins."""
     now = credentials.moment()
     begin, end, offset = _window(cursor, since, now)
@@ -281,8 +258,8 @@ def pull_payments(credentials: Credentials, cursor: str | None, since: datetime)
     if offset > MAX_ROWS:
         raise MalformedPayload("Response", "does not end")
     if rows:
-        return Page(records=payments, cursor=f"{begin.isoformat()} {end.isoformat()} {offset}", more=True)
-    return Page(records=payments, cursor=(end - OVERLAP).isoformat())
+        return base.Page(records=payments, cursor=f"{begin.isoformat()} {end.isoformat()} {offset}", more=True)
+    return base.Page(records=payments, cursor=(end - OVERLAP).isoformat())
 
 
 def _window(cursor: str | None, since: datetime, now: datetime) -> tuple[datetime, datetime, int]:
@@ -295,7 +272,7 @@ def _window(cursor: str | None, since: datetime, now: datetime) -> tuple[datetim
         raise MalformedPayload("cursor", "is none of ours") from None
 
 
-def register(credentials: Credentials, url: str) -> RegisterTalk:
+def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
     """Have the short code's payments listed. Addresses can be registered once, and not be looked at: a person does."""
     if word := next((word for word in FORBIDDEN if word in url.lower()), None):
         raise Permanent(f"M-PESA refuses addresses that contain {word!r}")
@@ -303,15 +280,15 @@ def register(credentials: Credentials, url: str) -> RegisterTalk:
     if not (number := credentials.settings.get("nominated_number")):
         raise Permanent("the connection has no nominated number, with which payments are registered to be listed")
     asked = {"ShortCode": short_code, "RequestType": "Pull", "NominatedNumber": number, "CallBackURL": url}
-    answer = (yield Request(method="POST", url="/pulltransactions/v1/register", json=asked)).payload()
+    answer = (yield base.Request(method="POST", url="/pulltransactions/v1/register", json=asked)).payload()
     # 1001 says that it is registered already.
     code = answer.optional_name("ResponseStatus") or answer.name("ResponseCode")
     if code not in ("1000", "1001"):
         raise Permanent(f"M-PESA did not register the short code for Pull Transactions: {code[:20]}")
-    return Registration(state="created" if code == "1000" else "kept")
+    return base.Registration(state="created" if code == "1000" else "kept")
 
 
-def challenge(delivery: Delivery, secrets: object) -> Answer | None:
+def challenge(delivery: base.Delivery, secrets: object) -> base.Answer | None:
     """Validation asks whether a payment may be made. It may: refusing money is the owner's business, not ours."""
     del secrets
     if delivery.method != "POST" or b"TransID" not in delivery.body:
@@ -321,7 +298,9 @@ def challenge(delivery: Delivery, secrets: object) -> Answer | None:
     except MalformedPayload:
         return None
     return (
-        Answer(body=b'{"ResultCode":"0","ResultDesc":"Accepted"}', content_type="application/json") if asked else None
+        base.Answer(body=b'{"ResultCode":"0","ResultDesc":"Accepted"}', content_type="application/json")
+        if asked
+        else None
     )
 
 
@@ -333,7 +312,7 @@ IGNORED: Mapping[str, str] = {
     "result.balance": "a balance that nobody signed; the ledger counts by itself",
 }
 
-connector = Connector(
+connector = base.Connector(
     slug="mpesa",
     title="M-PESA",
     docs_url="https://developer.safaricom.co.ke/apis",
@@ -345,21 +324,21 @@ connector = Connector(
     external_id=lambda item: item.optional_name("BusinessShortCode"),
     events={"stk.paid": read_push, "c2b.confirmation": read_confirmation, "result.reversal": read_reversal},
     ignored=IGNORED,
-    accepted=Answer(body=b'{"ResultCode":0,"ResultDesc":"Success"}', content_type="application/json"),
+    accepted=base.Answer(body=b'{"ResultCode":0,"ResultDesc":"Success"}', content_type="application/json"),
     challenge=challenge,
-    api=Api(base="https://api.safaricom.co.ke", authorize=authorize, rate_per_second=2),
-    pull=Pull(talk=pull_payments, what="payments of the last 48 hours", every_seconds=1800, days=2),
+    api=base.Api(base="https://api.safaricom.co.ke", authorize=authorize, rate_per_second=2),
+    pull=base.Pull(talk=pull_payments, what="payments of the last 48 hours", every_seconds=1800, days=2),
     register=register,
     brings=("payments",),
     fields=(
-        Field(name="external_id", label="Short code", help="The pay bill or till number.", required=True),
-        Field(name="consumer_key", label="Consumer key", secret=True, required=True),
-        Field(name="consumer_secret", label="Consumer secret", secret=True, required=True),
-        Field(name="passkey", label="Passkey", help="Needed for STK pushes (Lipa na M-PESA).", secret=True),
-        Field(
-            name="nominated_number",
-            label="Nominated number",
-            help="The phone number on the short code's record; needed once to list payments.",
+        access.setting("external_id", "Short code", "The pay bill or till number.", required=True),
+        access.secret("consumer_key", "Consumer key", required=True),
+        access.secret("consumer_secret", "Consumer secret", required=True),
+        access.secret("passkey", "Passkey", "Needed for STK pushes (Lipa na M-PESA)."),
+        access.setting(
+            "nominated_number",
+            "Nominated number",
+            "The phone number on the short code's record; needed once to list payments.",
         ),
     ),
     steps=(

@@ -126,6 +126,15 @@ class Payload:
                 raise self._mistyped((*where, index), "object", item)
         return tuple(Payload(item, self, (*where, index)) for index, item in enumerate(value))
 
+    def optional_items(self, key: str) -> tuple[Payload, ...]:
+        """The objects of a list, or none where it is missing or null."""
+        return self.items(key) if self.has(key) else ()
+
+    def texts(self, key: str) -> frozenset[str]:
+        """The texts in a list, whatever else is in it; none where there is no list."""
+        value = self._object().get(key)
+        return frozenset(one for one in value if isinstance(one, str)) if isinstance(value, list) else frozenset()
+
     def keys(self) -> tuple[str, ...]:
         """The names in this object, in their order."""
         return tuple(self._object())
@@ -151,6 +160,11 @@ class Payload:
         if type(value) is not str:
             raise self._mistyped((key,), "text", value)
         return value or None
+
+    def text_at(self, *keys: str) -> str | None:
+        """A string some levels down, or None where a level or the string itself is missing, null or empty."""
+        above = self.optional_at(*keys[:-1])
+        return above.optional_text(keys[-1]) if above else None
 
     def identifier(self, key: str) -> str:
         """A string that identifies something: not empty and short enough for an index."""

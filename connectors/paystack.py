@@ -7,80 +7,50 @@ taken as a pointer, and the refunds of its transaction are listed. A payment is 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeAlias
 from urllib.parse import quote
 
-from connectors.base import (
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Envelope,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reading,
-    Request,
-    Response,
-    Talk,
-)
+from connectors import access, base, naming
 from connectors.payload import MAX_IDENTIFIER, Payload, micros
 from connectors.signatures import Hmac
+from connectors.tables import words
 from core import events
 from core.errors import MalformedPayload
 from core.events import DisputeStatus, MirroredStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus
 from core.money import Money
 
-Answer: TypeAlias = Generator[Request, Response, Payload]
+Answer: TypeAlias = Generator[base.Request, base.Response, Payload]
 
 MAX_PAGES = 50
 PER_PAGE = 100
 # Every amount is in hundredths, also of currencies that ISO 4217 gives no decimals (XOF, RWF).
 PLACES = 2
-PAYMENT = {
-    **dict.fromkeys(("pending", "ongoing", "processing", "queued"), PaymentStatus.PENDING),
-    **dict.fromkeys(("failed", "abandoned"), PaymentStatus.FAILED),
+PAYMENT = words(
+    PaymentStatus,
+    PENDING="pending ongoing processing queued",
+    FAILED="failed abandoned",
     # What went back is told by refunds and disputes; the payment itself did succeed.
-    **dict.fromkeys(("success", "reversed"), PaymentStatus.SUCCEEDED),
-}
-REFUND = {
-    **dict.fromkeys(("pending", "processing", "needs-attention", "retriable"), RefundStatus.PENDING),
-    "failed": RefundStatus.FAILED,
-    "processed": RefundStatus.SUCCEEDED,
-}
-DISPUTE = {
-    "awaiting-merchant-feedback": DisputeStatus.OPEN,
-    "awaiting-bank-feedback": DisputeStatus.UNDER_REVIEW,
-    "pending": DisputeStatus.UNDER_REVIEW,
-    "resolved": DisputeStatus.CLOSED,
-}
-RESOLUTION = {
-    "auto-accepted": DisputeStatus.LOST,
-    "merchant-accepted": DisputeStatus.LOST,
-    "declined": DisputeStatus.WON,
-}
-TRANSFER = {
-    **dict.fromkeys(("pending", "otp", "received"), PayoutStatus.PENDING),
-    "failed": PayoutStatus.FAILED,
-    "success": PayoutStatus.PAID,
-    "reversed": PayoutStatus.REVERSED,
-}
-SETTLEMENT = {
-    **dict.fromkeys(("pending", "processing"), PayoutStatus.PENDING),
-    "failed": PayoutStatus.FAILED,
-    "success": PayoutStatus.PAID,
-}
-INVOICE = {
-    **dict.fromkeys(("pending", "failed"), MirroredStatus.OPEN),
-    "success": MirroredStatus.PAID,
-}
+    SUCCEEDED="success reversed",
+)
+REFUND = words(
+    RefundStatus,
+    PENDING="pending processing needs-attention retriable",
+    FAILED="failed",
+    SUCCEEDED="processed",
+)
+DISPUTE = words(
+    DisputeStatus,
+    OPEN="awaiting-merchant-feedback",
+    UNDER_REVIEW="awaiting-bank-feedback pending",
+    CLOSED="resolved",
+)
+RESOLUTION = words(DisputeStatus, LOST="auto-accepted merchant-accepted", WON="declined")
+TRANSFER = words(PayoutStatus, PENDING="pending otp received", FAILED="failed", PAID="success", REVERSED="reversed")
+SETTLEMENT = words(PayoutStatus, PENDING="pending processing", FAILED="failed", PAID="success")
+INVOICE = words(MirroredStatus, OPEN="pending failed", PAID="success")
 # The keys of `data` that make up an event's id, by the beginning of its name.
 IDS = (
     ("charge.dispute.", ("id", "status", "updated_at")),
@@ -96,7 +66,7 @@ PERSON = "about a person or an account; no money moves"
 PLAN = "a state of the plan; what is collected comes as charge.success"
 
 
-def event_id(item: Payload, envelope: Envelope) -> str:
+def event_id(item: Payload, envelope: base.Envelope) -> str:
     """One made of what the event is about; else a hash of the body, which a retry is expected to repeat."""
     name, data = item.identifier("event"), item.optional_at("data")
     for prefix, keys in IDS:
@@ -106,7 +76,7 @@ def event_id(item: Payload, envelope: Envelope) -> str:
         if parts[0] and len(made := ":".join([name, *(part or "" for part in parts)])) <= MAX_IDENTIFIER:
             return made
         break
-    return f"body:{hashlib.sha256(envelope.delivery.body).hexdigest()}"
+    return naming.body_id(envelope)
 
 
 def _refund_keys(data: Payload) -> tuple[str, ...]:
@@ -134,11 +104,10 @@ def references(thing: Payload) -> tuple[Reference, ...]:
     named: list[tuple[int, str | None]] = [(1, thing.optional_text("reference"))]
     if notes := thing.optional_at("metadata"):
         named += [(0, notes.optional_name(key)) for key in NOTES]
-        for custom in notes.items("custom_fields") if notes.has("custom_fields") else ():
+        for custom in notes.optional_items("custom_fields"):
             if custom.optional_text("variable_name") in NOTES:
                 named.append((0, custom.optional_name("value")))
-    usable = [(rank, text.strip()) for rank, text in named if text]
-    return tuple(sorted({Reference(rank, text) for rank, text in usable if 0 < len(text) <= MAX_IDENTIFIER}))
+    return naming.references(named)
 
 
 def payment_of(thing: Payload) -> events.Payment:
@@ -231,7 +200,6 @@ def settlement_of(thing: Payload) -> list[Record]:
 def invoice_of(thing: Payload, identity: str, currency: str) -> events.MirroredInvoice:
     """A request for money: a subscription's invoice, or one sent to a customer. The money is in charge.success."""
     status, total = thing.choice("status", INVOICE), thing.minor_money("amount", currency, places=PLACES)
-    payer = thing.optional_at("customer")
     if total.minor < 0:
         raise thing.wrong("amount", "zero or more")
     return events.MirroredInvoice(
@@ -244,53 +212,45 @@ def invoice_of(thing: Payload, identity: str, currency: str) -> events.MirroredI
         due=Money(0, currency) if status is MirroredStatus.PAID else total,
         issued_on=moment(thing).date(),
         due_on=thing.optional_day("due_date"),
-        contact_email=payer.optional_text("email") if payer else None,
+        contact_email=thing.text_at("customer", "email"),
     )
 
 
-def read_request(item: Payload) -> Reading:
+def read_request(item: Payload) -> base.Reading:
     """A payment request that a customer was sent."""
     data = item.at("data")
     return [invoice_of(data, data.identifier("request_code"), data.currency("currency"))]
 
 
-def read_invoice(item: Payload) -> Reading:
+def read_invoice(item: Payload) -> base.Reading:
     """A subscription's invoice. Until it is paid, nothing in it names a currency: the subscription's plan does."""
     data = item.at("data")
     identity, paid = data.identifier("invoice_code"), data.optional_at("transaction")
     if paid and paid.has("currency"):
         return [invoice_of(data, identity, paid.currency("currency"))]
-    return Fetch(talk=partial(fetch_invoice, data, data.at("subscription").identifier("subscription_code")))
+    return base.Fetch(talk=partial(fetch_invoice, data, data.at("subscription").identifier("subscription_code")))
 
 
-def read_refund(item: Payload) -> Reading:
+def read_refund(item: Payload) -> base.Reading:
     """A refund event points at its transaction."""
-    return Fetch(talk=partial(fetch_refunds, item.at("data").identifier("transaction_reference")))
+    return base.Fetch(talk=partial(fetch_refunds, item.at("data").identifier("transaction_reference")))
 
 
-def _data(read: Callable[[Payload], Record]) -> Callable[[Payload], Reading]:
+def _data(read: Callable[[Payload], Record]) -> Callable[[Payload], base.Reading]:
     return lambda item: [read(item.at("data"))]
 
 
 # Asking Paystack. The secret key that signs webhooks is the key of the API.
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
-    """The secret key itself."""
-    yield from ()
-    return Authorization(
-        headers={"Authorization": f"Bearer {credentials.secret('webhook_secret')}"}, expires_in_seconds=86_400
-    )
-
-
 def _one(url: str, key: str, expected: str) -> Answer:
     """The object asked for, and no other."""
-    thing = (yield Request(method="GET", url=url)).payload().at("data")
+    thing = (yield base.Request(method="GET", url=url)).payload().at("data")
     thing.same(key, expected)
     return thing
 
 
-def fetch_invoice(data: Payload, subscription: str, _credentials: Credentials) -> Talk:
+def fetch_invoice(data: Payload, subscription: str, _credentials: base.Credentials) -> base.Talk:
     """An invoice in the currency of its subscription's plan."""
     held = yield from _one(f"/subscription/{quote(subscription, safe='')}", "subscription_code", subscription)
     return [invoice_of(data, data.identifier("invoice_code"), held.at("plan").currency("currency"))]
@@ -305,14 +265,14 @@ def _more(answer: Payload, items: tuple[Payload, ...], page: int) -> bool:
     return bool(items) and (len(items) >= PER_PAGE if known is None else page < known)
 
 
-def fetch_refunds(reference: str, _credentials: Credentials) -> Talk:
+def fetch_refunds(reference: str, _credentials: base.Credentials) -> base.Talk:
     """A transaction with every refund of it."""
     thing = yield from _one(f"/transaction/verify/{quote(reference, safe='')}", "reference", reference)
     payment = payment_of(thing)
     found: list[Record] = [payment]
     for page in range(1, MAX_PAGES + 1):
         params = {"transaction": payment.object_id, "perPage": str(PER_PAGE), "page": str(page)}
-        answer = (yield Request(method="GET", url="/refund", params=params)).payload()
+        answer = (yield base.Request(method="GET", url="/refund", params=params)).payload()
         items = answer.items("data")
         for one in items:
             one.same("transaction", payment.object_id)
@@ -331,23 +291,23 @@ LISTED: dict[str, Callable[[Payload], list[Record]]] = {
 LISTS = tuple(LISTED)
 
 
-def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """A page of one of the lists. The cursor is "begin end list page", or only "begin" at rest."""
     begin, end, kind, page = [*(cursor or stamp(since)).split(" "), "", "", ""][:4]
     end, kind, number = end or stamp(credentials.moment()), kind or LISTS[0], int(page or 1)
     params = {"from": begin, "to": end, "perPage": str(PER_PAGE), "page": page or "1"}
-    answer = (yield Request(method="GET", url=f"/{kind}", params=params)).payload()
+    answer = (yield base.Request(method="GET", url=f"/{kind}", params=params)).payload()
     items = answer.items("data")
     records = [record for item in items for record in LISTED[kind](item)]
     if _more(answer, items, number):
         if number >= MAX_PAGES * 20:
             raise MalformedPayload("data", "goes on without an end")
-        return Page(records=records, cursor=f"{begin} {end} {kind} {number + 1}", more=True)
+        return base.Page(records=records, cursor=f"{begin} {end} {kind} {number + 1}", more=True)
     if kind != LISTS[-1]:
-        return Page(records=records, cursor=f"{begin} {end} {LISTS[LISTS.index(kind) + 1]} 1", more=True)
+        return base.Page(records=records, cursor=f"{begin} {end} {LISTS[LISTS.index(kind) + 1]} 1", more=True)
     # Lists go by the time of creation: look again at what may have changed since.
     again = max(datetime.fromisoformat(begin), datetime.fromisoformat(end) - timedelta(days=3))
-    return Page(records=records, cursor=stamp(again))
+    return base.Page(records=records, cursor=stamp(again))
 
 
 def stamp(at: datetime) -> str:
@@ -355,7 +315,7 @@ def stamp(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-connector = Connector(
+connector = base.Connector(
     slug="paystack",
     title="Paystack",
     docs_url="https://paystack.com/docs/payments/webhooks/",
@@ -364,14 +324,13 @@ connector = Connector(
     makes_secret=False,
     event_id=event_id,
     event_name=lambda item: item.identifier("event"),
-    api=Api(base="https://api.paystack.co", authorize=authorize),
-    pull=Pull(talk=pull, what="transactions, refunds, disputes and settlements", every_seconds=3600, days=90),
+    api=base.Api(base="https://api.paystack.co", authorize=access.bearer("webhook_secret")),
+    pull=base.Pull(talk=pull, what="transactions, refunds, disputes and settlements", every_seconds=3600, days=90),
     fields=(
-        Field(
-            name="webhook_secret",
-            label="Secret key",
-            help="The API's secret key (sk_live_… or sk_test_…): it signs webhooks as well.",
-            secret=True,
+        access.secret(
+            "webhook_secret",
+            "Secret key",
+            "The API's secret key (sk_live_… or sk_test_…): it signs webhooks as well.",
             required=True,
         ),
     ),

@@ -14,27 +14,10 @@ from datetime import UTC, datetime, time
 from functools import partial
 from typing import TypeAlias
 
-from connectors.base import (
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Envelope,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reader,
-    RegisterTalk,
-    Registration,
-    Request,
-    Response,
-    Talk,
-)
+from connectors import access, base
 from connectors.payload import Payload, micros
 from connectors.signatures import JwtOverBodyHash
+from connectors.tables import words
 from core import events
 from core.errors import MalformedPayload, Permanent
 from core.events import ConnectionHealth, PaymentStatus, Record, TransactionStatus
@@ -42,37 +25,34 @@ from core.money import Money
 
 MAX_PAGES = 200
 PAGE_SIZE = 500
-PAYMENT = {
-    **dict.fromkeys(
-        ("INPUT_NEEDED", "AUTHORISING", "PROCESSING", "INITIATED", "EXECUTED", "ESTABLISHED", "COMPLETED", "UNKNOWN"),
-        PaymentStatus.PENDING,
-    ),
-    **dict.fromkeys(("INSUFFICIENT_FUNDS", "FAILED", "BLOCKED", "REJECTED", "CANCELLED"), PaymentStatus.FAILED),
-    "SETTLED": PaymentStatus.SUCCEEDED,
-}
+PAYMENT = words(
+    PaymentStatus,
+    PENDING="INPUT_NEEDED AUTHORISING PROCESSING INITIATED EXECUTED ESTABLISHED COMPLETED UNKNOWN",
+    FAILED="INSUFFICIENT_FUNDS FAILED BLOCKED REJECTED CANCELLED",
+    SUCCEEDED="SETTLED",
+)
 STATUSES = {f"PAYMENT_STATUS_{word}": status for word, status in PAYMENT.items()}
-Synced: TypeAlias = Generator[Request, Response, tuple[list[Record], str]]
+Synced: TypeAlias = Generator[base.Request, base.Response, tuple[list[Record], str]]
 
 
-def event_id(_item: Payload, envelope: Envelope) -> str:
+def event_id(_item: Payload, envelope: base.Envelope) -> str:
     """There is none: the signed hash of the body and the signed time tell one signal from the next."""
     return envelope.verified.message_id or hashlib.sha256(envelope.delivery.body).hexdigest()
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
+def keys_of(credentials: base.Credentials) -> dict[str, str]:
     """Client id and secret go along as headers; there is nothing to trade."""
-    yield from ()
     client_id, _, secret = credentials.secret("webhook_secret").partition(":")
-    return Authorization(headers={"PLAID-CLIENT-ID": client_id, "PLAID-SECRET": secret}, expires_in_seconds=86_400)
+    return {"PLAID-CLIENT-ID": client_id, "PLAID-SECRET": secret}
 
 
-def asked(path: str, credentials: Credentials, **more: object) -> Generator[Request, Response, Payload]:
+def asked(path: str, credentials: base.Credentials, **more: object) -> Generator[base.Request, base.Response, Payload]:
     """One question about the Item."""
-    request = Request(method="POST", url=path, json={"access_token": credentials.secret("access_token"), **more})
+    request = base.Request(method="POST", url=path, json={"access_token": credentials.secret("access_token"), **more})
     return (yield request).payload()
 
 
-def _check_item(item: Payload, credentials: Credentials, named: str | None) -> str:
+def _check_item(item: Payload, credentials: base.Credentials, named: str | None) -> str:
     """The Item that the access token belongs to: the connection's own, and the one that an event names."""
     expected = credentials.external_id or named
     if expected is None:
@@ -104,8 +84,7 @@ def transaction_of(item: Payload, version: int) -> events.BankTransaction | None
     if not item.has("iso_currency_code"):
         return None
     left, day = item.number_money("amount", item.currency("iso_currency_code")), item.day("date")
-    told, meta = item.optional_iso("datetime"), item.optional_at("payment_meta")
-    category = item.optional_at("personal_finance_category")
+    told = item.optional_iso("datetime")
     return events.BankTransaction(
         object_id=item.identifier("transaction_id"),
         version=version,
@@ -117,8 +96,8 @@ def transaction_of(item: Payload, version: int) -> events.BankTransaction | None
         # Most banks tell only a day.
         booked_on=None if told else day,
         counterparty=item.optional_text("merchant_name"),
-        bank_reference=meta.optional_text("reference_number") if meta else None,
-        category=category.optional_text("primary") if category else None,
+        bank_reference=item.text_at("payment_meta", "reference_number"),
+        category=item.text_at("personal_finance_category", "primary"),
     )
 
 
@@ -138,7 +117,7 @@ def removed_of(item: Payload, currencies: dict[str, str], asked_at: datetime) ->
     )
 
 
-def sync(credentials: Credentials, named: str | None, cursor: str | None) -> Synced:
+def sync(credentials: base.Credentials, named: str | None, cursor: str | None) -> Synced:
     """The Item's accounts, and everything that changed since the cursor, to the end of the list; the next cursor.
 
     Plaid wants a list that was broken off to be begun again where it began, so it is one stretch.
@@ -168,20 +147,20 @@ def sync(credentials: Credentials, named: str | None, cursor: str | None) -> Syn
     return found, cursor
 
 
-def fetch_transactions(named: str, credentials: Credentials) -> Talk:
+def fetch_transactions(named: str, credentials: base.Credentials) -> base.Talk:
     """All that Plaid has of the Item: an event cannot know how far the last pull came."""
     records, _ = yield from sync(credentials, named, None)
     return records
 
 
-def pull_transactions(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull_transactions(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """What changed since the last pull; the first one goes back as far as the Item was linked for."""
     del since
     records, following = yield from sync(credentials, None, cursor)
-    return Page(records=records, cursor=following or None)
+    return base.Page(records=records, cursor=following or None)
 
 
-def fetch_state(named: str, credentials: Credentials) -> Talk:
+def fetch_state(named: str, credentials: base.Credentials) -> base.Talk:
     """Whether the login at the bank works now."""
     item = (yield from asked("/item/get", credentials)).at("item")
     error = item.optional_at("error")
@@ -195,7 +174,7 @@ def fetch_state(named: str, credentials: Credentials) -> Talk:
     return [state]
 
 
-def tell_state(health: ConnectionHealth, reason: str, named: str, credentials: Credentials) -> Talk:
+def tell_state(health: ConnectionHealth, reason: str, named: str, credentials: base.Credentials) -> base.Talk:
     """What the signed event says itself, as of now: it has no time, and who was shut out can ask nothing."""
     yield from ()
     if credentials.external_id not in (None, named):
@@ -204,10 +183,10 @@ def tell_state(health: ConnectionHealth, reason: str, named: str, credentials: C
     return [events.ConnectionState(object_id=named, version=version, health=health, reason=reason)]
 
 
-def fetch_payment(identity: str, credentials: Credentials) -> Talk:
+def fetch_payment(identity: str, credentials: base.Credentials) -> base.Talk:
     """A payment that was initiated at a payer's bank."""
     del credentials
-    request = Request(method="POST", url="/payment_initiation/payment/get", json={"payment_id": identity})
+    request = base.Request(method="POST", url="/payment_initiation/payment/get", json={"payment_id": identity})
     answer = (yield request).payload()
     amount, status = answer.at("amount"), answer.choice("status", STATUSES)
     reference, changed_at = answer.optional_identifier("reference"), answer.iso("last_status_update")
@@ -227,19 +206,19 @@ def fetch_payment(identity: str, credentials: Credentials) -> Talk:
     return [payment]
 
 
-def register(credentials: Credentials, url: str) -> RegisterTalk:
+def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
     """The Item's one webhook address."""
     item = (yield from asked("/item/get", credentials)).at("item")
     _check_item(item, credentials, None)
     before = item.optional_text("webhook")
     if before == url:
-        return Registration(state="kept")
+        return base.Registration(state="kept")
     yield from asked("/item/webhook/update", credentials, webhook=url)
-    return Registration(state="repaired" if before else "created")
+    return base.Registration(state="repaired" if before else "created")
 
 
-def _of_item(talk: Callable[[str, Credentials], Talk]) -> Reader:
-    return lambda item: Fetch(talk=partial(talk, item.identifier("item_id")))
+def _of_item(talk: Callable[[str, base.Credentials], base.Talk]) -> base.Reader:
+    return lambda item: base.Fetch(talk=partial(talk, item.identifier("item_id")))
 
 
 NEWS = _of_item(fetch_transactions)
@@ -249,7 +228,7 @@ WALLET = "a virtual account of the platform's own, which is not a seller's bank 
 TRANSFER = "the platform's own transfers; what they move is seen on the bank account"
 MICRO_DEPOSIT = "a step of proving an account number, before anything is linked"
 
-connector = Connector(
+connector = base.Connector(
     slug="plaid",
     title="Plaid",
     docs_url="https://plaid.com/docs/api/webhooks/",
@@ -263,16 +242,18 @@ connector = Connector(
     event_id=event_id,
     event_name=lambda item: f"{item.identifier('webhook_type')}.{item.identifier('webhook_code')}",
     external_id=lambda item: item.optional_identifier("item_id"),
-    api=Api(base="https://production.plaid.com", authorize=authorize),
-    pull=Pull(talk=pull_transactions, what="accounts and transactions", days=730),
+    api=base.Api(base="https://production.plaid.com", authorize=access.fixed(keys_of)),
+    pull=base.Pull(talk=pull_transactions, what="accounts and transactions", days=730),
     register=register,
     brings=("bank accounts", "bank transactions", "payments by bank transfer"),
     fields=(
-        Field(
-            name="webhook_secret", label="Client id and secret", secret=True, required=True,
-            help="From Plaid's dashboard, with a colon between them.",
+        access.secret(
+            "webhook_secret",
+            "Client id and secret",
+            "From Plaid's dashboard, with a colon between them.",
+            required=True,
         ),
-        Field(name="access_token", label="Access token", help="Of the Item.", secret=True, required=True),
+        access.secret("access_token", "Access token", "Of the Item.", required=True),
     ),
     steps=(
         "In Plaid's dashboard, under Developers, Keys, copy the client id and the secret of the environment.",
@@ -296,7 +277,7 @@ connector = Connector(
         "ITEM.USER_ACCOUNT_REVOKED": _of_item(
             partial(tell_state, ConnectionHealth.NEEDS_ATTENTION, "access to one account withdrawn by its holder")
         ),
-        "PAYMENT_INITIATION.PAYMENT_STATUS_UPDATE": lambda item: Fetch(
+        "PAYMENT_INITIATION.PAYMENT_STATUS_UPDATE": lambda item: base.Fetch(
             talk=partial(fetch_payment, item.identifier("payment_id"))
         ),
     },
@@ -314,4 +295,4 @@ connector = Connector(
         "AUTH.AUTOMATICALLY_VERIFIED": MICRO_DEPOSIT,
         "AUTH.VERIFICATION_EXPIRED": MICRO_DEPOSIT,
     },
-)  # fmt: skip
+)

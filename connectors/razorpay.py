@@ -7,68 +7,35 @@ A webhook carries whole entities as they were at the event. Whatever event bring
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from datetime import datetime
-from typing import TypeVar
 
-from connectors.base import (
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Envelope,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reader,
-    Reading,
-    Request,
-)
+from connectors import access, base, naming
 from connectors.payload import MAX_IDENTIFIER, Payload, micros
 from connectors.signatures import Hmac
+from connectors.tables import each, words
 from core import events
 from core.errors import MalformedPayload
 from core.events import DisputeStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus
 from core.money import Money
 
-T = TypeVar("T")
-
-
-def _each(names: str, meaning: T) -> dict[str, T]:
-    """The same meaning for several names."""
-    return dict.fromkeys(names.split(), meaning)
-
-
-PAYMENT = {
+PAYMENT = words(
+    PaymentStatus,
     # `pending` is cash on delivery: ordered, not yet collected.
-    **_each("created pending authorized", PaymentStatus.PENDING),
-    "failed": PaymentStatus.FAILED,
+    PENDING="created pending authorized",
+    FAILED="failed",
     # What was given back is told by the refunds; the payment itself did succeed.
-    **_each("captured refunded", PaymentStatus.SUCCEEDED),
-}
-REFUND = {
-    **_each("created pending", RefundStatus.PENDING),
-    "failed": RefundStatus.FAILED,
-    "processed": RefundStatus.SUCCEEDED,
-}
-DISPUTE = {
-    "open": DisputeStatus.OPEN,
-    "under_review": DisputeStatus.UNDER_REVIEW,
-    "closed": DisputeStatus.CLOSED,
-    "won": DisputeStatus.WON,
-    "lost": DisputeStatus.LOST,
-}
+    SUCCEEDED="captured refunded",
+)
+REFUND = words(RefundStatus, PENDING="created pending", FAILED="failed", SUCCEEDED="processed")
+DISPUTE = words(DisputeStatus, OPEN="open", UNDER_REVIEW="under_review", CLOSED="closed", WON="won", LOST="lost")
 SETTLEMENT = {"created": PayoutStatus.PENDING, "failed": PayoutStatus.FAILED, "processed": PayoutStatus.PAID}
-PAYOUT = {
-    **_each("pending scheduled queued processing", PayoutStatus.PENDING),
-    **_each("rejected cancelled failed", PayoutStatus.FAILED),
-    "processed": PayoutStatus.PAID,
-    "reversed": PayoutStatus.REVERSED,
-}
+PAYOUT = words(
+    PayoutStatus,
+    PENDING="pending scheduled queued processing",
+    FAILED="rejected cancelled failed",
+    PAID="processed",
+    REVERSED="reversed",
+)
 
 # Entities whose notes may name the invoice, and the fields of theirs that may, by rank.
 NOTED = ("payment", "order", "invoice", "payment_link", "virtual_account", "qr_code", "subscription")
@@ -88,12 +55,12 @@ PARTNER = "onboarding of a partner's merchant, which this product does not do"
 BANK_REFERENCES = ("rrn", "bank_transaction_id", "utr", "upi_transaction_id")
 
 
-def event_id(_item: Payload, envelope: Envelope) -> str:
+def event_id(_item: Payload, envelope: base.Envelope) -> str:
     """The id in the header; there is none in the body. Without a usable one, a hash of the body."""
     given = envelope.delivery.header("x-razorpay-event-id")
     if given and len(given) <= MAX_IDENTIFIER and given.isascii() and given.isprintable():
         return given
-    return f"body:{hashlib.sha256(envelope.delivery.body).hexdigest()}"
+    return naming.body_id(envelope)
 
 
 def version(item: Payload) -> int:
@@ -150,25 +117,24 @@ def payment_of(item: Payload, *, only_authorized: bool = False) -> events.Paymen
     )  # fmt: skip
 
 
-def read_payment(item: Payload) -> Reading:
+def read_payment(item: Payload) -> base.Reading:
     """An event about a payment, or one that brings it along (an order, invoice or link that it paid)."""
     return [payment_of(item)]
 
 
-def read_authorized(item: Payload) -> Reading:
+def read_authorized(item: Payload) -> base.Reading:
     """An authorisation moves no money, whatever else the entity says."""
     return [payment_of(item, only_authorized=True)]
 
 
-def _with_payment(item: Payload, record: Record) -> Reading:
+def _with_payment(item: Payload, record: Record) -> base.Reading:
     """The record, after the payment it belongs to where the event holds it too."""
     return [payment_of(item), record] if item.optional_at("payload", "payment", "entity") else [record]
 
 
-def read_refund(item: Payload) -> Reading:
+def read_refund(item: Payload) -> base.Reading:
     """A refund. Its entity's status decides: refund.created may already say processed."""
     entity = item.at("payload", "refund", "entity")
-    notes = entity.optional_at("notes")
     refund = events.Refund(
         object_id=entity.identifier("id"),
         version=version(item),
@@ -176,12 +142,12 @@ def read_refund(item: Payload) -> Reading:
         status=entity.choice("status", REFUND),
         money=entity.minor_money("amount", entity.currency("currency"), positive=True),
         occurred_at=entity.epoch("created_at"),
-        reason=notes.optional_text("comment") if notes else None,
+        reason=entity.text_at("notes", "comment"),
     )
     return _with_payment(item, refund)
 
 
-def read_dispute(item: Payload) -> Reading:
+def read_dispute(item: Payload) -> base.Reading:
     """A dispute. Money is taken only once it is lost."""
     entity = item.at("payload", "dispute", "entity")
     currency = entity.currency("currency")
@@ -201,13 +167,13 @@ def read_dispute(item: Payload) -> Reading:
     return _with_payment(item, dispute)
 
 
-def read_settlement(item: Payload) -> Reading:
+def read_settlement(item: Payload) -> base.Reading:
     """Collected money sent to the merchant's bank. The entity has no currency: Razorpay settles in rupees."""
     entity = item.at("payload", "settlement", "entity")
     return [_payout(item, entity, "INR", entity.choice("status", SETTLEMENT))]
 
 
-def read_payout(item: Payload) -> Reading:
+def read_payout(item: Payload) -> base.Reading:
     """A RazorpayX payout: the merchant's money to somebody else."""
     entity = item.at("payload", "payout", "entity")
     return [_payout(item, entity, entity.currency("currency"), entity.choice("status", PAYOUT), to_third_party=True)]
@@ -228,7 +194,7 @@ def _payout(
     )
 
 
-def read_transaction(item: Payload) -> Reading:
+def read_transaction(item: Payload) -> base.Reading:
     """A movement on a RazorpayX account, with the account's balance after it."""
     entity = item.at("payload", "transaction", "entity")
     currency, number = entity.currency("currency"), entity.identifier("account_number")
@@ -264,7 +230,7 @@ def read_transaction(item: Payload) -> Reading:
     return [account, moved]
 
 
-def read_revoked(item: Payload) -> Reading:
+def read_revoked(item: Payload) -> base.Reading:
     """The merchant withdrew our access."""
     state = events.ConnectionState(
         object_id=item.identifier("account_id"),
@@ -275,19 +241,10 @@ def read_revoked(item: Payload) -> Reading:
     return [state]
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
-    """The API key's id and secret, as HTTP has it for people."""
-    yield from ()
-    pair = f"{credentials.secret('key_id')}:{credentials.secret('key_secret')}".encode()
-    return Authorization(
-        headers={"Authorization": f"Basic {base64.b64encode(pair).decode()}"}, expires_in_seconds=86_400
-    )
-
-
 PER_PAGE = 100
 MAX_SKIP = 100_000
 # Lists go by the time of creation. What happened to something older is looked for this many days back.
-LISTS: dict[str, tuple[str, int, Reader]] = {
+LISTS: dict[str, tuple[str, int, base.Reader]] = {
     "payments": ("payment", 7, read_payment),
     "refunds": ("refund", 14, read_refund),
     "disputes": ("dispute", 120, read_dispute),
@@ -295,7 +252,7 @@ LISTS: dict[str, tuple[str, int, Reader]] = {
 }
 
 
-def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """A page of one of the lists. The cursor is "begin end list skip", or only "begin" at rest; times in seconds."""
     begin, end, name, skip = [*(cursor or str(int(since.timestamp()))).split(" "), "", "", ""][:4]
     asked = int(credentials.moment().timestamp())
@@ -303,23 +260,23 @@ def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullT
     entity, days, read = LISTS[name]
     start = max(0, int(begin) - days * 86_400)
     params = {"from": str(start), "to": end, "count": str(PER_PAGE), "skip": str(skipped)}
-    items = (yield Request(method="GET", url=f"/v1/{name}", params=params)).payload().items("items")
+    items = (yield base.Request(method="GET", url=f"/v1/{name}", params=params)).payload().items("items")
     records: list[Record] = []
     for item in items:
         # What an event about it would hold, told now.
         told = read(Payload({"created_at": asked, "payload": {entity: {"entity": item.value}}}))
-        records += [] if isinstance(told, Fetch) else told
+        records += [] if isinstance(told, base.Fetch) else told
     if len(items) >= PER_PAGE:
         if skipped >= MAX_SKIP:
             raise MalformedPayload("items", "goes on without an end")
-        return Page(records=records, cursor=f"{begin} {end} {name} {skipped + PER_PAGE}", more=True)
+        return base.Page(records=records, cursor=f"{begin} {end} {name} {skipped + PER_PAGE}", more=True)
     if name != list(LISTS)[-1]:
         following = list(LISTS)[list(LISTS).index(name) + 1]
-        return Page(records=records, cursor=f"{begin} {end} {following} 0", more=True)
-    return Page(records=records, cursor=end)
+        return base.Page(records=records, cursor=f"{begin} {end} {following} 0", more=True)
+    return base.Page(records=records, cursor=end)
 
 
-connector = Connector(
+connector = base.Connector(
     slug="razorpay",
     title="Razorpay",
     docs_url="https://razorpay.com/docs/webhooks/",
@@ -337,49 +294,59 @@ connector = Connector(
     ),
     brings=("payments", "refunds", "disputes", "settlements", "payouts", "RazorpayX bank transactions"),
     fields=(
-        Field(name="key_id", label="API key id", help="Begins with rzp_. For pulls.", secret=True),
-        Field(name="key_secret", label="API key secret", help="For pulls. Not the webhook's secret.", secret=True),
+        access.secret("key_id", "API key id", "Begins with rzp_. For pulls."),
+        access.secret("key_secret", "API key secret", "For pulls. Not the webhook's secret."),
     ),
-    api=Api(base="https://api.razorpay.com", authorize=authorize),
-    pull=Pull(talk=pull, what="payments, refunds, disputes and settlements", every_seconds=3600, days=90),
+    api=base.Api(
+        base="https://api.razorpay.com",
+        authorize=access.fixed(lambda held: access.basic(held.secret("key_id"), held.secret("key_secret"))),
+    ),
+    pull=base.Pull(talk=pull, what="payments, refunds, disputes and settlements", every_seconds=3600, days=90),
     event_id=event_id,
     event_name=lambda item: item.identifier("event"),
     external_id=lambda item: item.optional_identifier("account_id"),
     events={
         "payment.authorized": read_authorized,
-        **_each("payment.captured payment.failed payment.pending order.paid", read_payment),
-        **_each("invoice.paid invoice.partially_paid subscription.charged", read_payment),
-        **_each("payment_link.paid payment_link.partially_paid", read_payment),
-        **_each("virtual_account.credited qr_code.credited", read_payment),
-        **_each("refund.created refund.processed refund.failed refund.speed_changed", read_refund),
-        **_each("payment.dispute.created payment.dispute.under_review payment.dispute.closed", read_dispute),
-        **_each("payment.dispute.won payment.dispute.lost payment.dispute.action_required", read_dispute),
+        **each("payment.captured payment.failed payment.pending order.paid", read_payment),
+        **each("invoice.paid invoice.partially_paid subscription.charged", read_payment),
+        **each("payment_link.paid payment_link.partially_paid", read_payment),
+        **each("virtual_account.credited qr_code.credited", read_payment),
+        **each("refund.created refund.processed refund.failed refund.speed_changed", read_refund),
+        **each("payment.dispute.created payment.dispute.under_review payment.dispute.closed", read_dispute),
+        **each("payment.dispute.won payment.dispute.lost payment.dispute.action_required", read_dispute),
         "settlement.processed": read_settlement,
         "transaction.created": read_transaction,
-        **_each("payout.pending payout.queued payout.initiated payout.processed", read_payout),
-        **_each("payout.rejected payout.updated payout.reversed payout.failed", read_payout),
+        **each("payout.pending payout.queued payout.initiated payout.processed", read_payout),
+        **each("payout.rejected payout.updated payout.reversed payout.failed", read_payout),
         "account.app.authorization_revoked": read_revoked,
     },
     ignored={
-        **_each("payment.downtime.started payment.downtime.updated payment.downtime.resolved", NO_MONEY),
-        **_each("payout.downtime.started payout.downtime.resolved", NO_MONEY),
-        **_each("invoice.expired payment_link.cancelled payment_link.expired", "a request for money ended unpaid"),
-        **_each("virtual_account.created virtual_account.closed qr_code.created qr_code.closed", NO_MONEY),
-        **_each("subscription.authenticated subscription.activated subscription.completed", PLAN),
-        **_each("subscription.updated subscription.pending subscription.halted", PLAN),
-        **_each("subscription.cancelled subscription.paused subscription.resumed", PLAN),
-        **_each("transfer.processed transfer.failed", "a share passed on to a linked account is that account's money"),
-        **_each("fund_account.validation.completed fund_account.validation.failed", NO_MONEY),
-        **_each("payout_link.pending payout_link.issued payout_link.processing payout_link.processed", LINK),
-        **_each("payout_link.attempted payout_link.cancelled payout_link.rejected payout_link.expired", LINK),
-        **_each("product.route.under_review product.route.needs_clarification product.route.activated", PARTNER),
+        **each("payment.downtime.started payment.downtime.updated payment.downtime.resolved", NO_MONEY),
+        **each("payout.downtime.started payout.downtime.resolved", NO_MONEY),
+        **each("invoice.expired payment_link.cancelled payment_link.expired", "a request for money ended unpaid"),
+        **each("virtual_account.created virtual_account.closed qr_code.created qr_code.closed", NO_MONEY),
+        **each("subscription.authenticated subscription.activated subscription.completed", PLAN),
+        **each("subscription.updated subscription.pending subscription.halted", PLAN),
+        **each("subscription.cancelled subscription.paused subscription.resumed", PLAN),
+        **each("transfer.processed transfer.failed", "a share passed on to a linked account is that account's money"),
+        **each("fund_account.validation.completed fund_account.validation.failed", NO_MONEY),
+        **each("payout_link.pending payout_link.issued payout_link.processing payout_link.processed", LINK),
+        **each("payout_link.attempted payout_link.cancelled payout_link.rejected payout_link.expired", LINK),
+        **each("product.route.under_review product.route.needs_clarification product.route.activated", PARTNER),
         **{
             f"{area}.{step}": PARTNER
             for area in ("account", "product.payment_gateway", "product.payment_links")
             for step in (
-                "activated", "needs_clarification", "under_review", "rejected", "activated_kyc_pending",
-                "instantly_activated", "payments_enabled", "funds_on_hold", "suspended",
+                "activated",
+                "needs_clarification",
+                "under_review",
+                "rejected",
+                "activated_kyc_pending",
+                "instantly_activated",
+                "payments_enabled",
+                "funds_on_hold",
+                "suspended",
             )
         },
     },
-)  # fmt: skip
+)

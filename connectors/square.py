@@ -13,60 +13,28 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
-from typing import TypeVar
 from urllib.parse import quote
 
-from connectors.base import (
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reading,
-    RegisterTalk,
-    Registration,
-    Request,
-    Response,
-    Talk,
-)
+from connectors import access, base
 from connectors.payload import MAX_IDENTIFIER, Payload, micros
 from connectors.signatures import BODY, URL, Hmac
+from connectors.tables import each, words
 from core import events
 from core.errors import CurrencyMismatch, Invalid, MalformedPayload
 from core.events import DisputeStatus, MirroredStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus
 from core.money import Money
 
-T = TypeVar("T")
-
-PAYMENT = {
-    "APPROVED": PaymentStatus.PENDING,
-    "PENDING": PaymentStatus.PENDING,
-    "COMPLETED": PaymentStatus.SUCCEEDED,
-    "CANCELED": PaymentStatus.FAILED,
-    "FAILED": PaymentStatus.FAILED,
-}
-REFUND = {
-    "PENDING": RefundStatus.PENDING,
-    "COMPLETED": RefundStatus.SUCCEEDED,
-    "REJECTED": RefundStatus.FAILED,
-    "FAILED": RefundStatus.FAILED,
-}
-DISPUTE = {
-    "INQUIRY_EVIDENCE_REQUIRED": DisputeStatus.OPEN,
-    "EVIDENCE_REQUIRED": DisputeStatus.OPEN,
-    "INQUIRY_PROCESSING": DisputeStatus.UNDER_REVIEW,
-    "PROCESSING": DisputeStatus.UNDER_REVIEW,
-    "INQUIRY_CLOSED": DisputeStatus.CLOSED,
-    "WON": DisputeStatus.WON,
-    "LOST": DisputeStatus.LOST,
+PAYMENT = words(PaymentStatus, PENDING="APPROVED PENDING", SUCCEEDED="COMPLETED", FAILED="CANCELED FAILED")
+REFUND = words(RefundStatus, PENDING="PENDING", SUCCEEDED="COMPLETED", FAILED="REJECTED FAILED")
+DISPUTE = words(
+    DisputeStatus,
+    OPEN="INQUIRY_EVIDENCE_REQUIRED EVIDENCE_REQUIRED",
+    UNDER_REVIEW="INQUIRY_PROCESSING PROCESSING",
+    CLOSED="INQUIRY_CLOSED",
+    WON="WON",
     # The seller gave in, which takes the money just the same.
-    "ACCEPTED": DisputeStatus.LOST,
-}
+    LOST="LOST ACCEPTED",
+)
 PAYOUT = {"SENT": PayoutStatus.PENDING, "PAID": PayoutStatus.PAID, "FAILED": PayoutStatus.FAILED}
 # What money went back of a refund or unlinked refund, as money that leaves.
 OUTGOING = {
@@ -74,19 +42,15 @@ OUTGOING = {
     RefundStatus.SUCCEEDED: PayoutStatus.PAID,
     RefundStatus.FAILED: PayoutStatus.FAILED,
 }
-INVOICE = {
-    "DRAFT": MirroredStatus.DRAFT,
-    "UNPAID": MirroredStatus.OPEN,
-    "SCHEDULED": MirroredStatus.OPEN,
-    "PAYMENT_PENDING": MirroredStatus.OPEN,
-    "FAILED": MirroredStatus.OPEN,
-    "PARTIALLY_PAID": MirroredStatus.PARTIALLY_PAID,
-    "PAID": MirroredStatus.PAID,
+INVOICE = words(
+    MirroredStatus,
+    DRAFT="DRAFT",
+    OPEN="UNPAID SCHEDULED PAYMENT_PENDING FAILED",
+    PARTIALLY_PAID="PARTIALLY_PAID",
     # What was paid back is told by the refunds.
-    "PARTIALLY_REFUNDED": MirroredStatus.PAID,
-    "REFUNDED": MirroredStatus.PAID,
-    "CANCELED": MirroredStatus.VOID,
-}
+    PAID="PAID PARTIALLY_REFUNDED REFUNDED",
+    VOID="CANCELED",
+)
 EVIDENCE = "evidence given in a dispute; its state comes as dispute.state.updated"
 MAX_PAGES = 200
 # A payment may be completed a week after it was made, and lists go by the day it was made.
@@ -200,7 +164,7 @@ def payouts_of(item: Payload) -> list[Record]:
 
 def invoices_of(item: Payload) -> list[Record]:
     """An invoice as Square keeps it. A draft without a request for payment has no amount, and is passed over."""
-    requests = item.items("payment_requests") if item.has("payment_requests") else ()
+    requests = item.optional_items("payment_requests")
     total = added(item, "payment_requests", [money(one, "computed_amount_money") for one in requests])
     if total is None:
         return []
@@ -230,37 +194,37 @@ def invoices_of(item: Payload) -> list[Record]:
     return [invoice]
 
 
-def _reads(name: str, read: Callable[[Payload], Record | list[Record]]) -> Callable[[Payload], Reading]:
+def _reads(name: str, read: Callable[[Payload], Record | list[Record]]) -> Callable[[Payload], base.Reading]:
     """A reader of the object of this name."""
 
-    def reader(item: Payload) -> Reading:
+    def reader(item: Payload) -> base.Reading:
         found = read(item.at("data", "object", name))
         return found if isinstance(found, list) else [found]
 
     return reader
 
 
-def read_paid_invoice(item: Payload) -> Reading:
+def read_paid_invoice(item: Payload) -> base.Reading:
     """An invoice that something was paid on: which payment it was is fetched."""
     item.at("data", "object", "invoice").identifier("order_id")
-    return Fetch(talk=partial(fetch_payments, item))
+    return base.Fetch(talk=partial(fetch_payments, item))
 
 
-def fetch_payments(item: Payload, credentials: Credentials) -> Talk:
+def fetch_payments(item: Payload, credentials: base.Credentials) -> base.Talk:
     """The invoice, and the payments of its order, which name it."""
     if credentials.external_id not in (None, item.identifier("merchant_id")):
         raise item.wrong("merchant_id", "the connection's merchant")
     invoice = item.at("data", "object", "invoice")
     order_id, number = invoice.identifier("order_id"), invoice.optional_identifier("invoice_number")
-    order = (yield Request(method="GET", url=f"/v2/orders/{quote(order_id, safe='')}")).payload().at("order")
+    order = (yield base.Request(method="GET", url=f"/v2/orders/{quote(order_id, safe='')}")).payload().at("order")
     order.same("id", order_id)
     named = (Reference(0, number),) if number else ()
     found = invoices_of(invoice)
-    tenders = order.items("tenders") if order.has("tenders") else ()
+    tenders = order.optional_items("tenders")
     for payment_id in sorted(
         {tender.identifier("payment_id" if tender.has("payment_id") else "id") for tender in tenders}
     ):
-        answer = yield Request(method="GET", url=f"/v2/payments/{quote(payment_id, safe='')}")
+        answer = yield base.Request(method="GET", url=f"/v2/payments/{quote(payment_id, safe='')}")
         payment = answer.payload().at("payment")
         payment.same("id", payment_id)
         payment.same("order_id", order_id)
@@ -268,7 +232,7 @@ def fetch_payments(item: Payload, credentials: Credentials) -> Talk:
     return found
 
 
-def read_account(item: Payload) -> Reading:
+def read_account(item: Payload) -> base.Reading:
     """A bank account that payouts go to."""
     account = item.at("data", "object", "bank_account")
     suffix = account.optional_text("account_number_suffix")
@@ -285,7 +249,7 @@ def read_account(item: Payload) -> Reading:
     return [state]
 
 
-def read_revoked(item: Payload) -> Reading:
+def read_revoked(item: Payload) -> base.Reading:
     """Somebody withdrew our access."""
     revocation = item.at("data", "object", "revocation")
     state = events.ConnectionState(
@@ -295,14 +259,6 @@ def read_revoked(item: Payload) -> Reading:
         reason=f"access withdrawn at Square by {(revocation.optional_text('revoker_type') or 'somebody').lower()}",
     )
     return [state]
-
-
-def authorize(credentials: Credentials) -> AuthorizationTalk:
-    """The access token as it is; it asks nothing."""
-    yield from ()
-    return Authorization(
-        headers={"Authorization": f"Bearer {credentials.secret('access_token')}"}, expires_in_seconds=3600
-    )
 
 
 def _one(read: Callable[[Payload], Record]) -> Callable[[Payload], list[Record]]:
@@ -318,7 +274,7 @@ LISTS: Mapping[str, tuple[str, Callable[[Payload], list[Record]]]] = {
 }
 
 
-def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """One page. The cursor says which list, from when, what the provider's own cursor is and when the pull began."""
     name, begin, began, page = (cursor or f"payments {since.isoformat()} - ").split(" ", 3)
     began = credentials.moment().isoformat() if began == "-" else began
@@ -328,27 +284,27 @@ def pull(credentials: Credentials, cursor: str | None, since: datetime) -> PullT
         params |= {"begin_time": begin, "sort_order": "ASC"}
     if page:
         params["cursor"] = page
-    answer = (yield Request(method="GET", url=path, params=params)).payload()
-    found = [record for one in (answer.items(name) if answer.has(name) else ()) for record in read(one)]
+    answer = (yield base.Request(method="GET", url=path, params=params)).payload()
+    found = [record for one in (answer.optional_items(name)) for record in read(one)]
     following = answer.optional_text("cursor") or ""
     if following and following == page:
         raise MalformedPayload("cursor", "leads in a circle")
     if following:
-        return Page(records=found, cursor=f"{name} {begin} {began} {following}", more=True)
+        return base.Page(records=found, cursor=f"{name} {begin} {began} {following}", more=True)
     left = list(LISTS)[list(LISTS).index(name) + 1 :]
     if left:
-        return Page(records=found, cursor=f"{left[0]} {begin} {began} ", more=True)
+        return base.Page(records=found, cursor=f"{left[0]} {begin} {began} ", more=True)
     # The next pull lists from where this one began, less the overlap.
-    return Page(records=found, cursor=f"payments {(datetime.fromisoformat(began) - OVERLAP).isoformat()} - ")
+    return base.Page(records=found, cursor=f"payments {(datetime.fromisoformat(began) - OVERLAP).isoformat()} - ")
 
 
-def _subscriptions() -> Generator[Request, Response, list[Payload]]:
+def _subscriptions() -> Generator[base.Request, base.Response, list[Payload]]:
     found: list[Payload] = []
     cursor, seen = "", set[str]()
     while True:
         params = {"include_disabled": "true", **({"cursor": cursor} if cursor else {})}
-        answer = (yield Request(method="GET", url="/v2/webhooks/subscriptions", params=params)).payload()
-        found += answer.items("subscriptions") if answer.has("subscriptions") else ()
+        answer = (yield base.Request(method="GET", url="/v2/webhooks/subscriptions", params=params)).payload()
+        found += answer.optional_items("subscriptions")
         cursor = answer.optional_text("cursor") or ""
         if not cursor:
             return found
@@ -357,7 +313,7 @@ def _subscriptions() -> Generator[Request, Response, list[Payload]]:
         seen.add(cursor)
 
 
-def register(credentials: Credentials, url: str) -> RegisterTalk:
+def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
     """The subscription of this address. The access token must be the application's own, not a seller's."""
     wanted = sorted(EVENTS)
     for one in (yield from _subscriptions()):
@@ -366,39 +322,34 @@ def register(credentials: Credentials, url: str) -> RegisterTalk:
         have = one.value.get("event_types") if isinstance(one.value, dict) else None
         have = have if isinstance(have, list) else []
         if one.optional_boolean("enabled") and set(wanted).issubset(have):
-            return Registration(state="kept")
+            return base.Registration(state="kept")
         # Types that somebody else subscribed stay.
         types = sorted({*wanted, *(name for name in have if isinstance(name, str))})
         path = f"/v2/webhooks/subscriptions/{quote(one.identifier('id'), safe='')}"
-        yield Request(method="PUT", url=path, json={"subscription": {"enabled": True, "event_types": types}})
-        return Registration(state="repaired")
+        yield base.Request(method="PUT", url=path, json={"subscription": {"enabled": True, "event_types": types}})
+        return base.Registration(state="repaired")
     key = sha256(f"{url} {credentials.moment().isoformat()}".encode()).hexdigest()[:40]
     made = {"name": "Ledgerwire", "enabled": True, "event_types": wanted, "notification_url": url}
-    answer = yield Request(
+    answer = yield base.Request(
         method="POST", url="/v2/webhooks/subscriptions", json={"idempotency_key": key, "subscription": made}
     )
-    return Registration(state="created", secret=answer.payload().at("subscription").identifier("signature_key"))
-
-
-def _each(names: str, meaning: T) -> dict[str, T]:
-    """The same meaning for several names."""
-    return dict.fromkeys(names.split(), meaning)
+    return base.Registration(state="created", secret=answer.payload().at("subscription").identifier("signature_key"))
 
 
 READ_INVOICE = _reads("invoice", invoices_of)
-EVENTS: Mapping[str, Callable[[Payload], Reading]] = {
-    **_each("payment.created payment.updated", _reads("payment", payment_of)),
-    **_each("refund.created refund.updated", _reads("refund", refund_of)),
-    **_each("dispute.created dispute.state.updated", _reads("dispute", dispute_of)),
+EVENTS: Mapping[str, Callable[[Payload], base.Reading]] = {
+    **each("payment.created payment.updated", _reads("payment", payment_of)),
+    **each("refund.created refund.updated", _reads("refund", refund_of)),
+    **each("dispute.created dispute.state.updated", _reads("dispute", dispute_of)),
     "invoice.payment_made": read_paid_invoice,
-    **_each("invoice.created invoice.published invoice.updated invoice.scheduled_charge_failed", READ_INVOICE),
-    **_each("invoice.refunded invoice.canceled", READ_INVOICE),
-    **_each("payout.sent payout.paid payout.failed", _reads("payout", payouts_of)),
-    **_each("bank_account.created bank_account.verified bank_account.disabled", read_account),
+    **each("invoice.created invoice.published invoice.updated invoice.scheduled_charge_failed", READ_INVOICE),
+    **each("invoice.refunded invoice.canceled", READ_INVOICE),
+    **each("payout.sent payout.paid payout.failed", _reads("payout", payouts_of)),
+    **each("bank_account.created bank_account.verified bank_account.disabled", read_account),
     "oauth.authorization.revoked": read_revoked,
 }
 
-connector = Connector(
+connector = base.Connector(
     slug="square",
     title="Square",
     docs_url="https://developer.squareup.com/docs/webhooks/overview",
@@ -409,16 +360,13 @@ connector = Connector(
     event_id=lambda item, _envelope: item.identifier("event_id"),
     event_name=lambda item: item.identifier("type"),
     external_id=lambda item: item.optional_identifier("merchant_id"),
-    api=Api(base="https://connect.squareup.com", authorize=authorize),
-    pull=Pull(talk=pull, what="payments, refunds, disputes and payouts"),
+    api=base.Api(base="https://connect.squareup.com", authorize=access.bearer("access_token", seconds=3600)),
+    pull=base.Pull(talk=pull, what="payments, refunds, disputes and payouts"),
     register=register,
     brings=("payments", "refunds", "disputes", "payouts", "invoices"),
     fields=(
-        Field(name="webhook_secret", label="Signature key", help="Of the webhook subscription.", secret=True),
-        Field(
-            name="access_token", label="Access token", help="From the application's credentials.", secret=True,
-            required=True,
-        ),
+        access.secret("webhook_secret", "Signature key", "Of the webhook subscription."),
+        access.secret("access_token", "Access token", "From the application's credentials.", required=True),
     ),
     steps=(
         "In Square's developer console, open the application and copy its access token into the connection.",
@@ -438,4 +386,4 @@ connector = Connector(
         "dispute.evidence.added": "dispute.evidence.created",
         "dispute.evidence.removed": "dispute.evidence.deleted",
     },
-)  # fmt: skip
+)

@@ -16,16 +16,6 @@ from connectors.payload import MAX_IDENTIFIER, Payload, micros
 from connectors.signatures import StandardWebhooks
 from core import events
 from core.errors import MalformedPayload
-from core.events import (
-    ConnectionHealth,
-    DisputeStatus,
-    PaymentStatus,
-    PayoutStatus,
-    Record,
-    Reference,
-    RefundStatus,
-    TransactionStatus,
-)
 from core.money import Money
 
 # What may name the invoice, best first.
@@ -56,29 +46,28 @@ def occurred_at(item: Payload) -> datetime:
     return item.at("data").optional_iso("occurred_at") or item.iso("timestamp")
 
 
-def read_payment(status: PaymentStatus, item: Payload) -> Record:
+def read_payment(status: events.PaymentStatus, item: Payload) -> events.Record:
     """Money towards an invoice."""
     data = item.at("data")
     named = [(rank, data.optional_text(key)) for rank, key in enumerate(NAMES)]
-    payer = data.optional_at("payer")
     return events.Payment(
         object_id=data.identifier("id"),
         version=version(item),
         status=status,
         money=money(data, positive=True),
         occurred_at=occurred_at(item),
-        references=tuple(Reference(rank, text) for rank, text in named if text and len(text) <= MAX_IDENTIFIER),
+        references=tuple(events.Reference(rank, text) for rank, text in named if text and len(text) <= MAX_IDENTIFIER),
         method=data.optional_text("method"),
-        payer_name=payer.optional_text("name") if payer else None,
-        payer_email=payer.optional_text("email") if payer else None,
+        payer_name=data.text_at("payer", "name"),
+        payer_email=data.text_at("payer", "email"),
         bank_reference=data.optional_text("bank_reference"),
         description=data.optional_text("description"),
         fee=optional_money(data, "fee"),
-        failure=data.optional_text("failure") if status is PaymentStatus.FAILED else None,
+        failure=data.optional_text("failure") if status is events.PaymentStatus.FAILED else None,
     )
 
 
-def read_refund(status: RefundStatus, item: Payload) -> Record:
+def read_refund(status: events.RefundStatus, item: Payload) -> events.Record:
     """Money given back out of a payment."""
     data = item.at("data")
     return events.Refund(
@@ -92,11 +81,11 @@ def read_refund(status: RefundStatus, item: Payload) -> Record:
     )
 
 
-def read_dispute(status: DisputeStatus, item: Payload) -> Record:
+def read_dispute(status: events.DisputeStatus, item: Payload) -> events.Record:
     """A payer's challenge. Once lost the whole amount is taken, unless `deducted` says otherwise."""
     data = item.at("data")
     amount = money(data, positive=True)
-    lost = status is DisputeStatus.LOST
+    lost = status is events.DisputeStatus.LOST
     return events.Dispute(
         object_id=data.identifier("id"),
         version=version(item),
@@ -110,7 +99,7 @@ def read_dispute(status: DisputeStatus, item: Payload) -> Record:
     )
 
 
-def read_payout(status: PayoutStatus, item: Payload) -> Record:
+def read_payout(status: events.PayoutStatus, item: Payload) -> events.Record:
     """Money on its way out: to the seller's own bank, or to a third party."""
     data = item.at("data")
     return events.Payout(
@@ -125,7 +114,7 @@ def read_payout(status: PayoutStatus, item: Payload) -> Record:
     )
 
 
-def read_transaction(status: TransactionStatus, item: Payload) -> Record:
+def read_transaction(status: events.TransactionStatus, item: Payload) -> events.Record:
     """A line on a bank account; `amount` is negative when money left it."""
     data = item.at("data")
     booked_on = None
@@ -150,7 +139,7 @@ def read_transaction(status: TransactionStatus, item: Payload) -> Record:
     )
 
 
-def read_account(item: Payload) -> Record:
+def read_account(item: Payload) -> events.Record:
     """An account as the sender lists it."""
     data = item.at("data")
     available = data.optional_boolean("available")
@@ -166,7 +155,7 @@ def read_account(item: Payload) -> Record:
     )
 
 
-def read_state(health: ConnectionHealth, item: Payload) -> Record:
+def read_state(health: events.ConnectionHealth, item: Payload) -> events.Record:
     """The state of the link itself."""
     data = item.at("data")
     return events.ConnectionState(
@@ -184,7 +173,7 @@ def message_id(_item: Payload, envelope: Envelope) -> str:
     return envelope.verified.message_id
 
 
-def _one(read: Callable[[Payload], Record]) -> Reader:
+def _one(read: Callable[[Payload], events.Record]) -> Reader:
     return lambda item: [read(item)]
 
 
@@ -204,13 +193,13 @@ connector = Connector(
     event_name=lambda item: item.identifier("type"),
     external_id=lambda item: item.optional_identifier("account_id"),
     events={
-        **{f"payment.{one}": _one(partial(read_payment, one)) for one in PaymentStatus},
-        **{f"refund.{one}": _one(partial(read_refund, one)) for one in RefundStatus},
-        **{f"dispute.{one}": _one(partial(read_dispute, one)) for one in DisputeStatus},
-        **{f"payout.{one}": _one(partial(read_payout, one)) for one in PayoutStatus},
-        **{f"transaction.{one}": _one(partial(read_transaction, one)) for one in TransactionStatus},
+        **{f"payment.{one}": _one(partial(read_payment, one)) for one in events.PaymentStatus},
+        **{f"refund.{one}": _one(partial(read_refund, one)) for one in events.RefundStatus},
+        **{f"dispute.{one}": _one(partial(read_dispute, one)) for one in events.DisputeStatus},
+        **{f"payout.{one}": _one(partial(read_payout, one)) for one in events.PayoutStatus},
+        **{f"transaction.{one}": _one(partial(read_transaction, one)) for one in events.TransactionStatus},
         "account.updated": _one(read_account),
-        **{f"connection.{one}": _one(partial(read_state, one)) for one in ConnectionHealth},
+        **{f"connection.{one}": _one(partial(read_state, one)) for one in events.ConnectionHealth},
     },
     aliases={"dispute.created": "dispute.open", "account.created": "account.updated"},
 )

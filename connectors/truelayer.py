@@ -11,33 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 from urllib.parse import quote
 
-from connectors.base import (
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reader,
-    Request,
-    Response,
-    Talk,
-)
+from connectors import access, base
 from connectors.payload import Payload, micros
 from connectors.signatures import DetachedJws
+from connectors.tables import each, words
 from core import events
 from core.errors import MalformedPayload, Permanent
 from core.events import PaymentStatus, PayoutStatus, Record, RefundStatus, TransactionStatus
 
-T = TypeVar("T")
-Asked: TypeAlias = Generator[Request, Response, Payload]
+Asked: TypeAlias = Generator[base.Request, base.Response, Payload]
 MAX_PAGES = 100
 # How far back an external payment is looked for when its event comes.
 LOOK_BACK = timedelta(days=7)
@@ -55,44 +40,24 @@ MERCHANT = {
 }
 # To an account elsewhere TrueLayer sees no further than that.
 ELSEWHERE = {**MERCHANT, "executed": PaymentStatus.SUCCEEDED}
-REFUND = {
-    "pending": RefundStatus.PENDING,
-    "authorized": RefundStatus.PENDING,
-    "executed": RefundStatus.SUCCEEDED,
-    "failed": RefundStatus.FAILED,
-}
-PAYOUT = {
-    "pending": PayoutStatus.PENDING,
-    "authorized": PayoutStatus.PENDING,
-    "executed": PayoutStatus.PAID,
-    "failed": PayoutStatus.FAILED,
-}
+REFUND = words(RefundStatus, PENDING="pending authorized", SUCCEEDED="executed", FAILED="failed")
+PAYOUT = words(PayoutStatus, PENDING="pending authorized", PAID="executed", FAILED="failed")
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
+def authorize(credentials: base.Credentials) -> base.AuthorizationTalk:
     """Trade the client id and secret for a bearer token, good for an hour."""
     sandbox = "truelayer-sandbox" in credentials.settings.get("api_base", "")
-    answer = yield Request(
-        method="POST",
-        url=f"https://auth.truelayer{'-sandbox' if sandbox else ''}.com/connect/token",
-        form={
-            "grant_type": "client_credentials",
-            "client_id": credentials.settings.get("client_id", ""),
-            "client_secret": credentials.secret("client_secret"),
-            "scope": "payments",
-        },
-        authorized=False,
-    )
-    token = answer.payload()
-    return Authorization(
-        headers={"Authorization": f"Bearer {token.text('access_token')}"},
-        expires_in_seconds=token.integer("expires_in"),
-    )
+    url = f"https://auth.truelayer{'-sandbox' if sandbox else ''}.com/connect/token"
+    known = {
+        "client_id": credentials.settings.get("client_id", ""),
+        "client_secret": credentials.secret("client_secret"),
+    }
+    return (yield from access.trade(url, {"grant_type": "client_credentials", **known, "scope": "payments"}))
 
 
 def _ask(*steps: str) -> Asked:
     url = "/v3/" + "/".join(quote(step, safe="") for step in steps)
-    return (yield Request(method="GET", url=url)).payload()
+    return (yield base.Request(method="GET", url=url)).payload()
 
 
 def _version(item: Payload) -> int:
@@ -109,17 +74,16 @@ def references(item: Payload, beneficiary: Payload | None) -> tuple[events.Refer
     return tuple(events.Reference(rank, text) for rank, text in named if text)
 
 
-def fetch_payment(identity: str, credentials: Credentials) -> Talk:
+def fetch_payment(identity: str, credentials: base.Credentials) -> base.Talk:
     """A payment, whose events tell no amount."""
     item = yield from _ask("payments", identity)
     item.same("id", identity)
     method = item.at("payment_method")
-    beneficiary, user = method.optional_at("beneficiary"), item.optional_at("user")
+    beneficiary = method.optional_at("beneficiary")
     ours = beneficiary is not None and beneficiary.optional_text("type") == "merchant_account"
     if ours and beneficiary and credentials.external_id and beneficiary.has("merchant_account_id"):
         beneficiary.same("merchant_account_id", credentials.external_id)
     status = item.choice("status", MERCHANT if ours else ELSEWHERE)
-    source = item.optional_at("payment_source")
     payment = events.Payment(
         object_id=identity,
         version=_version(item),
@@ -128,16 +92,15 @@ def fetch_payment(identity: str, credentials: Credentials) -> Talk:
         occurred_at=item.iso("created_at"),
         references=references(item, beneficiary),
         method=method.optional_text("type"),
-        payer_name=(user.optional_text("name") if user else None)
-        or (source.optional_text("account_holder_name") if source else None),
-        payer_email=user.optional_text("email") if user else None,
+        payer_name=(item.text_at("user", "name")) or (item.text_at("payment_source", "account_holder_name")),
+        payer_email=item.text_at("user", "email"),
         bank_reference=beneficiary.optional_text("reference") if beneficiary else None,
         failure=item.optional_text("failure_reason") if status is PaymentStatus.FAILED else None,
     )
     return [payment]
 
 
-def fetch_refund(payment_id: str, identity: str, credentials: Credentials) -> Talk:
+def fetch_refund(payment_id: str, identity: str, credentials: base.Credentials) -> base.Talk:
     """Money given back out of a payment."""
     del credentials
     item = yield from _ask("payments", payment_id, "refunds", identity)
@@ -153,7 +116,7 @@ def fetch_refund(payment_id: str, identity: str, credentials: Credentials) -> Ta
     return [refund]
 
 
-def fetch_payout(identity: str, credentials: Credentials) -> Talk:
+def fetch_payout(identity: str, credentials: base.Credentials) -> base.Talk:
     """Money that leaves the merchant account: to the seller's own bank, or to somebody else."""
     item = yield from _ask("payouts", identity)
     item.same("id", identity)
@@ -172,7 +135,7 @@ def fetch_payout(identity: str, credentials: Credentials) -> Talk:
     return [payout]
 
 
-def _account_id(credentials: Credentials, named: str | None = None) -> str:
+def _account_id(credentials: base.Credentials, named: str | None = None) -> str:
     """The connection's merchant account, which an event must name where it names one."""
     if (account := credentials.external_id) is None:
         raise Permanent("the connection has no merchant account id")
@@ -181,7 +144,7 @@ def _account_id(credentials: Credentials, named: str | None = None) -> str:
     return account
 
 
-def fetch_account(named: str | None, credentials: Credentials) -> Talk:
+def fetch_account(named: str | None, credentials: base.Credentials) -> base.Talk:
     """The merchant account and its balance."""
     account = _account_id(credentials, named)
     item = yield from _ask("merchant-accounts", account)
@@ -200,7 +163,9 @@ def fetch_account(named: str | None, credentials: Credentials) -> Talk:
 def _listed(account: str, begin: datetime, end: datetime, cursor: str | None) -> Asked:
     stamps = {"from": f"{begin:%Y-%m-%dT%H:%M:%SZ}", "to": f"{end:%Y-%m-%dT%H:%M:%SZ}"}
     url = f"/v3/merchant-accounts/{quote(account, safe='')}/transactions"
-    return (yield Request(method="GET", url=url, params={**stamps, **({"cursor": cursor} if cursor else {})})).payload()
+    return (
+        yield base.Request(method="GET", url=url, params={**stamps, **({"cursor": cursor} if cursor else {})})
+    ).payload()
 
 
 def _following(page: Payload) -> str | None:
@@ -210,9 +175,9 @@ def _following(page: Payload) -> str | None:
 
 def external_of(item: Payload, account: str) -> events.BankTransaction:
     """Money that reached the account without a payment of TrueLayer's."""
-    remitter, at = item.optional_at("remitter"), item.iso("settled_at")
-    reference = remitter.optional_text("reference") if remitter else None
-    payer = remitter.optional_text("account_holder_name") if remitter else None
+    at = item.iso("settled_at")
+    reference = item.text_at("remitter", "reference")
+    payer = item.text_at("remitter", "account_holder_name")
     return events.BankTransaction(
         object_id=item.identifier("id"),
         version=micros(at),
@@ -227,7 +192,7 @@ def external_of(item: Payload, account: str) -> events.BankTransaction:
     )
 
 
-def fetch_external(named: str | None, credentials: Credentials) -> Talk:
+def fetch_external(named: str | None, credentials: base.Credentials) -> base.Talk:
     """The external payments of the last days, after the account they reached."""
     account, now = _account_id(credentials, named), credentials.moment()
     found = yield from fetch_account(named, credentials)
@@ -242,7 +207,7 @@ def fetch_external(named: str | None, credentials: Credentials) -> Talk:
     raise MalformedPayload("pagination.next_cursor", f"leads in a circle or past {MAX_PAGES} pages")
 
 
-def pull_account(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull_account(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """One page of the account's list. The cursor is the window and the page, or where the next pull begins."""
     account, now = _account_id(credentials), credentials.moment()
     parts = cursor.split(" ", 2) if cursor else []
@@ -263,27 +228,22 @@ def pull_account(credentials: Credentials, cursor: str | None, since: datetime) 
             found += yield from fetch_payout(item.identifier("payout_id"), credentials)
     if (following := _following(page)) is None:
         # A little is read again: what happened at the very end may be listed later.
-        return Page(records=found, cursor=(end - OVERLAP).isoformat())
-    return Page(records=found, cursor=f"{begin.isoformat()} {end.isoformat()} {following}", more=True)
+        return base.Page(records=found, cursor=(end - OVERLAP).isoformat())
+    return base.Page(records=found, cursor=f"{begin.isoformat()} {end.isoformat()} {following}", more=True)
 
 
-def _of(*keys: str, talk: Callable[..., Talk]) -> Reader:
-    return lambda item: Fetch(talk=partial(talk, *(item.identifier(key) for key in keys)))
+def _of(*keys: str, talk: Callable[..., base.Talk]) -> base.Reader:
+    return lambda item: base.Fetch(talk=partial(talk, *(item.identifier(key) for key in keys)))
 
 
-def _of_account(talk: Callable[[str | None, Credentials], Talk]) -> Reader:
-    return lambda item: Fetch(talk=partial(talk, item.optional_identifier("merchant_account_id")))
-
-
-def _each(names: str, meaning: T) -> dict[str, T]:
-    """The same meaning for several names."""
-    return dict.fromkeys(names.split(), meaning)
+def _of_account(talk: Callable[[str | None, base.Credentials], base.Talk]) -> base.Reader:
+    return lambda item: base.Fetch(talk=partial(talk, item.optional_identifier("merchant_account_id")))
 
 
 MANDATE = "a permission to collect later; each collection is a payment of its own"
 LINK = "a state of the link; what is paid comes as a payment"
 
-connector = Connector(
+connector = base.Connector(
     slug="truelayer",
     title="TrueLayer",
     docs_url="https://docs.truelayer.com/docs/payment-webhooks",
@@ -300,20 +260,22 @@ connector = Connector(
     event_id=lambda item, _envelope: item.identifier("event_id"),
     event_name=lambda item: item.identifier("type" if item.has("type") else "event_type"),
     external_id=lambda item: item.optional_identifier("merchant_account_id"),
-    api=Api(
+    api=base.Api(
         base="https://api.truelayer.com",
         authorize=authorize,
         also=("https://auth.truelayer.com", "https://auth.truelayer-sandbox.com"),
     ),
-    pull=Pull(talk=pull_account, what="payments, refunds, payouts and external payments"),
+    pull=base.Pull(talk=pull_account, what="payments, refunds, payouts and external payments"),
     brings=("payments", "refunds", "payouts", "bank transactions"),
     fields=(
-        Field(
-            name="webhook_secret", label="Environment", secret=True, required=True,
-            help="The word production, or sandbox: whose keys sign the webhooks.",
+        access.secret(
+            "webhook_secret",
+            "Environment",
+            "The word production, or sandbox: whose keys sign the webhooks.",
+            required=True,
         ),
-        Field(name="client_id", label="Client id", help="Of the application.", required=True),
-        Field(name="client_secret", label="Client secret", help="Of the application.", secret=True, required=True),
+        access.setting("client_id", "Client id", "Of the application.", required=True),
+        access.secret("client_secret", "Client secret", "Of the application.", required=True),
     ),
     steps=(
         "In TrueLayer's Console, open the application and copy its client id and secret into the connection.",
@@ -321,18 +283,18 @@ connector = Connector(
         "In the Console, under Payments, Settings, set the webhook URI to {url}, without a query.",
     ),
     events={
-        **_each(
+        **each(
             "payment_authorized payment_executed payment_settled payment_failed payment_creditable "
             "payment_settlement_stalled",
             _of("payment_id", talk=fetch_payment),
         ),
-        **_each("refund_executed refund_failed", _of("payment_id", "refund_id", talk=fetch_refund)),
-        **_each("payout_executed payout_failed", _of("payout_id", talk=fetch_payout)),
+        **each("refund_executed refund_failed", _of("payment_id", "refund_id", talk=fetch_refund)),
+        **each("payout_executed payout_failed", _of("payout_id", talk=fetch_payout)),
         "external_payment_received": _of_account(fetch_external),
         "balance_notification": _of_account(fetch_account),
     },
     ignored={
-        **_each("mandate_authorized mandate_failed mandate_revoked", MANDATE),
-        **_each("payment_link_payment_created payment_link_disabled", LINK),
+        **each("mandate_authorized mandate_failed mandate_revoked", MANDATE),
+        **each("payment_link_payment_created payment_link_disabled", LINK),
     },
-)  # fmt: skip
+)

@@ -17,29 +17,10 @@ from functools import partial
 from typing import TypeAlias
 from urllib.parse import quote
 
-from connectors.base import (
-    Answer,
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Delivery,
-    Envelope,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reading,
-    RegisterTalk,
-    Registration,
-    Request,
-    Response,
-    Talk,
-)
+from connectors import access, base
 from connectors.payload import Payload, micros
 from connectors.signatures import RsaSha256
+from connectors.tables import words
 from core import events
 from core.errors import MalformedPayload, Permanent
 from core.events import PayoutStatus, Record, TransactionStatus
@@ -71,17 +52,15 @@ OVERLAP = timedelta(days=1)
 MAX_BALANCES = 200
 VERSION = "3.0.0"
 DIRECTION = {"credit": 1, "debit": -1}
-TRANSFER = {
-    **dict.fromkeys(
-        ("incoming_payment_waiting", "incoming_payment_initiated", "processing", "funds_converted", "unknown"),
-        PayoutStatus.PENDING,
-    ),
-    "cancelled": PayoutStatus.FAILED,
-    "outgoing_payment_sent": PayoutStatus.PAID,
+TRANSFER = words(
+    PayoutStatus,
+    PENDING="incoming_payment_waiting incoming_payment_initiated processing funds_converted unknown",
+    FAILED="cancelled",
+    PAID="outgoing_payment_sent",
     # Money that had left comes back: sent is not the end.
-    **dict.fromkeys(("bounced_back", "funds_refunded", "charged_back"), PayoutStatus.REVERSED),
-}
-Balances: TypeAlias = Generator[Request, Response, list[events.BankAccount]]
+    REVERSED="bounced_back funds_refunded charged_back",
+)
+Balances: TypeAlias = Generator[base.Request, base.Response, list[events.BankAccount]]
 
 
 def profile_of(item: Payload) -> str | None:
@@ -90,7 +69,7 @@ def profile_of(item: Payload) -> str | None:
     return resource.optional_name("profile_id") if resource else None
 
 
-def event_id(item: Payload, _envelope: Envelope) -> str:
+def event_id(item: Payload, _envelope: base.Envelope) -> str:
     """Wise sends no id that is signed, and the same change once for each subscription: what is said is the id."""
     name, data = item.identifier("event_type"), item.at("data")
     if name == "balances#update":
@@ -103,14 +82,7 @@ def event_id(item: Payload, _envelope: Envelope) -> str:
     return f"{name[:60]}:{hashlib.sha256(json.dumps(said).encode()).hexdigest()}"
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
-    """A personal token is sent as it is."""
-    yield from ()
-    token = credentials.secret("api_token")
-    return Authorization(headers={"Authorization": f"Bearer {token}"}, expires_in_seconds=86_400)
-
-
-def _own_profile(credentials: Credentials, named: str | None = None) -> str:
+def _own_profile(credentials: base.Credentials, named: str | None = None) -> str:
     """The connection's profile, which an event must name. Raises Permanent or MalformedPayload."""
     if (profile := credentials.external_id or named) is None:
         raise Permanent("the connection has no profile id")
@@ -125,7 +97,7 @@ def movement_id(balance_id: str, reference: str, money: Money) -> str:
     return f"{balance_id}:{reference[:150]}:{direction}:{abs(money.minor)}"
 
 
-def read_balance(item: Payload) -> Reading:
+def read_balance(item: Payload) -> base.Reading:
     """A credit or debit of a balance, and the balance after it. Amounts are positive; the type tells the direction."""
     data = item.at("data")
     currency, at, balance_id = data.currency("currency"), data.iso("occurred_at"), data.name("balance_id")
@@ -156,38 +128,37 @@ def read_balance(item: Payload) -> Reading:
     return [account, moved]
 
 
-def fetch_transfer(identity: str, profile: str, at: datetime, credentials: Credentials) -> Talk:
+def fetch_transfer(identity: str, profile: str, at: datetime, credentials: base.Credentials) -> base.Talk:
     """A transfer to somebody else: its events tell no amount."""
     own = _own_profile(credentials, profile)
-    item = (yield Request(method="GET", url=f"/v1/transfers/{quote(identity, safe='')}")).payload()
+    item = (yield base.Request(method="GET", url=f"/v1/transfers/{quote(identity, safe='')}")).payload()
     item.same("id", identity)
     if item.has("business"):
         item.same("business", own)
-    details = item.optional_at("details")
     payout = events.Payout(
         object_id=identity,
         version=micros(credentials.moment()),
         status=item.choice("status", TRANSFER),
         money=item.number_money("sourceValue", item.currency("sourceCurrency"), positive=True),
         occurred_at=at,
-        bank_reference=(details.optional_text("reference") if details else None) or item.optional_text("reference"),
+        bank_reference=(item.text_at("details", "reference")) or item.optional_text("reference"),
         to_third_party=True,
     )
     return [payout]
 
 
-def read_transfer(item: Payload) -> Reading:
+def read_transfer(item: Payload) -> base.Reading:
     """Something happened to a transfer."""
     data = item.at("data")
     resource = data.at("resource")
     at = data.optional_iso("occurred_at") or item.iso("sent_at")
-    return Fetch(talk=partial(fetch_transfer, resource.name("id"), resource.name("profile_id"), at))
+    return base.Fetch(talk=partial(fetch_transfer, resource.name("id"), resource.name("profile_id"), at))
 
 
-def balances(profile: str, credentials: Credentials) -> Balances:
+def balances(profile: str, credentials: base.Credentials) -> Balances:
     """The profile's balances, one a currency or a jar."""
     url = f"/v4/profiles/{quote(profile, safe='')}/balances"
-    answer = (yield Request(method="GET", url=url, params={"types": "STANDARD,SAVINGS"})).payload()
+    answer = (yield base.Request(method="GET", url=url, params={"types": "STANDARD,SAVINGS"})).payload()
     found = []
     for item in answer.items():
         amount, currency = item.at("amount"), item.currency("currency")
@@ -205,7 +176,7 @@ def balances(profile: str, credentials: Credentials) -> Balances:
     return found
 
 
-def fetch_balances(profile: str, credentials: Credentials) -> Talk:
+def fetch_balances(profile: str, credentials: base.Credentials) -> base.Talk:
     """The balances as they are now: one was opened or closed."""
     accounts = yield from balances(_own_profile(credentials, profile), credentials)
     return [*accounts]
@@ -239,7 +210,7 @@ def line_of(item: Payload, account: events.BankAccount, asked_at: datetime) -> e
     )  # fmt: skip
 
 
-def pull_statements(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull_statements(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """The statement of one balance after another. The cursor is the window and the place, or where the next begins."""
     profile, now = _own_profile(credentials), credentials.moment()
     parts = cursor.split(" ") if cursor else []
@@ -248,10 +219,10 @@ def pull_statements(credentials: Credentials, cursor: str | None, since: datetim
     begin = max(begin, end - LONGEST)
     accounts = sorted((yield from balances(profile, credentials)), key=lambda one: one.object_id)
     if place >= len(accounts):
-        return Page(records=[], cursor=(end - OVERLAP).isoformat())
+        return base.Page(records=[], cursor=(end - OVERLAP).isoformat())
     account = accounts[place]
     where = f"/v1/profiles/{quote(profile, safe='')}/balance-statements/{quote(account.object_id, safe='')}"
-    answer = yield Request(
+    answer = yield base.Request(
         method="GET",
         url=f"{where}/statement.json",
         params={
@@ -265,15 +236,15 @@ def pull_statements(credentials: Credentials, cursor: str | None, since: datetim
     lines: list[Record] = [line_of(one, account, now) for one in answer.payload().items("transactions")]
     if place + 1 == len(accounts):
         # A little is read again: what happened at the very end may be written later.
-        return Page(records=[account, *lines], cursor=(end - OVERLAP).isoformat())
+        return base.Page(records=[account, *lines], cursor=(end - OVERLAP).isoformat())
     following = f"{begin.isoformat()} {end.isoformat()} {place + 1}"
-    return Page(records=[account, *lines], cursor=following, more=True)
+    return base.Page(records=[account, *lines], cursor=following, more=True)
 
 
-def register(credentials: Credentials, url: str) -> RegisterTalk:
+def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
     """A subscription for each mapped event; those that are missing are made."""
     path = f"/v3/profiles/{quote(_own_profile(credentials), safe='')}/subscriptions"
-    listed, have = (yield Request(method="GET", url=path)).payload(), set[str]()
+    listed, have = (yield base.Request(method="GET", url=path)).payload(), set[str]()
     for one in listed.items():
         delivery = one.at("delivery")
         # Another version would tell other fields.
@@ -284,17 +255,17 @@ def register(credentials: Credentials, url: str) -> RegisterTalk:
     for name, version in VERSIONS.items():
         if name not in have:
             made = {"name": "Ledgerwire", "trigger_on": name, "delivery": {"version": version, "url": url}}
-            yield Request(method="POST", url=path, json=made)
+            yield base.Request(method="POST", url=path, json=made)
     if have.issuperset(VERSIONS):
-        return Registration(state="kept")
-    return Registration(state="repaired" if have else "created")
+        return base.Registration(state="kept")
+    return base.Registration(state="repaired" if have else "created")
 
 
-def challenge(delivery: Delivery, secrets: object) -> Answer | None:
+def challenge(delivery: base.Delivery, secrets: object) -> base.Answer | None:
     """The call by which Wise tries a new subscription's address: it brings nothing, and only wants to be heard."""
     del secrets
     tried = delivery.method == "POST" and delivery.header("x-test-notification") == "true"
-    return Answer() if tried else None
+    return base.Answer() if tried else None
 
 
 VERSIONS = {
@@ -307,7 +278,7 @@ VERSIONS = {
 CREDITED = "the credit of the balance is told by balances#update"
 CARD = "what a card pays is told by balances#update"
 
-connector = Connector(
+connector = base.Connector(
     slug="wise",
     title="Wise",
     docs_url="https://docs.wise.com/guides/developer/webhooks",
@@ -317,18 +288,20 @@ connector = Connector(
     event_id=event_id,
     event_name=lambda item: item.identifier("event_type"),
     external_id=profile_of,
-    api=Api(base="https://api.wise.com", authorize=authorize),
-    pull=Pull(talk=pull_statements, what="balances and their statements", days=365),
+    api=base.Api(base="https://api.wise.com", authorize=access.bearer("api_token")),
+    pull=base.Pull(talk=pull_statements, what="balances and their statements", days=365),
     register=register,
     challenge=challenge,
     resend_days=30,
     brings=("bank accounts", "bank transactions", "payouts"),
     fields=(
-        Field(
-            name="webhook_secret", label="Signing key", secret=True, required=True,
-            help="The word production, or sandbox, or Wise's public key as its documentation shows it.",
+        access.secret(
+            "webhook_secret",
+            "Signing key",
+            "The word production, or sandbox, or Wise's public key as its documentation shows it.",
+            required=True,
         ),
-        Field(name="api_token", label="API token", help="A personal token.", secret=True, required=True),
+        access.secret("api_token", "API token", "A personal token.", required=True),
     ),
     steps=(
         "In Wise, under Settings, API tokens, make a token with full access.",
@@ -338,7 +311,7 @@ connector = Connector(
     ),
     events={
         "balances#update": read_balance,
-        "balances#account-state-change": lambda item: Fetch(
+        "balances#account-state-change": lambda item: base.Fetch(
             talk=partial(fetch_balances, item.at("data", "resource").name("profile_id"))
         ),
         "transfers#state-change": read_transfer,
@@ -356,4 +329,4 @@ connector = Connector(
         "cards#card-status-change": "the state of a card, and no money",
         "transaction-disputes#update": "a dispute of a card's payment; the money is told by balances#update",
     },
-)  # fmt: skip
+)

@@ -8,7 +8,6 @@ counts as received and given back, because what the books once said stays true o
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from collections.abc import Callable, Generator, Sequence
@@ -16,25 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from urllib.parse import quote
 
-from connectors.base import (
-    Answer,
-    Api,
-    Authorization,
-    AuthorizationTalk,
-    Connector,
-    Credentials,
-    Fetch,
-    Field,
-    Page,
-    Pull,
-    PullTalk,
-    Reader,
-    Request,
-    Response,
-    Talk,
-)
+from connectors import access, base
 from connectors.payload import Payload, micros
 from connectors.signatures import Hmac
+from connectors.tables import words
 from core import events
 from core.errors import MalformedPayload
 from core.events import BankTransaction, MirroredInvoice, MirroredStatus, Record, TransactionStatus
@@ -45,25 +29,14 @@ SCOPES = "accounting.transactions.read accounting.settings.read accounting.conta
 OVERLAP = timedelta(minutes=5)
 MAX_PAGES = 500
 DATE = re.compile(r"/Date\((\d{1,15})(?:[+-]\d{4})?\)/")
-STATUS = {
-    "DRAFT": MirroredStatus.DRAFT,
-    "SUBMITTED": MirroredStatus.DRAFT,
-    "AUTHORISED": MirroredStatus.OPEN,
-    "PAID": MirroredStatus.PAID,
-    "VOIDED": MirroredStatus.VOID,
-    "DELETED": MirroredStatus.VOID,
-}
+STATUS = words(MirroredStatus, DRAFT="DRAFT SUBMITTED", OPEN="AUTHORISED", PAID="PAID", VOID="VOIDED DELETED")
 DIRECTION: dict[str, Literal["sales", "purchase"]] = {
     "ACCREC": "sales",
     "ACCPAY": "purchase",
     "ACCRECCREDIT": "sales",
     "ACCPAYCREDIT": "purchase",
 }
-LINE = {
-    "AUTHORISED": TransactionStatus.POSTED,
-    "DELETED": TransactionStatus.REMOVED,
-    "VOIDED": TransactionStatus.REMOVED,
-}
+LINE = words(TransactionStatus, POSTED="AUTHORISED", REMOVED="DELETED VOIDED")
 
 
 def moment(item: Payload, key: str) -> datetime:
@@ -74,21 +47,10 @@ def moment(item: Payload, key: str) -> datetime:
     return Payload({key: int(found[1])}, item).epoch_millis(key)
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
+def authorize(credentials: base.Credentials) -> base.AuthorizationTalk:
     """Trade the id and secret of a custom connection for a bearer token, good for half an hour."""
-    pair = f"{credentials.settings.get('client_id', '')}:{credentials.secret('client_secret')}"
-    answer = yield Request(
-        method="POST",
-        url="https://identity.xero.com/connect/token",
-        headers={"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"},
-        form={"grant_type": "client_credentials", "scope": credentials.settings.get("scopes") or SCOPES},
-        authorized=False,
-    )
-    token = answer.payload()
-    return Authorization(
-        headers={"Authorization": f"Bearer {token.text('access_token')}"},
-        expires_in_seconds=token.integer("expires_in"),
-    )
+    form = {"grant_type": "client_credentials", "scope": credentials.settings.get("scopes") or SCOPES}
+    return (yield from access.trade("https://identity.xero.com/connect/token", form, access.client(credentials)))
 
 
 def _owed(item: Payload, key: str, currency: str) -> Money:
@@ -107,7 +69,7 @@ def _status(item: Payload, total: Money, due: Money) -> MirroredStatus:
 def _mirrored(
     item: Payload, identity: str, number: str, left: str, kind: Literal["invoice", "credit_note"]
 ) -> MirroredInvoice:
-    currency, contact = item.currency("CurrencyCode"), item.optional_at("Contact")
+    currency = item.currency("CurrencyCode")
     total = _owed(item, "Total", currency)
     # A draft may not say yet what is left of it.
     due = _owed(item, left, currency) if item.has(left) else total
@@ -125,8 +87,8 @@ def _mirrored(
         due=Money(0, currency) if status is MirroredStatus.VOID else due,
         issued_on=moment(item, "Date").date() if item.has("Date") else None,
         due_on=moment(item, "DueDate").date() if item.has("DueDate") else None,
-        contact_name=contact.optional_text("Name") if contact else None,
-        contact_email=contact.optional_text("EmailAddress") if contact else None,
+        contact_name=item.text_at("Contact", "Name"),
+        contact_email=item.text_at("Contact", "EmailAddress"),
     )
 
 
@@ -136,7 +98,6 @@ def payment_of(item: Payload, invoice: Payload, version: int) -> list[Record]:
     money = item.number_money("Amount", invoice.currency("CurrencyCode"))
     if money.minor == 0:
         return []
-    contact = invoice.optional_at("Contact")
     named = (invoice.optional_identifier("InvoiceNumber"), invoice.optional_identifier("Reference"))
     paid = events.Payment(
         object_id=item.identifier("PaymentID"),
@@ -145,7 +106,7 @@ def payment_of(item: Payload, invoice: Payload, version: int) -> list[Record]:
         money=item.number_money("Amount", money.currency, positive=True),
         occurred_at=moment(item, "Date"),
         references=tuple(events.Reference(rank, text) for rank, text in enumerate(named) if text),
-        payer_name=contact.optional_text("Name") if contact else None,
+        payer_name=invoice.text_at("Contact", "Name"),
         bank_reference=item.optional_text("Reference"),
     )
     if not deleted:
@@ -198,11 +159,11 @@ def account_of(item: Payload) -> list[Record]:
 
 def transaction_of(item: Payload) -> list[Record]:
     """A line on a bank account. Amounts are positive; the type tells the way."""
-    kind, at, contact = item.text("Type"), moment(item, "Date"), item.optional_at("Contact")
+    kind, at = item.text("Type"), moment(item, "Date")
     if not kind.startswith(("RECEIVE", "SPEND")):
         raise item.wrong("Type", "RECEIVE… or SPEND…")
     money = item.number_money("Total", item.currency("CurrencyCode"))
-    name = contact.optional_text("Name") if contact else None
+    name = item.text_at("Contact", "Name")
     return [
         BankTransaction(
             object_id=item.identifier("BankTransactionID"),
@@ -232,15 +193,17 @@ LISTS: Sequence[tuple[str, str, Callable[[Payload], list[Record]]]] = (
 
 def _rows(
     name: str, url: str, tenant: str | None, since: datetime | None, params: dict[str, str]
-) -> Generator[Request, Response, tuple[Payload, ...]]:
+) -> Generator[base.Request, base.Response, tuple[Payload, ...]]:
     headers = {"xero-tenant-id": tenant} if tenant else {}
     if since is not None:
         headers["If-Modified-Since"] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    answer = (yield Request(method="GET", url=url, headers=headers, params=params)).payload()
+    answer = (yield base.Request(method="GET", url=url, headers=headers, params=params)).payload()
     return answer.items(name)
 
 
-def fetch(item: Payload, name: str, key: str, read: Callable[[Payload], list[Record]], held: Credentials) -> Talk:
+def fetch(
+    item: Payload, name: str, key: str, read: Callable[[Payload], list[Record]], held: base.Credentials
+) -> base.Talk:
     """The object that an event names. The address is made here: the one in the event is not followed."""
     tenant, identity = item.identifier("tenantId"), item.identifier("resourceId")
     if held.external_id not in (None, tenant):
@@ -252,7 +215,7 @@ def fetch(item: Payload, name: str, key: str, read: Callable[[Payload], list[Rec
     return read(rows[0])
 
 
-def pull_all(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull_all(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """One page of one list. The cursor is: changed since, this pull's beginning, which list, which page."""
     parts = cursor.split(" ") if cursor else []
     begun = datetime.fromisoformat(parts[1]) if len(parts) == 4 else credentials.moment()
@@ -267,14 +230,14 @@ def pull_all(credentials: Credentials, cursor: str | None, since: datetime) -> P
     records = [record for row in rows for record in read(row)]
     place, page = (place, page + 1) if rows and key else (place + 1, 1)
     if place == len(LISTS):
-        return Page(records=records, cursor=(begun - OVERLAP).isoformat())
-    return Page(records=records, cursor=f"{changed.isoformat()} {begun.isoformat()} {place} {page}", more=True)
+        return base.Page(records=records, cursor=(begun - OVERLAP).isoformat())
+    return base.Page(records=records, cursor=f"{changed.isoformat()} {begun.isoformat()} {place} {page}", more=True)
 
 
-def _pointer(name: str, key: str, read: Callable[[Payload], list[Record]]) -> Reader:
-    def reader(item: Payload) -> Fetch:
+def _pointer(name: str, key: str, read: Callable[[Payload], list[Record]]) -> base.Reader:
+    def reader(item: Payload) -> base.Fetch:
         item.identifier("resourceId"), item.identifier("tenantId")
-        return Fetch(talk=lambda credentials: fetch(item, name, key, read, credentials))
+        return base.Fetch(talk=lambda credentials: fetch(item, name, key, read, credentials))
 
     return reader
 
@@ -291,7 +254,7 @@ OURS = "a subscription to the app itself, which is nobody's bookkeeping"
 INVOICE = _pointer("Invoices", "InvoiceID", invoice_of)
 CREDIT_NOTE = _pointer("CreditNotes", "CreditNoteID", credit_note_of)
 
-connector = Connector(
+connector = base.Connector(
     slug="xero",
     title="Xero",
     docs_url="https://developer.xero.com/documentation/guides/webhooks/overview/",
@@ -304,7 +267,7 @@ connector = Connector(
     event_name=lambda item: f"{item.identifier('eventCategory')}.{item.identifier('eventType')}",
     external_id=lambda item: item.optional_identifier("tenantId"),
     # Also the whole of the handshake: nothing but the status tells Xero whether the signature was judged rightly.
-    accepted=Answer(),
+    accepted=base.Answer(),
     events={
         "INVOICE.CREATE": INVOICE,
         "INVOICE.UPDATE": INVOICE,
@@ -319,20 +282,20 @@ connector = Connector(
         "SUBSCRIPTION.CREATE": OURS,
         "SUBSCRIPTION.UPDATE": OURS,
     },
-    api=Api(
+    api=base.Api(
         base="https://api.xero.com/api.xro/2.0",
         also=("https://identity.xero.com/connect",),
         authorize=authorize,
         rate_per_second=1,
     ),
-    pull=Pull(talk=pull_all, what="invoices, credit notes, payments and bank transactions", days=365),
+    pull=base.Pull(talk=pull_all, what="invoices, credit notes, payments and bank transactions", days=365),
     brings=("invoices elsewhere", "payments", "bank transactions", "bank accounts"),
     fields=(
-        Field(name="external_id", label="Organisation id", help="The tenant id of the organisation.", required=True),
-        Field(name="client_id", label="Client id", help="Of the custom connection.", required=True),
-        Field(name="client_secret", label="Client secret", secret=True, required=True),
-        Field(name="webhook_secret", label="Webhook signing key", help="Used as it stands.", secret=True),
-        Field(name="scopes", label="Scopes", help="Where the app was granted others than the usual ones."),
+        access.setting("external_id", "Organisation id", "The tenant id of the organisation.", required=True),
+        access.setting("client_id", "Client id", "Of the custom connection.", required=True),
+        access.secret("client_secret", "Client secret", required=True),
+        access.secret("webhook_secret", "Webhook signing key", "Used as it stands."),
+        access.setting("scopes", "Scopes", "Where the app was granted others than the usual ones."),
     ),
     steps=(
         "Make a custom connection in the Xero developer portal, reading transactions, settings and contacts.",

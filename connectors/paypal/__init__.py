@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from connectors.base import Api, Connector, Fetch, Field, Pull, Reader
+from connectors import access
+from connectors.base import Api, Connector, Fetch, Pull, Reader
 from connectors.payload import Payload
 from connectors.paypal.asking import authorize, fetch_object, fetch_state, pull_events, register
-from connectors.paypal.records import KINDS, Kind, each, merchant_of, subject_of
+from connectors.paypal.records import KINDS, Kind, merchant_of, subject_of
 from connectors.signatures import RsaWithCertificate
+from connectors.tables import each
 from core.events import ConnectionHealth
 
 
@@ -55,12 +57,9 @@ connector = Connector(
     register=partial(register, (*KINDS, *STATES)),
     brings=("payments", "refunds", "disputes", "payouts", "invoices"),
     fields=(
-        Field(
-            name="webhook_secret", label="Webhook id", secret=True,
-            help="PayPal shows it once the webhook is made.",
-        ),
-        Field(name="client_id", label="Client id", help="Of the app.", required=True),
-        Field(name="client_secret", label="Client secret", help="Of the app.", secret=True, required=True),
+        access.secret("webhook_secret", "Webhook id", "PayPal shows it once the webhook is made."),
+        access.setting("client_id", "Client id", "Of the app.", required=True),
+        access.secret("client_secret", "Client secret", "Of the app.", required=True),
     ),
     steps=(
         "In PayPal's developer dashboard, under Apps & Credentials, open or make an app and choose Live.",
@@ -70,13 +69,13 @@ connector = Connector(
     ),
     events={**{name: _asks(kind) for name, kind in KINDS.items()}, **STATES},
     ignored={
-        **each("PAYMENT.AUTHORIZATION", "CREATED VOIDED", "an authorisation moves no money; the capture does"),
-        **each("CHECKOUT.ORDER", "APPROVED COMPLETED", "an order moves no money; its captures come by themselves"),
-        **each("PAYMENT.PAYOUTSBATCH", "PROCESSING SUCCESS DENIED", "each item of the batch comes by itself"),
+        **each("CREATED VOIDED", "an authorisation moves no money; the capture does", "PAYMENT.AUTHORIZATION."),
+        **each("APPROVED COMPLETED", "an order moves no money; its captures come by themselves", "CHECKOUT.ORDER."),
+        **each("PROCESSING SUCCESS DENIED", "each item of the batch comes by itself", "PAYMENT.PAYOUTSBATCH."),
         **each(
-            "BILLING.SUBSCRIPTION",
             "CREATED ACTIVATED UPDATED EXPIRED CANCELLED SUSPENDED RE-ACTIVATED PAYMENT.FAILED",
             PLAN,
+            "BILLING.SUBSCRIPTION.",
         ),
     },
-)  # fmt: skip
+)

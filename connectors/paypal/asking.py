@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from urllib.parse import quote, urlsplit
 
-from connectors.base import (
-    Authorization,
-    AuthorizationTalk,
-    Credentials,
-    Page,
-    PullTalk,
-    RegisterTalk,
-    Registration,
-    Request,
-    Talk,
-)
+from connectors import access, base
 from connectors.payload import Payload, micros
 from connectors.paypal.records import KINDS, Kind, subject_of
 from core import events
@@ -28,40 +17,31 @@ from core.events import ConnectionHealth, Record
 KEPT = timedelta(days=30, minutes=-5)
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
+def authorize(credentials: base.Credentials) -> base.AuthorizationTalk:
     """Trade the app's client id and secret for a bearer token, good for some hours."""
-    pair = f"{credentials.settings.get('client_id', '')}:{credentials.secret('client_secret')}"
-    answer = yield Request(
-        method="POST",
-        url="/v1/oauth2/token",
-        headers={"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"},
-        form={"grant_type": "client_credentials"},
-        authorized=False,
-    )
-    token = answer.payload()
-    return Authorization(
-        headers={"Authorization": f"Bearer {token.text('access_token')}"},
-        expires_in_seconds=token.integer("expires_in"),
-    )
+    form = {"grant_type": "client_credentials"}
+    return (yield from access.trade("/v1/oauth2/token", form, access.client(credentials)))
 
 
-def _check_merchant(item: Payload, credentials: Credentials) -> None:
+def _check_merchant(item: Payload, credentials: base.Credentials) -> None:
     payee = item.optional_at("payee")
     if payee and payee.has("merchant_id") and credentials.external_id:
         payee.same("merchant_id", credentials.external_id)
 
 
-def fetch_object(kind: Kind, identity: str, credentials: Credentials) -> Talk:
+def fetch_object(kind: Kind, identity: str, credentials: base.Credentials) -> base.Talk:
     """Ask PayPal for the object that an event is about."""
-    item = (yield Request(method="GET", url=kind.path + quote(identity, safe=""))).payload()
+    item = (yield base.Request(method="GET", url=kind.path + quote(identity, safe=""))).payload()
     item.same(kind.id_key, identity)
     _check_merchant(item, credentials)
     return kind.records(item)
 
 
-def fetch_state(health: ConnectionHealth, identity: str, name: str, credentials: Credentials) -> Talk:
+def fetch_state(health: ConnectionHealth, identity: str, name: str, credentials: base.Credentials) -> base.Talk:
     """Ask PayPal for the event itself: there is no other object that says so."""
-    event = (yield Request(method="GET", url=f"/v1/notifications/webhooks-events/{quote(identity, safe='')}")).payload()
+    event = (
+        yield base.Request(method="GET", url=f"/v1/notifications/webhooks-events/{quote(identity, safe='')}")
+    ).payload()
     event.same("id", identity)
     event.same("event_type", name)
     merchant = event.at("resource").identifier("merchant_id")
@@ -76,7 +56,7 @@ def fetch_state(health: ConnectionHealth, identity: str, name: str, credentials:
     return [state]
 
 
-def pull_events(credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull_events(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """One page of the events that PayPal keeps for 30 days. The cursor is the next page, or where the next pull begins.
 
     What PayPal lists is its own word, unlike what is posted to us.
@@ -84,12 +64,12 @@ def pull_events(credentials: Credentials, cursor: str | None, since: datetime) -
     now = credentials.moment()
     if cursor and cursor.startswith("/"):
         end, _, url = cursor[1:].partition("/")
-        request = Request(method="GET", url=f"/{url}")
+        request = base.Request(method="GET", url=f"/{url}")
     else:
         begin = max(datetime.fromisoformat(cursor) if cursor else since, now - KEPT)
         end = _stamp(now)
         params = {"page_size": "100", "start_time": _stamp(begin), "end_time": end}
-        request = Request(method="GET", url="/v1/notifications/webhooks-events", params=params)
+        request = base.Request(method="GET", url="/v1/notifications/webhooks-events", params=params)
     page, found = (yield request).payload(), list[Record]()
     for event in page.items("events"):
         if (kind := KINDS.get(event.identifier("event_type"))) is None:
@@ -100,22 +80,22 @@ def pull_events(credentials: Credentials, cursor: str | None, since: datetime) -
             found += chosen.records(subject)
         else:
             found += yield from fetch_object(chosen, subject.identifier(chosen.id_key), credentials)
-    links = page.items("links") if page.has("links") else ()
+    links = page.optional_items("links")
     following = next((one.text("href") for one in links if one.optional_text("rel") == "next"), None)
     if following is None:
-        return Page(records=found, cursor=end)
+        return base.Page(records=found, cursor=end)
     parts = urlsplit(following)
-    return Page(records=found, cursor=f"/{end}{parts.path}?{parts.query}", more=True)
+    return base.Page(records=found, cursor=f"/{end}{parts.path}?{parts.query}", more=True)
 
 
 def _stamp(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def register(names: Iterable[str], credentials: Credentials, url: str) -> RegisterTalk:
+def register(names: Iterable[str], credentials: base.Credentials, url: str) -> base.RegisterTalk:
     """The webhook of this address, with every event that is mapped. Its id is what signatures are checked with."""
     wanted = sorted(names)
-    listed = (yield Request(method="GET", url="/v1/notifications/webhooks")).payload()
+    listed = (yield base.Request(method="GET", url="/v1/notifications/webhooks")).payload()
     for one in listed.items("webhooks"):
         if one.optional_text("url") != url:
             continue
@@ -123,11 +103,11 @@ def register(names: Iterable[str], credentials: Credentials, url: str) -> Regist
         identity = one.identifier("id")
         renewed = identity if credentials.secrets.get("webhook_secret") != identity else None
         if "*" in have or have.issuperset(wanted):
-            return Registration(state="repaired" if renewed else "kept", secret=renewed)
+            return base.Registration(state="repaired" if renewed else "kept", secret=renewed)
         types = [{"name": name} for name in sorted({*wanted, *(name for name in have if name)})]
         change = [{"op": "replace", "path": "/event_types", "value": types}]
-        yield Request(method="PATCH", url=f"/v1/notifications/webhooks/{quote(identity, safe='')}", json=change)
-        return Registration(state="repaired", secret=renewed)
+        yield base.Request(method="PATCH", url=f"/v1/notifications/webhooks/{quote(identity, safe='')}", json=change)
+        return base.Registration(state="repaired", secret=renewed)
     made = {"url": url, "event_types": [{"name": name} for name in wanted]}
-    answer = yield Request(method="POST", url="/v1/notifications/webhooks", json=made)
-    return Registration(state="created", secret=answer.payload().identifier("id"))
+    answer = yield base.Request(method="POST", url="/v1/notifications/webhooks", json=made)
+    return base.Registration(state="created", secret=answer.payload().identifier("id"))

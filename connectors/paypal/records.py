@@ -7,60 +7,48 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from connectors.payload import Payload, micros
+from connectors.tables import each, words
 from core import events
 from core.events import DisputeStatus, MirroredStatus, PaymentStatus, PayoutStatus, Record, RefundStatus
 from core.money import Money
 
 T = TypeVar("T")
-PAYMENT = {
-    "PENDING": PaymentStatus.PENDING,
-    "DECLINED": PaymentStatus.FAILED,
-    "DENIED": PaymentStatus.FAILED,
-    "FAILED": PaymentStatus.FAILED,
-    "COMPLETED": PaymentStatus.SUCCEEDED,
+PAYMENT = words(
+    PaymentStatus,
+    PENDING="PENDING",
+    FAILED="DECLINED DENIED FAILED",
     # What was given back is told by the refunds; the payment itself did succeed.
-    "PARTIALLY_REFUNDED": PaymentStatus.SUCCEEDED,
-    "REFUNDED": PaymentStatus.SUCCEEDED,
-    "REVERSED": PaymentStatus.SUCCEEDED,
-}
-REFUND = {
-    "PENDING": RefundStatus.PENDING,
-    "CANCELLED": RefundStatus.FAILED,
-    "FAILED": RefundStatus.FAILED,
-    "COMPLETED": RefundStatus.SUCCEEDED,
-}
-DISPUTE = {
-    "OPEN": DisputeStatus.OPEN,
-    "WAITING_FOR_BUYER_RESPONSE": DisputeStatus.OPEN,
-    "WAITING_FOR_SELLER_RESPONSE": DisputeStatus.OPEN,
-    "OTHER": DisputeStatus.OPEN,
-    "UNDER_REVIEW": DisputeStatus.UNDER_REVIEW,
-    "RESOLVED": DisputeStatus.CLOSED,
-}
-OUTCOME = {
-    "RESOLVED_BUYER_FAVOUR": DisputeStatus.LOST,
-    "ACCEPTED": DisputeStatus.LOST,
-    "RESOLVED_SELLER_FAVOUR": DisputeStatus.WON,
+    SUCCEEDED="COMPLETED PARTIALLY_REFUNDED REFUNDED REVERSED",
+)
+REFUND = words(RefundStatus, PENDING="PENDING", FAILED="CANCELLED FAILED", SUCCEEDED="COMPLETED")
+DISPUTE = words(
+    DisputeStatus,
+    OPEN="OPEN WAITING_FOR_BUYER_RESPONSE WAITING_FOR_SELLER_RESPONSE OTHER",
+    UNDER_REVIEW="UNDER_REVIEW",
+    CLOSED="RESOLVED",
+)
+OUTCOME = words(
+    DisputeStatus,
+    LOST="RESOLVED_BUYER_FAVOUR ACCEPTED",
     # PayPal pays the buyer out of its own pocket.
-    "RESOLVED_WITH_PAYOUT": DisputeStatus.WON,
-    "CANCELED_BY_BUYER": DisputeStatus.CLOSED,
-    "DENIED": DisputeStatus.CLOSED,
-    "NONE": DisputeStatus.CLOSED,
-}
-PAYOUT = {
-    **dict.fromkeys(("NEW", "PENDING", "ONHOLD", "UNCLAIMED"), PayoutStatus.PENDING),
-    **dict.fromkeys(("FAILED", "BLOCKED", "DENIED", "CANCELED"), PayoutStatus.FAILED),
-    "SUCCESS": PayoutStatus.PAID,
-    **dict.fromkeys(("RETURNED", "REFUNDED", "REVERSED"), PayoutStatus.REVERSED),
-}
-INVOICE = {
-    **dict.fromkeys(("DRAFT", "SCHEDULED"), MirroredStatus.DRAFT),
-    **dict.fromkeys(("SENT", "UNPAID", "PAYMENT_PENDING"), MirroredStatus.OPEN),
-    "PARTIALLY_PAID": MirroredStatus.PARTIALLY_PAID,
-    **dict.fromkeys(("PAID", "MARKED_AS_PAID", "REFUNDED", "PARTIALLY_REFUNDED", "MARKED_AS_REFUNDED"),
-                    MirroredStatus.PAID),
-    "CANCELLED": MirroredStatus.VOID,
-}  # fmt: skip
+    WON="RESOLVED_SELLER_FAVOUR RESOLVED_WITH_PAYOUT",
+    CLOSED="CANCELED_BY_BUYER DENIED NONE",
+)
+PAYOUT = words(
+    PayoutStatus,
+    PENDING="NEW PENDING ONHOLD UNCLAIMED",
+    FAILED="FAILED BLOCKED DENIED CANCELED",
+    PAID="SUCCESS",
+    REVERSED="RETURNED REFUNDED REVERSED",
+)
+INVOICE = words(
+    MirroredStatus,
+    DRAFT="DRAFT SCHEDULED",
+    OPEN="SENT UNPAID PAYMENT_PENDING",
+    PARTIALLY_PAID="PARTIALLY_PAID",
+    PAID="PAID MARKED_AS_PAID REFUNDED PARTIALLY_REFUNDED MARKED_AS_REFUNDED",
+    VOID="CANCELLED",
+)  # fmt: skip
 
 
 def amount_of(item: Payload, key: str, *, positive: bool = True) -> Money:
@@ -218,7 +206,7 @@ def invoice_of(item: Payload) -> list[Record]:
     due = amount_of(item, "due_amount", positive=False) if item.has("due_amount") else total
     if min(total.minor, due.minor) < 0:
         raise item.wrong("amount", "no negative amount")
-    recipients = item.items("primary_recipients") if item.has("primary_recipients") else ()
+    recipients = item.optional_items("primary_recipients")
     contact = recipients[0].optional_at("billing_info") if recipients else None
     name = contact.optional_at("name") if contact else None
     changed_at = metadata.optional_iso("last_update_time") or metadata.iso("create_time")
@@ -282,21 +270,14 @@ def merchant_of(item: Payload) -> str | None:
     return resource.optional_identifier("merchant_id") if resource else None
 
 
-def each(area: str, names: str, meaning: T) -> dict[str, T]:
-    """The same meaning for several events of an area."""
-    return {f"{area}.{name}": meaning for name in names.split()}
-
-
 KINDS: Mapping[str, Kind] = {
-    **each("PAYMENT.CAPTURE", "COMPLETED PENDING DENIED DECLINED", CAPTURE),
-    **each("PAYMENT.CAPTURE", "REFUNDED REVERSED", CAPTURE_REFUND),
-    **each("PAYMENT.SALE", "COMPLETED PENDING DENIED", SALE),
-    **each("PAYMENT.SALE", "REFUNDED REVERSED", SALE_REFUND),
-    **each("CUSTOMER.DISPUTE", "CREATED UPDATED RESOLVED", A_DISPUTE),
-    **each("INVOICING.INVOICE", "CREATED UPDATED SCHEDULED SENT PAID CANCELLED REFUNDED", AN_INVOICE),
+    **each("COMPLETED PENDING DENIED DECLINED", CAPTURE, "PAYMENT.CAPTURE."),
+    **each("REFUNDED REVERSED", CAPTURE_REFUND, "PAYMENT.CAPTURE."),
+    **each("COMPLETED PENDING DENIED", SALE, "PAYMENT.SALE."),
+    **each("REFUNDED REVERSED", SALE_REFUND, "PAYMENT.SALE."),
+    **each("CREATED UPDATED RESOLVED", A_DISPUTE, "CUSTOMER.DISPUTE."),
+    **each("CREATED UPDATED SCHEDULED SENT PAID CANCELLED REFUNDED", AN_INVOICE, "INVOICING.INVOICE."),
     **each(
-        "PAYMENT.PAYOUTS-ITEM",
-        "SUCCEEDED FAILED BLOCKED CANCELED DENIED HELD REFUNDED RETURNED UNCLAIMED",
-        A_PAYOUT,
+        "SUCCEEDED FAILED BLOCKED CANCELED DENIED HELD REFUNDED RETURNED UNCLAIMED", A_PAYOUT, "PAYMENT.PAYOUTS-ITEM."
     ),
 }

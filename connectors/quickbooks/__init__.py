@@ -12,7 +12,8 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from connectors.base import Api, Connector, Fetch, Field, Pull, Reader, Reading
+from connectors import access
+from connectors.base import Api, Connector, Fetch, Pull, Reader, Reading
 from connectors.payload import Payload
 from connectors.quickbooks.asking import SANDBOX, authorize, fetch, fetch_removed, pull_changes, refuse
 from connectors.quickbooks.records import ENTITIES, FOR_GOOD, Entity, moment
@@ -137,12 +138,12 @@ connector = Connector(
     pull=Pull(talk=pull_changes, what="invoices, bills, payments and account lines that changed", days=30),
     brings=("invoices elsewhere", "payments", "bank transactions", "bank accounts"),
     fields=(
-        Field(name="external_id", label="Company id", help="The realm id of the company.", required=True),
-        Field(name="client_id", label="Client id", help="Of the app at Intuit.", required=True),
-        Field(name="client_secret", label="Client secret", secret=True, required=True),
-        Field(name="refresh_token", label="Refresh token", help="Renewed by itself.", secret=True, required=True),
-        Field(name="webhook_secret", label="Verifier token", help="Used as it stands.", secret=True),
-        Field(name="environment", label="Environment", help="Write sandbox for a sandbox company."),
+        access.setting("external_id", "Company id", "The realm id of the company.", required=True),
+        access.setting("client_id", "Client id", "Of the app at Intuit.", required=True),
+        access.secret("client_secret", "Client secret", required=True),
+        access.secret("refresh_token", "Refresh token", "Renewed by itself.", required=True),
+        access.secret("webhook_secret", "Verifier token", "Used as it stands."),
+        access.setting("environment", "Environment", "Write sandbox for a sandbox company."),
     ),
     steps=(
         "Make an app at developer.intuit.com with the accounting scope.",

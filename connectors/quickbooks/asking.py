@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Generator, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
-from connectors.base import Authorization, AuthorizationTalk, Credentials, Page, PullTalk, Request, Response, Talk
+from connectors import access
+from connectors.base import AuthorizationTalk, Credentials, Page, PullTalk, Request, Response, Talk
 from connectors.payload import Payload
 from connectors.quickbooks.records import ENTITIES, FOR_GOOD, Books, Entity, linked, moment, removed
 from core.errors import MalformedPayload, Permanent
@@ -24,30 +24,17 @@ MAX_PAGES = 20
 
 def authorize(credentials: Credentials) -> AuthorizationTalk:
     """Trade the refresh token for a bearer token, good for an hour, and keep the refresh token that replaces it."""
-    pair = f"{credentials.settings.get('client_id', '')}:{credentials.secret('client_secret')}"
-    used = credentials.secret("refresh_token")
-    answer = yield Request(
-        method="POST",
-        url=TOKENS,
-        headers={"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"},
-        form={"grant_type": "refresh_token", "refresh_token": used},
-        authorized=False,
-    )
-    token = answer.payload()
-    fresh = token.optional_text("refresh_token") or used
-    return Authorization(
-        headers={"Authorization": f"Bearer {token.text('access_token')}"},
-        expires_in_seconds=token.integer("expires_in"),
-        renewed={"refresh_token": fresh} if fresh != used else {},
-    )
+    headers = access.client(credentials)
+    form = {"grant_type": "refresh_token", "refresh_token": credentials.secret("refresh_token")}
+    return (yield from access.trade(TOKENS, form, headers))
 
 
 def ask(
     credentials: Credentials, company: str, path: str, params: Mapping[str, str]
 ) -> Generator[Request, Response, Payload]:
     """Ask about a company, in the sandbox where the connection says so."""
-    base = SANDBOX if credentials.settings.get("environment") == "sandbox" else ""
-    url = f"{base}/v3/company/{quote(company, safe='')}/{path}"
+    host = SANDBOX if credentials.settings.get("environment") == "sandbox" else ""
+    url = f"{host}/v3/company/{quote(company, safe='')}/{path}"
     return (yield Request(method="GET", url=url, params={"minorversion": "75", **params})).payload()
 
 
@@ -78,7 +65,7 @@ def numbers_of(
         listed = ", ".join(f"'{identity}'" for identity in some)
         query = f"select Id, DocNumber from Invoice where Id in ({listed}) maxresults {MAX_ASKED}"
         answer = (yield from ask(credentials, company, "query", {"query": query})).at("QueryResponse")
-        rows = answer.items("Invoice") if answer.has("Invoice") else ()
+        rows = answer.optional_items("Invoice")
         found |= {row.name("Id"): row.optional_identifier("DocNumber") for row in rows}
     return found
 
@@ -130,7 +117,7 @@ def changes(
     for response in answer.items("CDCResponse"):
         for part in response.items("QueryResponse"):
             for name in group:
-                found[name] += part.items(name) if part.has(name) else ()
+                found[name] += part.optional_items(name)
     for name in group:
         if len(found[name]) >= MAX_LISTED:
             found[name] += yield from queried(credentials, company, name, since)
@@ -148,7 +135,7 @@ def queried(
             f"startposition {page * MAX_LISTED + 1} maxresults {MAX_LISTED}"
         )
         answer = (yield from ask(credentials, company, "query", {"query": query})).at("QueryResponse")
-        rows = answer.items(name) if answer.has(name) else ()
+        rows = answer.optional_items(name)
         found += rows
         if len(rows) < MAX_LISTED:
             return found

@@ -88,7 +88,6 @@ def mirrored(
             raise item.wrong(left, "at most the total")
         status = MirroredStatus.PAID if due.minor == 0 else MirroredStatus.PARTIALLY_PAID
         status = MirroredStatus.OPEN if due.minor and due == total else status
-        email = item.optional_at("BillEmail")
         return [
             MirroredInvoice(
                 object_id=f"{entity}:{item.name('Id')}",
@@ -102,7 +101,7 @@ def mirrored(
                 issued_on=item.optional_day("TxnDate"),
                 due_on=item.optional_day("DueDate"),
                 contact_name=named(item, "CustomerRef", "VendorRef"),
-                contact_email=email.optional_text("Address") if email else None,
+                contact_email=item.text_at("BillEmail", "Address"),
             )
         ]
 
@@ -111,7 +110,7 @@ def mirrored(
 
 def linked(item: Payload) -> list[str]:
     """The ids of the invoices that a payment is applied to, in their order."""
-    lines = item.items("Line") if item.has("Line") else ()
+    lines = item.optional_items("Line")
     links = [link for one in lines if one.has("LinkedTxn") for link in one.items("LinkedTxn")]
     return list(dict.fromkeys(link.name("TxnId") for link in links if link.text("TxnType") == "Invoice"))
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
-from connectors.base import Api, Connector, Fetch, Field, Pull, Reader, Reading
+from connectors import access
+from connectors.base import Api, Connector, Fetch, Pull, Reader, Reading
 from connectors.payload import Payload, micros
 from connectors.signatures import TimestampedHmac
 from connectors.stripe import asking, records
 from connectors.stripe.records import THIN, Told, event_name, external_id, told_at
+from connectors.tables import each
 from core import events
 from core.events import ConnectionHealth, Record
-
-T = TypeVar("T")
 
 # From this API version on refund.* tells of every refund; before, charge.refunded may be all there is.
 REFUNDS_ARE_TOLD = "2024-10-28"
@@ -68,11 +67,6 @@ def read_deauthorized(item: Payload) -> Reading:
     return [state]
 
 
-def _each(names: str, meaning: T, prefix: str = "") -> dict[str, T]:
-    """The same meaning for several names."""
-    return {prefix + name: meaning for name in names.split()}
-
-
 def _one(read: Callable[[Told], Record]) -> Callable[[Told], Reading]:
     return lambda told: [read(told)]
 
@@ -91,7 +85,7 @@ def _of(read: Callable[[Told], Reading], prefix: str, names: str) -> dict[str, R
         thing = item.at("data", "object")
         return read(Told(thing=thing, name=event_name(item), at=at, version=micros(at), shape=shape))
 
-    return _each(names, reader, prefix)
+    return each(names, reader, prefix)
 
 
 EVENTS: dict[str, Reader] = {
@@ -128,12 +122,16 @@ connector = Connector(
     event_id=lambda item, _envelope: item.identifier("id"),
     event_name=event_name,
     external_id=external_id,
-    api=Api(base="https://api.stripe.com", authorize=asking.authorize, rate_per_second=20),
+    api=Api(
+        base="https://api.stripe.com",
+        authorize=access.bearer("api_key", Stripe_Version=asking.API_VERSION),
+        rate_per_second=20,
+    ),
     pull=Pull(talk=partial(asking.pull, EVENTS), what="events of the last 30 days", every_seconds=3600, days=30),
     register=partial(asking.register, frozenset(EVENTS)),
     fields=(
-        Field(name="webhook_secret", label="Signing secret", help="Begins with whsec_.", secret=True, required=True),
-        Field(name="api_key", label="Secret or restricted API key", help="For pulls and pointers.", secret=True),
+        access.secret("webhook_secret", "Signing secret", "Begins with whsec_.", required=True),
+        access.secret("api_key", "Secret or restricted API key", "For pulls and pointers."),
     ),
     brings=("payments", "refunds", "disputes", "payouts", "invoices", "bank transactions"),
     steps=(
@@ -147,13 +145,13 @@ connector = Connector(
     ignored={
         "checkout.session.expired": "a page that closed unpaid; a payment begun there ends by payment_intent.canceled",
         "invoice.upcoming": "a preview of an invoice that has no id yet",
-        **_each("created updated", "an early sign only; a dispute is told by itself", "radar.early_fraud_warning."),
+        **each("created updated", "an early sign only; a dispute is told by itself", "radar.early_fraud_warning."),
         "balance.available": "the balance at Stripe; what moves it comes as events of its own",
-        **_each("canceled created failed reversed succeeded", "from the own bank, whose line tells it", "topup."),
-        **_each("created reversed updated", "a share passed on to a connected account", "transfer."),
+        **each("canceled created failed reversed succeeded", "from the own bank, whose line tells it", "topup."),
+        **each("created reversed updated", "a share passed on to a connected account", "transfer."),
         "account.updated": "details and capabilities of an account; no money moves",
-        **_each("created deleted updated", "bank details for payouts; no money moves", "account.external_account."),
+        **each("created deleted updated", "bank details for payouts; no money moves", "account.external_account."),
         "v2.core.event_destination.ping": "a test of the destination",
-        **_each("error_report_triggered no_meter_found", "metering of usage; no money moves", "billing.meter."),
+        **each("error_report_triggered no_meter_found", "metering of usage; no money moves", "billing.meter."),
     },
 )

@@ -8,21 +8,7 @@ from datetime import datetime
 from typing import TypeAlias
 from urllib.parse import quote
 
-from connectors.base import (
-    Authorization,
-    AuthorizationTalk,
-    Credentials,
-    Fetch,
-    Page,
-    PullTalk,
-    Reader,
-    Reading,
-    RegisterTalk,
-    Registration,
-    Request,
-    Response,
-    Talk,
-)
+from connectors import base
 from connectors.payload import Payload, micros
 from connectors.stripe.records import (
     TRANSACTION,
@@ -40,7 +26,7 @@ from connectors.stripe.records import (
 from core import events
 from core.errors import MalformedPayload
 
-Listing: TypeAlias = Generator[Request, Response, list[Payload]]
+Listing: TypeAlias = Generator[base.Request, base.Response, list[Payload]]
 
 API_VERSION = "2025-03-31.basil"
 MAX_PAGES = 200
@@ -48,29 +34,22 @@ MAX_PAGES = 200
 OVERLAP_SECONDS = 300
 
 
-def authorize(credentials: Credentials) -> AuthorizationTalk:
-    """The API key itself, and the shape that answers are to have."""
-    yield from ()
-    key = credentials.secret("api_key")
-    return Authorization(
-        headers={"Authorization": f"Bearer {key}", "Stripe-Version": API_VERSION}, expires_in_seconds=86_400
+def _get(credentials: base.Credentials, url: str, params: Mapping[str, str] | None = None) -> base.Request:
+    """A request about the connected account, where the connection is for one."""
+    account = credentials.external_id
+    return base.Request(
+        method="GET", url=url, params=params or {}, headers={"Stripe-Account": account} if account else {}
     )
 
 
-def _get(credentials: Credentials, url: str, params: Mapping[str, str] | None = None) -> Request:
-    """A request about the connected account, where the connection is for one."""
-    account = credentials.external_id
-    return Request(method="GET", url=url, params=params or {}, headers={"Stripe-Account": account} if account else {})
-
-
-def _object(credentials: Credentials, url: str, identity: str) -> Generator[Request, Response, Payload]:
+def _object(credentials: base.Credentials, url: str, identity: str) -> Generator[base.Request, base.Response, Payload]:
     """The object asked for, and no other."""
     thing = (yield _get(credentials, url)).payload()
     thing.same("id", identity)
     return thing
 
 
-def _list(credentials: Credentials, url: str, params: Mapping[str, str]) -> Listing:
+def _list(credentials: base.Credentials, url: str, params: Mapping[str, str]) -> Listing:
     """Every item of a list. One that leads in a circle or does not end is refused."""
     found: list[Payload] = []
     seen: set[str] = set()
@@ -87,7 +66,7 @@ def _list(credentials: Credentials, url: str, params: Mapping[str, str]) -> List
         params = {**params, "starting_after": last}
 
 
-def fetch_refunds(told: Told, credentials: Credentials) -> Talk:
+def fetch_refunds(told: Told, credentials: base.Credentials) -> base.Talk:
     """The refunds of a charge that does not hold them."""
     charge = told.thing.identifier("id")
     listed = yield from _list(credentials, "/v1/refunds", {"charge": charge})
@@ -96,7 +75,9 @@ def fetch_refunds(told: Told, credentials: Credentials) -> Talk:
     return [charge_of(told), *(refund_of(one, micros(credentials.moment())) for one in listed)]
 
 
-def fetch_invoice_payment(told: Told, kind: str, identity: str, invoice_id: str, credentials: Credentials) -> Talk:
+def fetch_invoice_payment(
+    told: Told, kind: str, identity: str, invoice_id: str, credentials: base.Credentials
+) -> base.Talk:
     """The payment with the number of the invoice that it paid."""
     asked = micros(credentials.moment())
     thing = yield from _object(credentials, f"/v1/{kind}s/{quote(identity, safe='')}", identity)
@@ -108,7 +89,7 @@ def fetch_invoice_payment(told: Told, kind: str, identity: str, invoice_id: str,
     return [replace(payment, references=named), invoice]
 
 
-def fetch_transactions(account: events.BankAccount, credentials: Credentials) -> Talk:
+def fetch_transactions(account: events.BankAccount, credentials: base.Credentials) -> base.Talk:
     """The transactions of a linked bank account, after the account."""
     listed = yield from _list(credentials, "/v1/financial_connections/transactions", {"account": account.object_id})
     lines = []
@@ -127,7 +108,7 @@ def fetch_transactions(account: events.BankAccount, credentials: Credentials) ->
     return [account, *lines]
 
 
-def fetch_related(read: Callable[[Told], Reading], item: Payload, credentials: Credentials) -> Talk:
+def fetch_related(read: Callable[[Told], base.Reading], item: Payload, credentials: base.Credentials) -> base.Talk:
     """The object that a thin event points at, as it is now."""
     related = item.at("related_object")
     thing = yield from _object(credentials, related.text("url"), related.identifier("id"))
@@ -135,12 +116,14 @@ def fetch_related(read: Callable[[Told], Reading], item: Payload, credentials: C
     return (yield from _records(read(told), credentials))
 
 
-def _records(reading: Reading, credentials: Credentials) -> Talk:
+def _records(reading: base.Reading, credentials: base.Credentials) -> base.Talk:
     """What a reading comes to, asked for where it must be."""
-    return (yield from reading.talk(credentials)) if isinstance(reading, Fetch) else list(reading)
+    return (yield from reading.talk(credentials)) if isinstance(reading, base.Fetch) else list(reading)
 
 
-def pull(readers: Mapping[str, Reader], credentials: Credentials, cursor: str | None, since: datetime) -> PullTalk:
+def pull(
+    readers: Mapping[str, base.Reader], credentials: base.Credentials, cursor: str | None, since: datetime
+) -> base.PullTalk:
     """A page of the events that Stripe keeps, newest first; the same objects that webhooks carry.
 
     The cursor is "from" at rest, else "from newest oldest id": seconds of the stretch and where its next page begins.
@@ -159,26 +142,28 @@ def pull(readers: Mapping[str, Reader], credentials: Credentials, cursor: str | 
         records += (yield from _records(reader(item), credentials)) if reader else []
     newest = newest or str(max(times, default=int(begin) + OVERLAP_SECONDS))
     if items and page.boolean("has_more"):
-        return Page(records=records, cursor=f"{begin} {newest} {times[-1]} {items[-1].identifier('id')}", more=True)
-    return Page(records=records, cursor=str(max(int(begin), int(newest) - OVERLAP_SECONDS)))
+        return base.Page(
+            records=records, cursor=f"{begin} {newest} {times[-1]} {items[-1].identifier('id')}", more=True
+        )
+    return base.Page(records=records, cursor=str(max(int(begin), int(newest) - OVERLAP_SECONDS)))
 
 
-def register(wanted: frozenset[str], credentials: Credentials, url: str) -> RegisterTalk:
+def register(wanted: frozenset[str], credentials: base.Credentials, url: str) -> base.RegisterTalk:
     """Have Stripe post these events to `url`. A secret is told only for an endpoint that is made here."""
-    own = Credentials(secrets=credentials.secrets, settings=credentials.settings, external_id=None)
+    own = base.Credentials(secrets=credentials.secrets, settings=credentials.settings, external_id=None)
     for one in (yield from _list(own, "/v1/webhook_endpoints", {})):
         if one.text("url") != url:
             continue
         held = one.value.get("enabled_events") if isinstance(one.value, dict) else None
         have = {str(name) for name in held} if isinstance(held, list) else set()
         if one.text("status") == "enabled" and ("*" in have or wanted <= have):
-            return Registration(state="kept")
+            return base.Registration(state="kept")
         path = f"/v1/webhook_endpoints/{quote(one.identifier('id'), safe='')}"
-        yield Request(method="POST", url=path, form=_enabled(wanted | have - {"*"}) | {"disabled": "false"})
-        return Registration(state="repaired")
+        yield base.Request(method="POST", url=path, form=_enabled(wanted | have - {"*"}) | {"disabled": "false"})
+        return base.Registration(state="repaired")
     form = {"url": url, **_enabled(wanted), **({"connect": "true"} if credentials.external_id else {})}
-    made = (yield Request(method="POST", url="/v1/webhook_endpoints", form=form)).payload()
-    return Registration(state="created", secret=made.identifier("secret"))
+    made = (yield base.Request(method="POST", url="/v1/webhook_endpoints", form=form)).payload()
+    return base.Registration(state="created", secret=made.identifier("secret"))
 
 
 def _enabled(names: frozenset[str]) -> dict[str, str]:

@@ -5,18 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.payload import MAX_IDENTIFIER, Payload
+from connectors import naming
+from connectors.payload import Payload
+from connectors.tables import words
 from core import events
-from core.events import (
-    DisputeStatus,
-    MirroredStatus,
-    PaymentStatus,
-    PayoutStatus,
-    Record,
-    Reference,
-    RefundStatus,
-    TransactionStatus,
-)
 from core.money import Money
 
 THIN = "v2.core.event"
@@ -26,65 +18,50 @@ PLACES = {
     "BIF": 0, "CLP": 0, "DJF": 0, "GNF": 0, "JPY": 0, "KMF": 0, "KRW": 0, "MGA": 0, "PYG": 0, "RWF": 0,
     "VND": 0, "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3,
 }  # fmt: skip
-INTENT = {
-    "requires_payment_method": PaymentStatus.PENDING,
-    "requires_confirmation": PaymentStatus.PENDING,
-    "requires_action": PaymentStatus.PENDING,
-    "processing": PaymentStatus.PENDING,
-    "requires_capture": PaymentStatus.PENDING,
-    "canceled": PaymentStatus.FAILED,
-    "succeeded": PaymentStatus.SUCCEEDED,
-}
-CHARGE = {
-    "pending": PaymentStatus.PENDING,
-    "failed": PaymentStatus.FAILED,
-    "succeeded": PaymentStatus.SUCCEEDED,
-}
-SESSION = {"unpaid": PaymentStatus.PENDING, "paid": PaymentStatus.SUCCEEDED}
-REFUND = {
-    "pending": RefundStatus.PENDING,
-    "requires_action": RefundStatus.PENDING,
+INTENT = words(
+    events.PaymentStatus,
+    PENDING="requires_payment_method requires_confirmation requires_action processing requires_capture",
+    FAILED="canceled",
+    SUCCEEDED="succeeded",
+)
+CHARGE = words(events.PaymentStatus, PENDING="pending", FAILED="failed", SUCCEEDED="succeeded")
+SESSION = {"unpaid": events.PaymentStatus.PENDING, "paid": events.PaymentStatus.SUCCEEDED}
+REFUND = words(
+    events.RefundStatus,
+    PENDING="pending requires_action",
     # Also after it succeeded, days later: the money comes back to the balance.
-    "failed": RefundStatus.RETURNED,
-    "canceled": RefundStatus.FAILED,
-    "succeeded": RefundStatus.SUCCEEDED,
-}
-DISPUTE = {
-    "warning_needs_response": DisputeStatus.OPEN,
-    "needs_response": DisputeStatus.OPEN,
-    "warning_under_review": DisputeStatus.UNDER_REVIEW,
-    "under_review": DisputeStatus.UNDER_REVIEW,
-    "appeal_needs_response": DisputeStatus.UNDER_REVIEW,
-    "appeal_under_review": DisputeStatus.UNDER_REVIEW,
-    "warning_closed": DisputeStatus.CLOSED,
-    "prevented": DisputeStatus.CLOSED,
-    "won": DisputeStatus.WON,
-    "lost": DisputeStatus.LOST,
-}
-PAYOUT = {
-    "pending": PayoutStatus.PENDING,
-    "in_transit": PayoutStatus.PENDING,
-    "canceled": PayoutStatus.FAILED,
-    "paid": PayoutStatus.PAID,
+    RETURNED="failed",
+    FAILED="canceled",
+    SUCCEEDED="succeeded",
+)
+DISPUTE = words(
+    events.DisputeStatus,
+    OPEN="warning_needs_response needs_response",
+    UNDER_REVIEW="warning_under_review under_review appeal_needs_response appeal_under_review",
+    CLOSED="warning_closed prevented",
+    WON="won",
+    LOST="lost",
+)
+PAYOUT = words(
+    events.PayoutStatus,
+    PENDING="pending in_transit",
+    FAILED="canceled",
+    PAID="paid",
     # Some are called paid first and fail within five days; either way the money came back to the balance.
-    "failed": PayoutStatus.REVERSED,
-}
-INVOICE = {
-    "draft": MirroredStatus.DRAFT,
-    "open": MirroredStatus.OPEN,
+    REVERSED="failed",
+)
+INVOICE = words(
+    events.MirroredStatus,
+    DRAFT="draft",
     # Written off by its owner, and still payable.
-    "uncollectible": MirroredStatus.OPEN,
-    "paid": MirroredStatus.PAID,
-    "void": MirroredStatus.VOID,
-}
-CREDIT_NOTE = {"issued": MirroredStatus.PAID, "void": MirroredStatus.VOID}
-TRANSACTION = {
-    "pending": TransactionStatus.PENDING,
-    "posted": TransactionStatus.POSTED,
-    "void": TransactionStatus.REMOVED,
-}
+    OPEN="open uncollectible",
+    PAID="paid",
+    VOID="void",
+)
+CREDIT_NOTE = {"issued": events.MirroredStatus.PAID, "void": events.MirroredStatus.VOID}
+TRANSACTION = words(events.TransactionStatus, PENDING="pending", POSTED="posted", REMOVED="void")
 # What happens within one second happens in this order; Stripe's times have whole seconds.
-STEP = {status: step for step, status in enumerate(MirroredStatus)}
+STEP = {status: step for step, status in enumerate(events.MirroredStatus)}
 NOTES = ("invoice_number", "invoice_id", "invoice")
 
 
@@ -120,14 +97,13 @@ def money(thing: Payload, key: str, *, positive: bool = False) -> Money:
     return thing.minor_money(key, currency, positive=positive, places=PLACES.get(currency, 2))
 
 
-def references(thing: Payload, *more: tuple[int, str | None]) -> tuple[Reference, ...]:
+def references(thing: Payload, *more: tuple[int, str | None]) -> tuple[events.Reference, ...]:
     """What may name the invoice, best first."""
     notes, details = thing.optional_at("metadata"), thing.optional_at("payment_details")
     named = [(0, notes.optional_text(key)) for key in NOTES] if notes else []
     named += [(1, thing.optional_text("client_reference_id")), (3, thing.optional_text("description")), *more]
     named += [(2, details.optional_text("order_reference"))] if details else []
-    usable = [(rank, text.strip()) for rank, text in named if text]
-    return tuple(sorted({Reference(rank, text) for rank, text in usable if 0 < len(text) <= MAX_IDENTIFIER}))
+    return naming.references(named)
 
 
 def payment_id(thing: Payload) -> str | None:
@@ -140,8 +116,8 @@ def intent_of(told: Told) -> events.Payment:
     thing, status = told.thing, told.thing.choice("status", INTENT)
     failed = thing.optional_at("last_payment_error")
     if failed and thing.text("status") == "requires_payment_method":
-        status = PaymentStatus.FAILED
-    done = status is PaymentStatus.SUCCEEDED
+        status = events.PaymentStatus.FAILED
+    done = status is events.PaymentStatus.SUCCEEDED
     reason = (failed and failed.optional_text("message")) or thing.optional_text("cancellation_reason")
     return events.Payment(
         object_id=thing.identifier("id"),
@@ -153,17 +129,16 @@ def intent_of(told: Told) -> events.Payment:
         references=references(thing),
         payer_email=thing.optional_text("receipt_email"),
         description=thing.optional_text("description"),
-        failure=reason if status is PaymentStatus.FAILED else None,
+        failure=reason if status is events.PaymentStatus.FAILED else None,
     )
 
 
 def charge_of(told: Told) -> events.Payment:
     """The payment that a charge tells of. What is not captured is only set aside, and may be let go."""
     thing, status = told.thing, told.thing.choice("status", CHARGE)
-    if status is PaymentStatus.SUCCEEDED and not thing.boolean("captured"):
-        status = PaymentStatus.FAILED if thing.optional_boolean("refunded") else PaymentStatus.PENDING
-    captured = status is PaymentStatus.SUCCEEDED and thing.has("amount_captured")
-    payer, method = thing.optional_at("billing_details"), thing.optional_at("payment_method_details")
+    if status is events.PaymentStatus.SUCCEEDED and not thing.boolean("captured"):
+        status = events.PaymentStatus.FAILED if thing.optional_boolean("refunded") else events.PaymentStatus.PENDING
+    captured = status is events.PaymentStatus.SUCCEEDED and thing.has("amount_captured")
     return events.Payment(
         object_id=thing.optional_identifier("payment_intent") or thing.identifier("id"),
         version=told.version,
@@ -171,30 +146,29 @@ def charge_of(told: Told) -> events.Payment:
         money=money(thing, "amount_captured" if captured else "amount", positive=True),
         occurred_at=thing.epoch("created"),
         references=references(thing),
-        method=method.optional_text("type") if method else None,
-        payer_name=payer.optional_text("name") if payer else None,
-        payer_email=(payer and payer.optional_text("email")) or thing.optional_text("receipt_email"),
+        method=thing.text_at("payment_method_details", "type"),
+        payer_name=thing.text_at("billing_details", "name"),
+        payer_email=(thing.text_at("billing_details", "email")) or thing.optional_text("receipt_email"),
         description=thing.optional_text("description"),
-        failure=thing.optional_text("failure_message") if status is PaymentStatus.FAILED else None,
+        failure=thing.optional_text("failure_message") if status is events.PaymentStatus.FAILED else None,
     )
 
 
-def session_of(told: Told) -> list[Record]:
+def session_of(told: Told) -> list[events.Record]:
     """A checkout page that was paid, or will be. A subscription's or a set-up's has no payment of its own."""
     thing = told.thing
     if thing.text("mode") != "payment" or (identity := thing.optional_identifier("payment_intent")) is None:
         return []
-    payer = thing.optional_at("customer_details")
     failed = told.name == "checkout.session.async_payment_failed"
     payment = events.Payment(
         object_id=identity,
         version=told.version,
-        status=PaymentStatus.FAILED if failed else thing.choice("payment_status", SESSION),
+        status=events.PaymentStatus.FAILED if failed else thing.choice("payment_status", SESSION),
         money=money(thing, "amount_total", positive=True),
         occurred_at=told.at,
         references=references(thing),
-        payer_name=payer.optional_text("name") if payer else None,
-        payer_email=payer.optional_text("email") if payer else None,
+        payer_name=thing.text_at("customer_details", "name"),
+        payer_email=thing.text_at("customer_details", "email"),
     )
     return [payment]
 
@@ -212,7 +186,7 @@ def refund_of(thing: Payload, version: int) -> events.Refund:
     )
 
 
-def dispute_of(told: Told) -> list[Record]:
+def dispute_of(told: Told) -> list[events.Record]:
     """A dispute. Stripe holds the amount back at once; it is gone when the dispute is lost."""
     thing, status = told.thing, told.thing.choice("status", DISPUTE)
     disputed = money(thing, "amount", positive=True)
@@ -223,7 +197,7 @@ def dispute_of(told: Told) -> list[Record]:
         payment_id=payment_id(thing) or thing.identifier("charge"),
         status=status,
         money=disputed,
-        deducted=disputed if status is DisputeStatus.LOST else Money(0, disputed.currency),
+        deducted=disputed if status is events.DisputeStatus.LOST else Money(0, disputed.currency),
         occurred_at=thing.epoch("created"),
         reason=thing.optional_text("reason"),
         respond_by=evidence.optional_epoch("due_by") if evidence else None,
@@ -231,10 +205,9 @@ def dispute_of(told: Told) -> list[Record]:
     return [dispute]
 
 
-def payout_of(told: Told) -> list[Record]:
+def payout_of(told: Told) -> list[events.Record]:
     """Money on its way to the bank. One below zero fetches money from there, which the bank's own line tells."""
     thing, moved = told.thing, money(told.thing, "amount")
-    trace = thing.optional_at("trace_id")
     if moved.minor <= 0:
         return []
     payout = events.Payout(
@@ -243,7 +216,7 @@ def payout_of(told: Told) -> list[Record]:
         status=thing.choice("status", PAYOUT),
         money=moved,
         occurred_at=thing.epoch("created"),
-        bank_reference=trace.optional_text("value") if trace else None,
+        bank_reference=thing.text_at("trace_id", "value"),
     )
     return [payout]
 
@@ -253,10 +226,10 @@ def invoice_of(told: Told) -> events.MirroredInvoice:
     thing, total, due = told.thing, money(told.thing, "total"), money(told.thing, "amount_remaining")
     status = thing.choice("status", INVOICE)
     if told.name == "invoice.deleted":
-        status = MirroredStatus.VOID
-    elif status is MirroredStatus.OPEN and money(thing, "amount_paid").minor > 0:
-        status = MirroredStatus.PARTIALLY_PAID
-    settled = total.minor < 0 or due.minor < 0 or status in (MirroredStatus.PAID, MirroredStatus.VOID)
+        status = events.MirroredStatus.VOID
+    elif status is events.MirroredStatus.OPEN and money(thing, "amount_paid").minor > 0:
+        status = events.MirroredStatus.PARTIALLY_PAID
+    settled = total.minor < 0 or due.minor < 0 or status in (events.MirroredStatus.PAID, events.MirroredStatus.VOID)
     moved = thing.optional_at("status_transitions")
     finalized, due_at = moved and moved.optional_epoch("finalized_at"), thing.optional_epoch("due_date")
     return events.MirroredInvoice(
@@ -276,7 +249,7 @@ def invoice_of(told: Told) -> events.MirroredInvoice:
     )
 
 
-def paid_invoice_of(told: Told) -> list[Record]:
+def paid_invoice_of(told: Told) -> list[events.Record]:
     """A paid invoice. Until basil it names its payment, which thereby gets the invoice's number."""
     thing, invoice = told.thing, invoice_of(told)
     identity, paid = payment_id(thing), money(thing, "amount_paid")
@@ -285,7 +258,7 @@ def paid_invoice_of(told: Told) -> list[Record]:
     payment = events.Payment(
         object_id=identity,
         version=told.version,
-        status=PaymentStatus.SUCCEEDED,
+        status=events.PaymentStatus.SUCCEEDED,
         money=paid,
         occurred_at=told.at,
         references=references(thing, (1, invoice.number)),
@@ -296,7 +269,7 @@ def paid_invoice_of(told: Told) -> list[Record]:
     return [payment, invoice]
 
 
-def credit_note_of(told: Told) -> list[Record]:
+def credit_note_of(told: Told) -> list[events.Record]:
     """A credit note; what it gives back is settled when it is issued."""
     thing, total = told.thing, money(told.thing, "total")
     status = thing.choice("status", CREDIT_NOTE)
