@@ -9,14 +9,12 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg
 import pytest
 import redis
-from psycopg import sql
 
 from config import embedded, settings
+from tests.standing import create, drop, other_path, standing_database
 
 # Read before any test cleans the environment: a developer may bring servers of their own.
 _GIVEN_DATABASE = os.environ.get("DATABASE_URL", "")
@@ -63,7 +61,7 @@ def servers() -> Iterator[Servers]:
         yield Servers(
             database_url=postgres.url if postgres else _GIVEN_DATABASE,
             # A developer's own data is in database 0 and stays there.
-            redis_url=valkey.url if valkey else _other_path(_GIVEN_REDIS, str(15 - _PROCESS)),
+            redis_url=valkey.url if valkey else other_path(_GIVEN_REDIS, str(15 - _PROCESS)),
             postgres=postgres,
             valkey=valkey,
         )
@@ -79,20 +77,25 @@ def template_database(servers: Servers) -> Iterator[str]:
     from core import migrations
 
     name = f"template_{uuid.uuid4().hex[:12]}"
-    _create(servers.database_url, name)
-    url = _other_path(servers.database_url, name)
+    create(servers.database_url, name)
+    url = other_path(servers.database_url, name)
     migrations.upgrade("postgresql+psycopg://" + url.split("://", 1)[1])
     yield name
-    _drop(servers.database_url, name)
+    drop(servers.database_url, name)
 
 
 @pytest.fixture
 def database_url(servers: Servers, template_database: str) -> Iterator[str]:
     """Address (postgresql://…) of a migrated database of this test's own."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    _create(servers.database_url, name, template_database)
-    yield _other_path(servers.database_url, name)
-    _drop(servers.database_url, name)
+    with standing_database(servers, template_database) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def file_database_url(servers: Servers, template_database: str) -> Iterator[str]:
+    """The same, shared by the tests of one file: making a database costs more than most tests."""
+    with standing_database(servers, template_database) as address:
+        yield address
 
 
 @pytest.fixture
@@ -101,24 +104,3 @@ def redis_url(servers: Servers) -> str:
     with redis.Redis.from_url(servers.redis_url) as client:
         client.flushdb()
     return servers.redis_url
-
-
-def _create(server_url: str, name: str, template: str = "template1") -> None:
-    # Measured: copying the files, checkpoint included, takes a third of the time of writing them to the log.
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
-
-
-def _drop(server_url: str, name: str) -> None:
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-def _other_path(url: str, path: str) -> str:
-    """A server's address with another database. For Redis on a unix socket the number is a parameter."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return f"unix://{parts.path}?db={path}"
-    # urlunsplit drops an empty host, which PostgreSQL's socket addresses have.
-    return urlunsplit(parts._replace(path=f"/{path}"))

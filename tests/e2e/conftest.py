@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
-from psycopg import sql
 
 from tests.conftest import Servers
 from tests.e2e.stack import PASSWORD, Stack
+from tests.standing import standing_database
 
 FLAGS = [
     "--no-sandbox",
@@ -58,22 +55,15 @@ def live(page: Page) -> None:
 @pytest.fixture(scope="package")
 def stack(servers: Servers, template_database: str) -> Iterator[Stack]:
     """Real processes over a database of their own, with the demo data in it."""
-    name = f"e2e_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        make = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        connection.execute(make.format(sql.Identifier(name), sql.Identifier(template_database)))
-    parts = urlsplit(servers.database_url)._replace(path=f"/{name}")
-    folder = Path(tempfile.mkdtemp(prefix="lw-e2e-"))
-    running = Stack(database_url=urlunsplit(parts), redis_url=servers.redis_url, folder=folder)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
-        shutil.rmtree(folder, ignore_errors=True)
-        with psycopg.connect(servers.database_url, autocommit=True) as connection:
-            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-            connection.execute(drop.format(sql.Identifier(name)))
+    with standing_database(servers, template_database) as address:
+        folder = Path(tempfile.mkdtemp(prefix="lw-e2e-"))
+        running = Stack(database_url=address, redis_url=servers.redis_url, folder=folder)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="package")

@@ -21,7 +21,7 @@ from config.settings import Settings
 from core.database import Database
 from core.identity import Actor, Role, passwords, tokens, users
 from tests.conftest import Servers
-from tests.standing import empty_inbox, standing_database
+from tests.standing import empty, standing_database
 from tests.webapp.configured import settings_for
 from tests.webapp.gate import Gate, build, close
 from webapp.app import create_app
@@ -181,17 +181,16 @@ def open_gate(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Cal
 
 
 @pytest.fixture(scope="module")
-def standing_gate(servers: Servers, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    with standing_database(servers, template_database) as address:
-        made = build(address, servers.redis_url, tmp_path_factory.mktemp("gate"))
-        yield made
-        close(made)
+def standing_gate(servers: Servers, file_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    made = build(file_database_url, servers.redis_url, tmp_path_factory.mktemp("gate"))
+    yield made
+    close(made)
 
 
 @pytest.fixture
 def gate(standing_gate: Gate) -> Gate:
     """A gate that remembers nothing. A database for each of the many cases would be most of their time."""
-    empty_inbox(standing_gate.parts.database)
+    empty(standing_gate.parts.database)
     with standing_gate.parts.database.connect() as connection:
         connection.execute(text("UPDATE connections SET deleted_at = now() WHERE deleted_at IS NULL"))
     inlet = standing_gate.inlet
@@ -222,5 +221,5 @@ def standing_file(
 
 @pytest.fixture
 def standing(standing_file: Standing) -> Standing:
-    empty_inbox(standing_file.world.parts.database)
+    empty(standing_file.world.parts.database)
     return standing_file

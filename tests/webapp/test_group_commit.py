@@ -16,8 +16,7 @@ from core.database import Database
 from core.ids import new_id
 from core.inbox.store import NewDelivery
 from tests.builders import delivery_of, until
-from tests.conftest import Servers
-from tests.standing import empty_inbox, standing_database
+from tests.standing import empty
 from webapp.committer import BATCH_LIMIT, Committer, Overloaded
 
 
@@ -70,17 +69,11 @@ class Watched:
         return self.committer._queued
 
 
-@pytest.fixture(scope="module")
-def address(servers: Servers, template_database: str) -> Iterator[str]:
-    with standing_database(servers, template_database) as made:
-        yield made
-
-
 @pytest.fixture
-def open_committer(address: str) -> Iterator[Callable[..., Watched]]:
+def open_committer(file_database_url: str) -> Iterator[Callable[..., Watched]]:
     made: list[Watched] = []
 
-    def opened(queue_limit: int = 1000, url: str = address) -> Watched:
+    def opened(queue_limit: int = 1000, url: str = file_database_url) -> Watched:
         database = Database("postgresql+psycopg://" + url.split("://", 1)[1], pool_size=4)
         rings: list[int] = []
         watched = Watched(
@@ -104,7 +97,7 @@ def open_committer(address: str) -> Iterator[Callable[..., Watched]]:
     for watched in made:
         watched.committer.close()
         if watched.statements:
-            empty_inbox(watched.database)
+            empty(watched.database)
         watched.database.dispose()
 
 

@@ -14,15 +14,13 @@ from core.database import Database
 from core.migrations import at_head
 from tests.builders import check_sums, make_settings
 from tests.conftest import Servers
-from tests.standing import standing_database
 from workers import demo
 
 
 @pytest.fixture(scope="module")
-def settings(servers: Servers, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def settings(servers: Servers, file_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder: Path = tmp_path_factory.mktemp("demo")
-    with standing_database(servers, template_database) as address:
-        yield make_settings(address, servers.redis_url, data_dir=str(folder))
+    return make_settings(file_database_url, servers.redis_url, data_dir=str(folder))
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,7 @@ from core.events import BankTransaction, Record, TransactionStatus, Trust
 from core.inbox import claim
 from core.money import Money
 from tests.builders import NOW, Clockwork, Json, ScriptedTransport, Shop, books, open_shop, worker
-from tests.conftest import Servers
-from tests.core.shared import empty, own_database
+from tests.standing import empty
 from workers import fetch, normalize
 from workers.transport import Custody, Listener
 
@@ -30,8 +29,8 @@ Answer = Sequence[Record] | Exception
 
 
 @pytest.fixture(scope="module")
-def installation(servers: Servers, template_database: str) -> Iterator[Clockwork]:
-    with own_database(servers, template_database) as address, worker(address, max_attempts="3") as parts:
+def installation(file_database_url: str) -> Iterator[Clockwork]:
+    with worker(file_database_url, max_attempts="3") as parts:
         yield parts
 
 

@@ -19,8 +19,6 @@ from core.errors import MalformedPayload
 from core.inbox import queries, replay
 from core.syncing import pages, runs, schedule
 from tests.builders import NOW, Json, Shop, books, payment, refund, said, transaction
-from tests.conftest import Servers
-from tests.core.shared import own_database
 from tests.workers.acme import (
     ACCOUNT,
     DAYS,
@@ -40,11 +38,10 @@ ACME = make_connector()
 
 
 @pytest.fixture(scope="module")
-def standing(servers: Servers, template_database: str) -> Iterator[Place]:
-    with own_database(servers, template_database) as address:
-        made = make_place(address)
-        yield made
-        made.database.dispose()
+def standing(file_database_url: str) -> Iterator[Place]:
+    made = make_place(file_database_url)
+    yield made
+    made.database.dispose()
 
 
 @pytest.fixture

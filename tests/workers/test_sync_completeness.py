@@ -10,18 +10,15 @@ import pytest
 
 from core.syncing import completeness
 from tests.builders import NOW, Json, Shop, payment, refund
-from tests.conftest import Servers
-from tests.core.shared import own_database
 from tests.workers.acme import Acme, Place, connect, installed, make_connector, make_place, work_off
 from workers import lateness
 
 
 @pytest.fixture(scope="module")
-def standing(servers: Servers, template_database: str) -> Iterator[Place]:
-    with own_database(servers, template_database) as address:
-        made = make_place(address)
-        yield made
-        made.database.dispose()
+def standing(file_database_url: str) -> Iterator[Place]:
+    made = make_place(file_database_url)
+    yield made
+    made.database.dispose()
 
 
 @pytest.fixture

@@ -14,8 +14,6 @@ from sqlalchemy import text
 from connectors import registry
 from core.syncing import pages, schedule
 from tests.builders import NOW, Clockwork, Json, Shop, books, open_shop
-from tests.conftest import Servers
-from tests.core.shared import own_database
 from tests.workers.acme import Place, make_place, runs_of, work_off
 from workers import pull, register
 from workers.simulators.accounts import demo_account
@@ -30,12 +28,11 @@ KEPT = ("payments", "transactions", "adjustments", "payouts", "accounts")
 
 
 @pytest.fixture(scope="module")
-def place(servers: Servers, template_database: str) -> Iterator[Place]:
-    with own_database(servers, template_database) as address:
-        # The simulators are not tired by as many requests a second as it takes.
-        made = make_place(address, limits=Limits(total_seconds=20), hurried=True)
-        yield made
-        made.database.dispose()
+def place(file_database_url: str) -> Iterator[Place]:
+    # The simulators are not tired by as many requests a second as it takes.
+    made = make_place(file_database_url, limits=Limits(total_seconds=20), hurried=True)
+    yield made
+    made.database.dispose()
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,6 @@ from core.connections import store
 from core.events import ConnectionHealth
 from core.syncing import registrations, runs
 from tests.builders import NOW, Json, Shop, payment, said
-from tests.conftest import Servers
-from tests.core.shared import own_database
 from tests.workers.acme import (
     ACCOUNT,
     Acme,
@@ -33,11 +31,10 @@ Plant = Callable[[Acme], None]
 
 
 @pytest.fixture(scope="module")
-def standing(servers: Servers, template_database: str) -> Iterator[Place]:
-    with own_database(servers, template_database) as address:
-        made = make_place(address)
-        yield made
-        made.database.dispose()
+def standing(file_database_url: str) -> Iterator[Place]:
+    made = make_place(file_database_url)
+    yield made
+    made.database.dispose()
 
 
 @pytest.fixture

@@ -20,13 +20,11 @@ from core.invoicing import invoices
 from core.invoicing.references import candidate_keys, number_key
 from core.money import Money
 from tests.builders import NOW, Clockwork, Json, Shop, check_sums, open_shop, transaction, worker
-from tests.conftest import Servers
-from tests.core.shared import own_database
 
 
 @pytest.fixture(scope="module")
-def context(servers: Servers, template_database: str) -> Iterator[Clockwork]:
-    with own_database(servers, template_database) as address, worker(address) as parts:
+def context(file_database_url: str) -> Iterator[Clockwork]:
+    with worker(file_database_url) as parts:
         yield parts
 
 

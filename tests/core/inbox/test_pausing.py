@@ -10,13 +10,12 @@ from core.connections import store as connections
 from core.errors import Forbidden, NotFound
 from core.identity import Role
 from tests.builders import NOW, Clockwork, Shop, add_seller, open_shop, payment, worker
-from tests.conftest import Servers
-from tests.core.shared import empty, own_database
+from tests.standing import empty
 
 
 @pytest.fixture(scope="module")
-def installation(servers: Servers, template_database: str) -> Iterator[Clockwork]:
-    with own_database(servers, template_database) as address, worker(address) as parts:
+def installation(file_database_url: str) -> Iterator[Clockwork]:
+    with worker(file_database_url) as parts:
         yield parts
 
 

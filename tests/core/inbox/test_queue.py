@@ -16,8 +16,7 @@ from core.ids import new_id
 from core.inbox import claim, replay, store
 from core.inbox.claim import Claimed, Finished
 from tests.builders import NOW, Clockwork, Shop, books, check_sums, delivery_of, open_shop, payment, refund, worker
-from tests.conftest import Servers
-from tests.core.shared import empty, own_database
+from tests.standing import empty
 from workers import normalize
 from workers.replay import preview
 
@@ -25,8 +24,8 @@ LEASE_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
-def installation(servers: Servers, template_database: str) -> Iterator[Clockwork]:
-    with own_database(servers, template_database) as address, worker(address) as parts:
+def installation(file_database_url: str) -> Iterator[Clockwork]:
+    with worker(file_database_url) as parts:
         yield parts
 
 

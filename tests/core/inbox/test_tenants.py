@@ -10,16 +10,15 @@ import pytest
 
 from core.inbox.store import NewDelivery
 from tests.builders import Clockwork, Json, Shop, books, delivery_of, open_shop, payment, worker
-from tests.conftest import Servers
-from tests.core.shared import empty, own_database
+from tests.standing import empty
 from workers import sweep
 
 SLUG = "standard_webhooks"
 
 
 @pytest.fixture(scope="module")
-def installation(servers: Servers, template_database: str) -> Iterator[Clockwork]:
-    with own_database(servers, template_database) as address, worker(address) as parts:
+def installation(file_database_url: str) -> Iterator[Clockwork]:
+    with worker(file_database_url) as parts:
         yield parts
 
 

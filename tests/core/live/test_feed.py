@@ -11,16 +11,14 @@ import pytest
 from core.database import Database
 from core.events import DomainEvent
 from core.live import feed
-from tests.conftest import Servers
-from tests.core.shared import empty, own_database
+from tests.standing import empty
 
 
 @pytest.fixture(scope="module")
-def shared(servers: Servers, template_database: str) -> Iterator[Database]:
-    with own_database(servers, template_database) as address:
-        made = Database("postgresql+psycopg://" + address.split("://", 1)[1], pool_size=10)
-        yield made
-        made.dispose()
+def shared(file_database_url: str) -> Iterator[Database]:
+    made = Database("postgresql+psycopg://" + file_database_url.split("://", 1)[1], pool_size=10)
+    yield made
+    made.dispose()
 
 
 @pytest.fixture

@@ -18,8 +18,6 @@ from core.identity import Role
 from core.mirroring import queries
 from core.money import Money
 from tests.builders import Clockwork, Shop, add_seller, books, open_shop, worker
-from tests.conftest import Servers
-from tests.core.shared import own_database
 
 TOLD = MirroredInvoice(
     object_id="inv_1",
@@ -38,8 +36,8 @@ TOLD = MirroredInvoice(
 
 
 @pytest.fixture(scope="module")
-def context(servers: Servers, template_database: str) -> Iterator[Clockwork]:
-    with own_database(servers, template_database) as address, worker(address) as parts:
+def context(file_database_url: str) -> Iterator[Clockwork]:
+    with worker(file_database_url) as parts:
         yield parts
 
 

@@ -33,7 +33,7 @@ from tests.builders import (
     worker,
 )
 from tests.conftest import Servers
-from tests.core.shared import own_database
+from tests.standing import standing_database
 from workers import normalize
 
 
@@ -41,7 +41,7 @@ from workers import normalize
 def make_database(servers: Servers, template_database: str) -> Iterator[Callable[[], str]]:
     """Makes databases that the tests of this file share: each has a seller of its own in them."""
     with ExitStack() as made:
-        yield lambda: made.enter_context(own_database(servers, template_database))
+        yield lambda: made.enter_context(standing_database(servers, template_database))
 
 
 @pytest.fixture(scope="module")

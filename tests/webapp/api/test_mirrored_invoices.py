@@ -14,19 +14,17 @@ from core.intake import apply
 from core.money import Money
 from core.statements import Statement
 from tests.conftest import Servers
-from tests.standing import standing_database
 from tests.webapp.configured import settings_for
 from tests.webapp.conftest import Person, World, make_world
 
 
 @pytest.fixture(scope="module")
-def world(servers: Servers, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(servers: Servers, file_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One installation for all tests here: nobody sees another's invoices."""
-    with standing_database(servers, template_database) as address:
-        made = make_world(settings_for(address, tmp_path_factory.mktemp("mirrored"), REDIS_URL=servers.redis_url))
-        yield made
-        made.app.extensions["ledgerwire.gateway"].stop()
-        made.parts.database.dispose()
+    made = make_world(settings_for(file_database_url, tmp_path_factory.mktemp("mirrored"), REDIS_URL=servers.redis_url))
+    yield made
+    made.app.extensions["ledgerwire.gateway"].stop()
+    made.parts.database.dispose()
 
 
 @pytest.fixture

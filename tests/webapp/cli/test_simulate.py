@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from connectors import registry, samples
-from tests.conftest import Servers
-from tests.standing import standing_database
 from webapp.cli import main
 
 NOBODY = "nobody is connected to razorpay: make a connection on the page Connections, or `ledgerwire seed`"
@@ -21,19 +18,12 @@ def simulate(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["simulate", *arguments])
 
 
-@pytest.fixture(scope="module")
-def empty(servers: Servers, template_database: str) -> Iterator[str]:
-    """A migrated database that nothing is ever written into."""
-    with standing_database(servers, template_database) as url:
-        yield url
-
-
 @pytest.fixture
-def installation(empty: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A migrated installation without a person in it."""
+def installation(file_database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migrated installation without a person in it: nothing is ever written into its database."""
     monkeypatch.chdir(tmp_path)
     for name, value in {
-        "DATABASE_URL": empty,
+        "DATABASE_URL": file_database_url,
         "REDIS_URL": redis_url,
         "DATA_DIR": str(tmp_path / "data"),
         "SECRET_KEY": "the secret key of the simulation's tests",

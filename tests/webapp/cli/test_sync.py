@@ -12,17 +12,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.builders import MASTER_KEYS, SECRET_KEY, payment
-from tests.conftest import Servers
-from tests.core.shared import own_database
 from tests.workers.acme import Acme, Place, connect, installed, make_connector, make_place
 from webapp.cli import main
 from workers import pull
 
 
 @pytest.fixture(scope="module")
-def place(servers: Servers, template_database: str) -> Iterator[Place]:
-    with own_database(servers, template_database) as address, installed(make_connector()):
-        made = make_place(address)
+def place(file_database_url: str) -> Iterator[Place]:
+    with installed(make_connector()):
+        made = make_place(file_database_url)
         yield made
         made.database.dispose()
 
