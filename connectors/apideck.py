@@ -53,7 +53,7 @@ def headers_of_app(credentials: base.Credentials) -> dict[str, str]:
 
 def event_id(item: Payload, envelope: base.Envelope) -> str:
     """The event's id, or the one that Apideck sends along against duplicates."""
-    known = item.optional_identifier("event_id") or envelope.delivery.header("x-apideck-idempotency-key")
+    known = item.optional_identifier("event_id") or envelope.header_id("x-apideck-idempotency-key")
     if not known:
         raise item.wrong("event_id", "an id")
     return known

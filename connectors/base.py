@@ -6,6 +6,7 @@ Nothing here performs I/O, reads a clock or holds state. What must be asked of a
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from core.errors import CredentialsRefused, MalformedPayload
 from core.events import Record, Trust
 
 SLUG = re.compile(r"[a-z][a-z0-9_]{1,39}")
+# Digits of the body's hash that tie an unsigned id to it: to meet them one needs 2^64 tries.
+_TIE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +279,19 @@ class Envelope:
 
     delivery: Delivery
     verified: Verified
+
+    def tied(self, said: str) -> str:
+        """An id that nobody signed, tied to the body it came with.
+
+        Known ids are passed over: whoever sends one body again under the id of another would else silence that one.
+        """
+        return f"{said}:{hashlib.sha256(self.delivery.body).hexdigest()[:_TIE]}"
+
+    def header_id(self, name: str) -> str | None:
+        """The id in a header that nobody signed, tied to the body; None where it is missing or cannot be kept."""
+        given = self.delivery.header(name) or ""
+        usable = 0 < len(given) < MAX_IDENTIFIER - _TIE and given.isascii() and given.isprintable()
+        return self.tied(given) if usable else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

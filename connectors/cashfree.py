@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
 from connectors import access, base, naming
-from connectors.payload import MAX_IDENTIFIER, Payload, micros
+from connectors.payload import Payload, micros
 from connectors.signatures import BODY, TIMESTAMP, Hmac
 from connectors.tables import words
 from core import events
@@ -63,8 +63,7 @@ VENDOR = "a share passed on to a vendor is that vendor's money"
 
 def event_id(item: Payload, envelope: base.Envelope) -> str:
     """The id in the header, which version 2025-01-01 has; else one made of what the event is about."""
-    given = envelope.delivery.header("x-idempotency-key")
-    if given and len(given) <= MAX_IDENTIFIER and given.isascii() and given.isprintable():
+    if given := envelope.header_id("x-idempotency-key"):
         return given
     for name, keys in IDS.items():
         if thing := item.optional_at("data", name):

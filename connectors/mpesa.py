@@ -9,7 +9,6 @@ silent: times without a zone are Kenyan (UTC+3), a listed time with a Z is UTC, 
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -95,8 +94,7 @@ def event_id(item: Payload, envelope: base.Envelope) -> str:
         known = result.optional_identifier("OriginatorConversationID") or result.identifier("ConversationID")
     else:
         known = item.identifier("TransID")
-    digest = hashlib.sha256(envelope.delivery.body).hexdigest()[:16]
-    return f"{event_name(item)}:{known}:{digest}"
+    return envelope.tied(f"{event_name(item)}:{known}")
 
 
 def authorize(credentials: base.Credentials) -> base.AuthorizationTalk:

@@ -26,13 +26,6 @@ def noted(notes: Payload | None, *, names: bool = False) -> list[tuple[int, str 
     return [(0, notes.optional_name(key) if names else notes.optional_text(key)) for key in NOTES]
 
 
-def header_id(envelope: Envelope, header: str) -> str | None:
-    """The id in a header that nobody signed; None where it is missing or cannot be kept as one."""
-    given = envelope.delivery.header(header)
-    usable = given and len(given) <= MAX_IDENTIFIER and given.isascii() and given.isprintable()
-    return given if usable else None
-
-
 def digest(*said: str) -> str:
     """A digest of what an event says, in this order."""
     return hashlib.sha256("\n".join(said).encode()).hexdigest()

@@ -57,10 +57,7 @@ BANK_REFERENCES = ("rrn", "bank_transaction_id", "utr", "upi_transaction_id")
 
 def event_id(_item: Payload, envelope: base.Envelope) -> str:
     """The id in the header; there is none in the body. Without a usable one, a hash of the body."""
-    given = envelope.delivery.header("x-razorpay-event-id")
-    if given and len(given) <= MAX_IDENTIFIER and given.isascii() and given.isprintable():
-        return given
-    return naming.body_id(envelope)
+    return envelope.header_id("x-razorpay-event-id") or naming.body_id(envelope)
 
 
 def version(item: Payload) -> int:

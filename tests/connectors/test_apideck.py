@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -309,7 +310,7 @@ def test_an_event_has_its_own_id_or_the_one_sent_along() -> None:
     del said["payload"]["event_id"]
     body = json.dumps(said).encode()
     (event,) = connector.open(deliver({"x-apideck-idempotency-key": "key-1"}, body), Verified())
-    assert event.id == "key-1"
+    assert event.id == f"key-1:{hashlib.sha256(body).hexdigest()[:16]}"
     with pytest.raises(MalformedPayload, match="event_id"):
         connector.open(deliver({}, body), Verified())
 

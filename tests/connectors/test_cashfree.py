@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -98,7 +99,8 @@ def test_an_event_is_known_by_what_it_is_about_where_the_header_has_no_id(
     name: str, variant: str | None, expected: str
 ) -> None:
     assert opened(samples.load("cashfree", name, variant)).id == expected
-    assert opened(samples.load("cashfree", name, variant), x_idempotency_key="n9rn70=").id == "n9rn70="
+    body = samples.load("cashfree", name, variant)
+    assert opened(body, x_idempotency_key="n9rn70=").id == f"n9rn70=:{hashlib.sha256(body).hexdigest()[:16]}"
     assert opened(samples.load("cashfree", name, variant), x_idempotency_key="x" * 300).id == expected
 
 

@@ -235,7 +235,8 @@ BODY = samples.load("razorpay", "payment.captured")
 
 @pytest.mark.parametrize("header", ["", "é", "x" * 256, "a\nb"])
 def test_without_a_usable_header_the_event_is_known_by_its_body(header: str) -> None:
-    assert opened(BODY, x_razorpay_event_id="evt_1").id == "evt_1"
+    digest = hashlib.sha256(BODY).hexdigest()
+    assert opened(BODY, x_razorpay_event_id="evt_1").id == f"evt_1:{digest[:16]}"
     by_body = f"body:{hashlib.sha256(BODY).hexdigest()}"
     assert opened(BODY, x_razorpay_event_id=header).id == opened(BODY).id == by_body
 
