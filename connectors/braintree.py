@@ -19,12 +19,13 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from connectors import access, base, naming
-from connectors.payload import MAX_DEPTH, MAX_IDENTIFIER, Payload, micros
+from connectors.payload import MAX_DEPTH, Payload, micros
+from connectors.shapes import Moved, withdrawn
 from connectors.signatures import FormHmac, form_field
 from connectors.tables import each, words
 from core import events
 from core.errors import MalformedPayload, Permanent
-from core.events import ConnectionHealth, DisputeStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus
+from core.events import DisputeStatus, PaymentStatus, PayoutStatus, Record, RefundStatus
 from core.money import Money
 
 FAILED = "settlement_declined settlement_failed processor_declined gateway_rejected failed voided authorization_expired"
@@ -113,23 +114,19 @@ def money(item: Payload, key: str = "amount", *, positive: bool = True) -> Money
 
 def transaction_of(item: Payload, told_at: datetime, *, settled: bool = False) -> Record:
     """A sale, or the credit that gives one back. `settled` where the notice itself says that the money arrived."""
-    identity, version, amount = item.identifier("id"), micros(told_at), money(item)
-    occurred_at = item.optional_iso("created-at") or told_at
+    moved = _moved(item, told_at)
     if item.optional_text("type") == "credit":
         refund = RefundStatus.SUCCEEDED if settled else item.choice("status", REFUND)
-        return _refund(item, identity, version, refund, amount, occurred_at)
+        return _refund(item, moved, refund)
     status = PaymentStatus.SUCCEEDED if settled else item.choice("status", PAYMENT)
     customer = item.optional_at("customer")
     names = [customer.optional_text(key) for key in ("first-name", "last-name")] if customer else []
     holder = item.text_at("credit-card", "cardholder-name")
     named = [(0, item.optional_text("order-id")), (1, item.optional_text("purchase-order-number"))]
     return events.Payment(
-        object_id=identity,
-        version=version,
+        **moved,
         status=status,
-        money=amount,
-        occurred_at=occurred_at,
-        references=tuple(Reference(rank, text) for rank, text in named if text and len(text) <= MAX_IDENTIFIER),
+        references=naming.references(named),
         method=item.optional_text("payment-instrument-type"),
         payer_name=" ".join(filter(None, names)) or holder,
         payer_email=customer.optional_text("email") if customer else None,
@@ -139,33 +136,22 @@ def transaction_of(item: Payload, told_at: datetime, *, settled: bool = False) -
     )
 
 
-def _refund(
-    item: Payload, identity: str, version: int, status: RefundStatus, amount: Money, occurred_at: datetime
-) -> Record:
+def _moved(item: Payload, told_at: datetime) -> Moved:
+    at, identity = item.optional_iso("created-at") or told_at, item.identifier("id")
+    return Moved(object_id=identity, version=micros(told_at), money=money(item), occurred_at=at)
+
+
+def _refund(item: Payload, moved: Moved, status: RefundStatus) -> Record:
     """A credit; one that gives back no sale is money sent to somebody."""
     if item.has("refunded-transaction-id"):
-        return events.Refund(
-            object_id=identity,
-            version=version,
-            payment_id=item.identifier("refunded-transaction-id"),
-            status=status,
-            money=amount,
-            occurred_at=occurred_at,
-        )
+        return events.Refund(**moved, payment_id=item.identifier("refunded-transaction-id"), status=status)
     sent = {
         RefundStatus.PENDING: PayoutStatus.PENDING,
         RefundStatus.FAILED: PayoutStatus.FAILED,
         RefundStatus.SUCCEEDED: PayoutStatus.PAID,
         RefundStatus.RETURNED: PayoutStatus.REVERSED,
     }
-    return events.Payout(
-        object_id=identity,
-        version=version,
-        status=sent[status],
-        money=amount,
-        occurred_at=occurred_at,
-        to_third_party=True,
-    )
+    return events.Payout(**moved, status=sent[status], to_third_party=True)
 
 
 def read_transaction(item: Payload) -> base.Reading:
@@ -180,10 +166,8 @@ def read_disbursed(item: Payload) -> base.Reading:
 
 def read_refund_failed(item: Payload) -> base.Reading:
     """A refund that the payer's bank did not take, perhaps after it had settled."""
-    credit, told_at = subject_of(item).at("transaction"), item.iso("timestamp")
-    occurred_at = credit.optional_iso("created-at") or told_at
-    identity = credit.identifier("id")
-    return [_refund(credit, identity, micros(told_at), RefundStatus.RETURNED, money(credit), occurred_at)]
+    credit = subject_of(item).at("transaction")
+    return [_refund(credit, _moved(credit, item.iso("timestamp")), RefundStatus.RETURNED)]
 
 
 def read_subscription(item: Payload) -> base.Reading:
@@ -240,13 +224,7 @@ def read_disbursement(item: Payload) -> base.Reading:
 def read_revoked(item: Payload) -> base.Reading:
     """A merchant withdrew our access."""
     revocation = subject_of(item).at("oauth-application-revocation")
-    state = events.ConnectionState(
-        object_id=revocation.identifier("merchant-id"),
-        version=micros(item.iso("timestamp")),
-        health=ConnectionHealth.REVOKED,
-        reason="access withdrawn at Braintree",
-    )
-    return [state]
+    return withdrawn("Braintree", revocation.identifier("merchant-id"), micros(item.iso("timestamp")))
 
 
 def key_pair(credentials: base.Credentials) -> dict[str, str]:

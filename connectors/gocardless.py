@@ -15,8 +15,9 @@ from functools import partial
 from typing import TypeAlias
 from urllib.parse import quote
 
-from connectors import access, base
-from connectors.payload import MAX_IDENTIFIER, Payload, micros
+from connectors import access, base, lists, naming
+from connectors.payload import Payload, micros
+from connectors.shapes import Moved, withdrawn
 from connectors.signatures import Hmac
 from connectors.tables import each, words
 from core import events
@@ -50,7 +51,6 @@ SENT = {
     RefundStatus.RETURNED: PayoutStatus.REVERSED,
 }
 SIGN = {"credit": 1, "debit": -1}
-NOTES = ("invoice_number", "invoice_id", "invoice")
 LINE = "payment_account_transactions"
 # Resources whose events move none of the seller's money, whatever their action, and why.
 QUIET = {
@@ -91,28 +91,23 @@ def _get(path: str, key: str, identity: str) -> Generator[base.Request, base.Res
 
 def _told_of(payment: str) -> Generator[base.Request, base.Response, list[Payload]]:
     """Every event of a payment. A list that leads in a circle or does not end is refused."""
-    found: list[Payload] = []
-    after, seen = "", set[str]()
-    while True:
-        params = {"payment": payment, "resource_type": "payments", "limit": "500"}
-        page = (
-            yield base.Request(method="GET", url="/events", params=params | ({"after": after} if after else {}))
-        ).payload()
-        links = [(one, one.optional_at("links")) for one in page.items("events")]
-        found += [one for one, link in links if link and link.optional_text("payment") == payment]
-        after = page.at("meta", "cursors").optional_text("after") or ""
-        if not after:
-            return found
-        if after in seen or len(seen) == MAX_PAGES:
-            raise MalformedPayload("meta.cursors.after", f"leads in a circle or past {MAX_PAGES} pages")
-        seen.add(after)
+    asked = {"payment": payment, "resource_type": "payments", "limit": "500"}
+    listed = yield from lists.pages(
+        lambda after: base.Request(method="GET", url="/events", params={**asked, **lists.given(after=after)}),
+        lambda page: page.at("meta", "cursors").optional_text("after"),
+        where="meta.cursors.after",
+        most=MAX_PAGES,
+    )
+    return [one for page in listed for one in page.items("events") if one.text_at("links", "payment") == payment]
 
 
 def _references(payment: Payload) -> tuple[Reference, ...]:
-    notes = payment.optional_at("metadata")
-    named = [(0, notes.optional_text(key)) for key in NOTES] if notes else []
-    named += [(1, payment.optional_text("reference")), (2, payment.optional_text("description"))]
-    return tuple(sorted({Reference(rank, text) for rank, text in named if text and len(text) <= MAX_IDENTIFIER}))
+    named = [(1, payment.optional_text("reference")), (2, payment.optional_text("description"))]
+    return naming.references([*naming.noted(payment.optional_at("metadata")), *named])
+
+
+def _moved(thing: Payload, version: int, money: Money) -> Moved:
+    return Moved(object_id=thing.identifier("id"), version=version, money=money, occurred_at=thing.iso("created_at"))
 
 
 def fetch_payment(identity: str, credentials: base.Credentials) -> base.Talk:
@@ -133,11 +128,8 @@ def fetch_payment(identity: str, credentials: base.Credentials) -> base.Talk:
     reason = ((details.optional_text("cause") if details else None) or status).replace("_", " ")
     records: list[Record] = [
         events.Payment(
-            object_id=identity,
-            version=version,
+            **_moved(payment, version, money),
             status=PaymentStatus.SUCCEEDED if gone else meaning,
-            money=money,
-            occurred_at=payment.iso("created_at"),
             references=_references(payment),
             method=payment.optional_text("scheme"),
             bank_reference=payment.optional_text("reference"),
@@ -167,29 +159,10 @@ def fetch_refund(identity: str, credentials: base.Credentials) -> base.Talk:
     refund = yield from _get("/refunds", "refunds", identity)
     status, version = refund.choice("status", REFUND), micros(credentials.moment())
     money = refund.minor_money("amount", refund.currency("currency"), positive=True)
-    payment = refund.at("links").optional_identifier("payment")
+    payment, moved = refund.at("links").optional_identifier("payment"), _moved(refund, version, money)
     if payment is None:
-        return [
-            events.Payout(
-                object_id=identity,
-                version=version,
-                status=SENT[status],
-                money=money,
-                occurred_at=refund.iso("created_at"),
-                to_third_party=True,
-            )
-        ]
-    return [
-        events.Refund(
-            object_id=identity,
-            version=version,
-            payment_id=payment,
-            status=status,
-            money=money,
-            occurred_at=refund.iso("created_at"),
-            reason=refund.optional_text("reference"),
-        )
-    ]
+        return [events.Payout(**moved, status=SENT[status], to_third_party=True)]
+    return [events.Refund(**moved, payment_id=payment, status=status, reason=refund.optional_text("reference"))]
 
 
 def fetch_payout(identity: str, credentials: base.Credentials) -> base.Talk:
@@ -202,11 +175,8 @@ def fetch_payout(identity: str, credentials: base.Credentials) -> base.Talk:
         return []
     return [
         events.Payout(
-            object_id=identity,
-            version=micros(credentials.moment()),
+            **_moved(payout, micros(credentials.moment()), money),
             status=status,
-            money=money,
-            occurred_at=payout.iso("created_at"),
             fee=payout.minor_money("deducted_fees", currency) if payout.has("deducted_fees") else None,
             bank_reference=payout.optional_text("reference"),
         )
@@ -269,13 +239,7 @@ def read_pointer(item: Payload) -> base.Reading:
 
 def read_disconnected(item: Payload) -> base.Reading:
     """A seller withdrew a partner's access."""
-    state = events.ConnectionState(
-        object_id=item.at("links").identifier("organisation"),
-        version=micros(item.iso("created_at")),
-        health=events.ConnectionHealth.REVOKED,
-        reason="access withdrawn at GoCardless",
-    )
-    return [state]
+    return withdrawn("GoCardless", item.at("links").identifier("organisation"), micros(item.iso("created_at")))
 
 
 def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:

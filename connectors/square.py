@@ -15,8 +15,9 @@ from functools import partial
 from hashlib import sha256
 from urllib.parse import quote
 
-from connectors import access, base
-from connectors.payload import MAX_IDENTIFIER, Payload, micros
+from connectors import access, base, lists, naming
+from connectors.payload import Payload, micros
+from connectors.shapes import Moved, withdrawn
 from connectors.signatures import BODY, URL, Hmac
 from connectors.tables import each, words
 from core import events
@@ -77,6 +78,11 @@ def fees_of(item: Payload, key: str) -> Money | None:
     return added(item, key, [money(fee, "amount_money") for fee in item.items(key)]) if item.has(key) else None
 
 
+def _moved(item: Payload, amount: Money) -> Moved:
+    at, version = item.iso("created_at"), micros(item.iso("updated_at"))
+    return Moved(object_id=item.identifier("id"), version=version, money=amount, occurred_at=at)
+
+
 def payment_of(item: Payload, invoice: tuple[Reference, ...] = ()) -> events.Payment:
     """A payment, with its tip. `invoice` names the invoice whose order it pays."""
     card = item.optional_at("card_details")
@@ -87,13 +93,9 @@ def payment_of(item: Payload, invoice: tuple[Reference, ...] = ()) -> events.Pay
     status = item.choice("status", PAYMENT)
     why = errors[0].optional_text("code") if errors else None
     return events.Payment(
-        object_id=item.identifier("id"),
-        version=micros(item.iso("updated_at")),
+        **_moved(item, total),
         status=status,
-        money=total,
-        occurred_at=item.iso("created_at"),
-        references=invoice
-        + tuple(Reference(rank, text) for rank, text in named if text and len(text) <= MAX_IDENTIFIER),
+        references=invoice + naming.references(named),
         method=(item.optional_text("source_type") or "").lower() or None,
         payer_name=holder.optional_text("cardholder_name") if holder else None,
         payer_email=item.optional_text("buyer_email_address"),
@@ -105,24 +107,13 @@ def payment_of(item: Payload, invoice: tuple[Reference, ...] = ()) -> events.Pay
 
 def refund_of(item: Payload) -> Record:
     """A refund; one that belongs to no payment is money sent to somebody."""
-    identity, version, status = item.identifier("id"), micros(item.iso("updated_at")), item.choice("status", REFUND)
-    amount, occurred_at = money(item, "amount_money", positive=True), item.iso("created_at")
+    status, moved = item.choice("status", REFUND), _moved(item, money(item, "amount_money", positive=True))
     if item.optional_boolean("unlinked") and not item.has("payment_id"):
-        return events.Payout(
-            object_id=identity,
-            version=version,
-            status=OUTGOING[status],
-            money=amount,
-            occurred_at=occurred_at,
-            to_third_party=True,
-        )
+        return events.Payout(**moved, status=OUTGOING[status], to_third_party=True)
     return events.Refund(
-        object_id=identity,
-        version=version,
+        **moved,
         payment_id=item.identifier("payment_id"),
         status=status,
-        money=amount,
-        occurred_at=occurred_at,
         reason=item.optional_text("reason"),
     )
 
@@ -147,15 +138,12 @@ def dispute_of(item: Payload) -> events.Dispute:
 def payouts_of(item: Payload) -> list[Record]:
     """A payout. With a negative amount Square takes money from the bank, which is no payout: the bank tells of it."""
     amount = money(item, "amount_money")
-    status, version = item.choice("status", PAYOUT), micros(item.iso("updated_at"))
+    status, moved = item.choice("status", PAYOUT), _moved(item, amount)
     if amount.minor <= 0:
         return []
     payout = events.Payout(
-        object_id=item.identifier("id"),
-        version=version,
+        **moved,
         status=status,
-        money=amount,
-        occurred_at=item.iso("created_at"),
         fee=fees_of(item, "payout_fee"),
         bank_reference=item.optional_text("end_to_end_id"),
     )
@@ -252,13 +240,8 @@ def read_account(item: Payload) -> base.Reading:
 def read_revoked(item: Payload) -> base.Reading:
     """Somebody withdrew our access."""
     revocation = item.at("data", "object", "revocation")
-    state = events.ConnectionState(
-        object_id=item.identifier("merchant_id"),
-        version=micros(revocation.iso("revoked_at")),
-        health=events.ConnectionHealth.REVOKED,
-        reason=f"access withdrawn at Square by {(revocation.optional_text('revoker_type') or 'somebody').lower()}",
-    )
-    return [state]
+    who, at = (revocation.optional_text("revoker_type") or "somebody").lower(), micros(revocation.iso("revoked_at"))
+    return withdrawn("Square", item.identifier("merchant_id"), at, by=who)
 
 
 def _one(read: Callable[[Payload], Record]) -> Callable[[Payload], list[Record]]:
@@ -279,11 +262,11 @@ def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> 
     name, begin, began, page = (cursor or f"payments {since.isoformat()} - ").split(" ", 3)
     began = credentials.moment().isoformat() if began == "-" else began
     path, read = LISTS[name]
-    params = {"limit": "100"}
-    if name != "disputes":
-        params |= {"begin_time": begin, "sort_order": "ASC"}
-    if page:
-        params["cursor"] = page
+    params = {
+        "limit": "100",
+        **lists.given(cursor=page),
+        **({"begin_time": begin, "sort_order": "ASC"} if name != "disputes" else {}),
+    }
     answer = (yield base.Request(method="GET", url=path, params=params)).payload()
     found = [record for one in (answer.optional_items(name)) for record in read(one)]
     following = answer.optional_text("cursor") or ""
@@ -299,18 +282,17 @@ def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> 
 
 
 def _subscriptions() -> Generator[base.Request, base.Response, list[Payload]]:
-    found: list[Payload] = []
-    cursor, seen = "", set[str]()
-    while True:
-        params = {"include_disabled": "true", **({"cursor": cursor} if cursor else {})}
-        answer = (yield base.Request(method="GET", url="/v2/webhooks/subscriptions", params=params)).payload()
-        found += answer.optional_items("subscriptions")
-        cursor = answer.optional_text("cursor") or ""
-        if not cursor:
-            return found
-        if cursor in seen or len(seen) == MAX_PAGES:
-            raise MalformedPayload("cursor", f"leads in a circle or past {MAX_PAGES} pages")
-        seen.add(cursor)
+    listed = yield from lists.pages(
+        lambda cursor: base.Request(
+            method="GET",
+            url="/v2/webhooks/subscriptions",
+            params={"include_disabled": "true", **lists.given(cursor=cursor)},
+        ),
+        lambda page: page.optional_text("cursor"),
+        where="cursor",
+        most=MAX_PAGES,
+    )
+    return [one for page in listed for one in page.optional_items("subscriptions")]
 
 
 def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
@@ -319,12 +301,11 @@ def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
     for one in (yield from _subscriptions()):
         if one.optional_text("notification_url") != url:
             continue
-        have = one.value.get("event_types") if isinstance(one.value, dict) else None
-        have = have if isinstance(have, list) else []
-        if one.optional_boolean("enabled") and set(wanted).issubset(have):
+        have = one.texts("event_types")
+        if one.optional_boolean("enabled") and have.issuperset(wanted):
             return base.Registration(state="kept")
         # Types that somebody else subscribed stay.
-        types = sorted({*wanted, *(name for name in have if isinstance(name, str))})
+        types = sorted(have.union(wanted))
         path = f"/v2/webhooks/subscriptions/{quote(one.identifier('id'), safe='')}"
         yield base.Request(method="PUT", url=path, json={"subscription": {"enabled": True, "event_types": types}})
         return base.Registration(state="repaired")

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from connectors import access, base
 from connectors.payload import Payload, micros
+from connectors.shapes import Moved
 from connectors.signatures import DetachedJws
 from connectors.tables import each, words
 from core import events
@@ -74,6 +75,12 @@ def references(item: Payload, beneficiary: Payload | None) -> tuple[events.Refer
     return tuple(events.Reference(rank, text) for rank, text in named if text)
 
 
+def _moved(item: Payload, identity: str) -> Moved:
+    money = item.minor_money("amount_in_minor", item.currency("currency"), positive=True)
+    at = item.iso("created_at")
+    return Moved(object_id=item.same("id", identity), version=_version(item), money=money, occurred_at=at)
+
+
 def fetch_payment(identity: str, credentials: base.Credentials) -> base.Talk:
     """A payment, whose events tell no amount."""
     item = yield from _ask("payments", identity)
@@ -85,11 +92,8 @@ def fetch_payment(identity: str, credentials: base.Credentials) -> base.Talk:
         beneficiary.same("merchant_account_id", credentials.external_id)
     status = item.choice("status", MERCHANT if ours else ELSEWHERE)
     payment = events.Payment(
-        object_id=identity,
-        version=_version(item),
+        **_moved(item, identity),
         status=status,
-        money=item.minor_money("amount_in_minor", item.currency("currency"), positive=True),
-        occurred_at=item.iso("created_at"),
         references=references(item, beneficiary),
         method=method.optional_text("type"),
         payer_name=(item.text_at("user", "name")) or (item.text_at("payment_source", "account_holder_name")),
@@ -105,12 +109,9 @@ def fetch_refund(payment_id: str, identity: str, credentials: base.Credentials) 
     del credentials
     item = yield from _ask("payments", payment_id, "refunds", identity)
     refund = events.Refund(
-        object_id=item.same("id", identity),
-        version=_version(item),
+        **_moved(item, identity),
         payment_id=payment_id,
         status=item.choice("status", REFUND),
-        money=item.minor_money("amount_in_minor", item.currency("currency"), positive=True),
-        occurred_at=item.iso("created_at"),
         reason=item.optional_text("failure_reason") or item.optional_text("reference"),
     )
     return [refund]
@@ -124,11 +125,8 @@ def fetch_payout(identity: str, credentials: base.Credentials) -> base.Talk:
         item.same("merchant_account_id", credentials.external_id)
     beneficiary = item.at("beneficiary")
     payout = events.Payout(
-        object_id=identity,
-        version=_version(item),
+        **_moved(item, identity),
         status=item.choice("status", PAYOUT),
-        money=item.minor_money("amount_in_minor", item.currency("currency"), positive=True),
-        occurred_at=item.iso("created_at"),
         bank_reference=beneficiary.optional_text("reference"),
         to_third_party=beneficiary.text("type") != "business_account",
     )
