@@ -50,8 +50,8 @@ def drain(context: Context) -> int:
 def _fetch(context: Context, event: Claimed) -> None:
     started = time.perf_counter_ns()
     try:
-        records = _ask(context, event)
-        _apply(context, event, records, (time.perf_counter_ns() - started) // 1000)
+        records, trust = _ask(context, event)
+        _apply(context, event, records, trust, (time.perf_counter_ns() - started) // 1000)
     except (OperationalError, InterfaceError, PoolTimeout):
         # The database went away, or blocked: not the event's fault, and no reason to wait for the lease's end.
         with context.database.connect() as connection:
@@ -68,30 +68,32 @@ def _fetch(context: Context, event: Claimed) -> None:
         _put_aside(context, event, error)
 
 
-def _apply(context: Context, event: Claimed, records: list[Record], micros: int) -> None:
+def _apply(context: Context, event: Claimed, records: list[Record], trust: Trust, micros: int) -> None:
     with context.database.connect() as connection:
         if event.event_id in claim.hold(connection, [event]):
-            intake.apply(connection, statements_of(event, records, Trust.FETCHED))
+            intake.apply(connection, statements_of(event, records, trust))
             claim.finish(connection, [Finished(claimed=event, outcome="processed", read_micros=micros)])
             announce(connection, troubles.well(connection, event.connection_id, troubles.CREDENTIALS))
     context.doorbell.ring("relay")
 
 
-def _ask(context: Context, event: Claimed) -> list[Record]:
+def _ask(context: Context, event: Claimed) -> tuple[list[Record], Trust]:
+    """The records of an event, and how they are known: only what a provider was asked for is fetched."""
     connector = registry.get(event.connector).bound(event.definition)
     reading = connector.read(event.name, connector.items(event.body)[event.item_index])
     match reading:
         case Fetch():
             with context.database.session() as session:
                 credentials = credentials_of(session, context.ring, event.connection_id, context.now())
-            return context.transport.run(
+            found = context.transport.run(
                 connector, credentials, reading.talk, custody=custody_of(context, event.connection_id)
             )
+            return found, Trust.FETCHED
         case None:
-            return []
+            return [], Trust(event.trust)
         case _:
-            # A newer version of the connector reads the event without asking.
-            return list(reading)
+            # A newer version of the connector reads the event without asking: a hint stays one.
+            return list(reading), Trust(event.trust)
 
 
 def _put_aside(
