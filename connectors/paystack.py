@@ -7,22 +7,20 @@ taken as a pointer, and the refunds of its transaction are listed. A payment is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeAlias
 from urllib.parse import quote
 
-from connectors import access, base, naming
+from connectors import access, base, lists, naming
 from connectors.payload import MAX_IDENTIFIER, Payload, micros
+from connectors.shapes import Moved
 from connectors.signatures import Hmac
-from connectors.tables import words
+from connectors.tables import each, words
 from core import events
 from core.errors import MalformedPayload
 from core.events import DisputeStatus, MirroredStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus
 from core.money import Money
-
-Answer: TypeAlias = Generator[base.Request, base.Response, Payload]
 
 MAX_PAGES = 50
 PER_PAGE = 100
@@ -61,7 +59,6 @@ IDS = (
     ("paymentrequest.", ("request_code", "status")),
     ("subscription.", ("subscription_code",)),
 )
-NOTES = ("invoice_number", "invoice_id", "invoice")
 PERSON = "about a person or an account; no money moves"
 PLAN = "a state of the plan; what is collected comes as charge.success"
 
@@ -103,11 +100,15 @@ def references(thing: Payload) -> tuple[Reference, ...]:
     """What may name the invoice, best first. `metadata` is an object, or 0, null or text, which names nothing."""
     named: list[tuple[int, str | None]] = [(1, thing.optional_text("reference"))]
     if notes := thing.optional_at("metadata"):
-        named += [(0, notes.optional_name(key)) for key in NOTES]
-        for custom in notes.optional_items("custom_fields"):
-            if custom.optional_text("variable_name") in NOTES:
-                named.append((0, custom.optional_name("value")))
+        custom = notes.optional_items("custom_fields")
+        noted = [one for one in custom if one.optional_text("variable_name") in naming.NOTES]
+        named += [*naming.noted(notes, names=True), *((0, one.optional_name("value")) for one in noted)]
     return naming.references(named)
+
+
+def _moved(thing: Payload, identity: str, moved: Money) -> Moved:
+    version = micros(moment(thing, "updated_at", "updatedAt"))
+    return Moved(object_id=identity, version=version, money=moved, occurred_at=moment(thing))
 
 
 def payment_of(thing: Payload) -> events.Payment:
@@ -135,12 +136,9 @@ def refund_of(thing: Payload) -> list[Record]:
     if thing.has("dispute"):
         return []
     refund = events.Refund(
-        object_id=thing.name("id"),
-        version=micros(moment(thing, "updated_at", "updatedAt")),
+        **_moved(thing, thing.name("id"), money(thing, positive=True)),
         payment_id=thing.name("transaction"),
         status=thing.choice("status", REFUND),
-        money=money(thing, positive=True),
-        occurred_at=moment(thing),
         reason=thing.optional_text("customer_note") or thing.optional_text("merchant_note"),
     )
     return [refund]
@@ -155,13 +153,10 @@ def dispute_of(thing: Payload) -> events.Dispute:
     if status is DisputeStatus.CLOSED and thing.has("resolution"):
         status = thing.choice("resolution", RESOLUTION)
     return events.Dispute(
-        object_id=thing.name("id"),
-        version=micros(moment(thing, "updated_at", "updatedAt")),
+        **_moved(thing, thing.name("id"), disputed),
         payment_id=about.name("id"),
         status=status,
-        money=disputed,
         deducted=disputed if status is DisputeStatus.LOST else Money(0, disputed.currency),
-        occurred_at=moment(thing),
         reason=thing.optional_text("category"),
         respond_by=thing.optional_iso("dueAt"),
     )
@@ -170,11 +165,8 @@ def dispute_of(thing: Payload) -> events.Dispute:
 def transfer_of(thing: Payload) -> events.Payout:
     """Money sent to somebody else."""
     return events.Payout(
-        object_id=thing.identifier("transfer_code"),
-        version=micros(moment(thing, "updatedAt", "updated_at")),
+        **_moved(thing, thing.identifier("transfer_code"), money(thing, positive=True)),
         status=thing.choice("status", TRANSFER),
-        money=money(thing, positive=True),
-        occurred_at=moment(thing),
         fee=money(thing, "fee_charged") if thing.has("fee_charged") else None,
         bank_reference=thing.optional_text("reference"),
         to_third_party=True,
@@ -243,9 +235,9 @@ def _data(read: Callable[[Payload], Record]) -> Callable[[Payload], base.Reading
 # Asking Paystack. The secret key that signs webhooks is the key of the API.
 
 
-def _one(url: str, key: str, expected: str) -> Answer:
+def _one(url: str, key: str, expected: str) -> lists.Asked:
     """The object asked for, and no other."""
-    thing = (yield base.Request(method="GET", url=url)).payload().at("data")
+    thing = (yield from lists.get(url)).at("data")
     thing.same(key, expected)
     return thing
 
@@ -272,9 +264,8 @@ def fetch_refunds(reference: str, _credentials: base.Credentials) -> base.Talk:
     found: list[Record] = [payment]
     for page in range(1, MAX_PAGES + 1):
         params = {"transaction": payment.object_id, "perPage": str(PER_PAGE), "page": str(page)}
-        answer = (yield base.Request(method="GET", url="/refund", params=params)).payload()
-        items = answer.items("data")
-        for one in items:
+        answer = yield from lists.get("/refund", params)
+        for one in (items := answer.items("data")):
             one.same("transaction", payment.object_id)
             found += refund_of(one)
         if not _more(answer, items, page):
@@ -342,17 +333,17 @@ connector = base.Connector(
     ),
     events={
         "charge.success": _data(payment_of),
-        **dict.fromkeys((f"charge.dispute.{one}" for one in ("create", "remind", "resolve")), _data(dispute_of)),
+        **each("create remind resolve", _data(dispute_of), "charge.dispute."),
         **dict.fromkeys((f"refund.{one}" for one in REFUND if one != "retriable"), read_refund),
-        **dict.fromkeys((f"transfer.{one}" for one in ("success", "failed", "reversed")), _data(transfer_of)),
-        **dict.fromkeys((f"paymentrequest.{one}" for one in ("pending", "success")), read_request),
-        **dict.fromkeys((f"invoice.{one}" for one in ("create", "update", "payment_failed")), read_invoice),
+        **each("success failed reversed", _data(transfer_of), "transfer."),
+        **each("pending success", read_request, "paymentrequest."),
+        **each("create update payment_failed", read_invoice, "invoice."),
     },
     ignored={
         "bank.transfer.rejected": "sent back to the payer at once; nothing was collected",
-        **dict.fromkeys((f"subscription.{one}" for one in ("create", "disable", "not_renew", "expiring_cards")), PLAN),
-        **dict.fromkeys((f"customeridentification.{one}" for one in ("success", "failed")), PERSON),
-        **dict.fromkeys((f"dedicatedaccount.assign.{one}" for one in ("success", "failed")), PERSON),
-        **dict.fromkeys((f"direct_debit.authorization.{one}" for one in ("created", "active")), PERSON),
+        **each("create disable not_renew expiring_cards", PLAN, "subscription."),
+        **each("success failed", PERSON, "customeridentification."),
+        **each("success failed", PERSON, "dedicatedaccount.assign."),
+        **each("created active", PERSON, "direct_debit.authorization."),
     },
 )

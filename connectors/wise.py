@@ -17,7 +17,7 @@ from functools import partial
 from typing import TypeAlias
 from urllib.parse import quote
 
-from connectors import access, base
+from connectors import access, base, lists
 from connectors.payload import Payload, micros
 from connectors.signatures import RsaSha256
 from connectors.tables import words
@@ -97,6 +97,19 @@ def movement_id(balance_id: str, reference: str, money: Money) -> str:
     return f"{balance_id}:{reference[:150]}:{direction}:{abs(money.minor)}"
 
 
+def _account(
+    identity: str, at: datetime, currency: str, balance: Money | None, name: str | None = None
+) -> events.BankAccount:
+    return events.BankAccount(
+        object_id=identity,
+        version=micros(at),
+        name=name or f"Wise {currency}",
+        currency=currency,
+        kind="balance",
+        balance=balance,
+    )
+
+
 def read_balance(item: Payload) -> base.Reading:
     """A credit or debit of a balance, and the balance after it. Amounts are positive; the type tells the direction."""
     data = item.at("data")
@@ -105,14 +118,7 @@ def read_balance(item: Payload) -> base.Reading:
     money, reference = Money(sign * amount.minor, currency), data.optional_identifier("transfer_reference")
     channel, key = data.optional_text("channel_name"), "post_transaction_balance_amount"
     balance = data.number_money(key, currency) if data.has(key) else None
-    account = events.BankAccount(
-        object_id=balance_id,
-        version=micros(at),
-        name=f"Wise {currency}",
-        currency=currency,
-        kind="balance",
-        balance=balance,
-    )
+    account = _account(balance_id, at, currency, balance)
     moved = events.BankTransaction(
         object_id=movement_id(balance_id, reference or f"step {data.name('step_id')}", money),
         version=micros(at),
@@ -141,7 +147,7 @@ def fetch_transfer(identity: str, profile: str, at: datetime, credentials: base.
         status=item.choice("status", TRANSFER),
         money=item.number_money("sourceValue", item.currency("sourceCurrency"), positive=True),
         occurred_at=at,
-        bank_reference=(item.text_at("details", "reference")) or item.optional_text("reference"),
+        bank_reference=item.text_at("details", "reference") or item.optional_text("reference"),
         to_third_party=True,
     )
     return [payout]
@@ -162,15 +168,8 @@ def balances(profile: str, credentials: base.Credentials) -> Balances:
     found = []
     for item in answer.items():
         amount, currency = item.at("amount"), item.currency("currency")
-        account = events.BankAccount(
-            object_id=item.name("id"),
-            version=micros(credentials.moment()),
-            name=item.optional_text("name") or f"Wise {currency}",
-            currency=currency,
-            kind="balance",
-            balance=amount.number_money("value", amount.currency("currency")),
-        )
-        found.append(account)
+        held, name = amount.number_money("value", amount.currency("currency")), item.optional_text("name")
+        found.append(_account(item.name("id"), credentials.moment(), currency, held, name))
     if len(found) > MAX_BALANCES:
         raise MalformedPayload("", f"holds more than {MAX_BALANCES} balances")
     return found
@@ -178,8 +177,7 @@ def balances(profile: str, credentials: base.Credentials) -> Balances:
 
 def fetch_balances(profile: str, credentials: base.Credentials) -> base.Talk:
     """The balances as they are now: one was opened or closed."""
-    accounts = yield from balances(_own_profile(credentials, profile), credentials)
-    return [*accounts]
+    return [*(yield from balances(_own_profile(credentials, profile), credentials))]
 
 
 def line_of(item: Payload, account: events.BankAccount, asked_at: datetime) -> events.BankTransaction:
@@ -189,12 +187,10 @@ def line_of(item: Payload, account: events.BankAccount, asked_at: datetime) -> e
     if given.currency != account.currency or given.minor == 0:
         raise amount.wrong("value", f"an amount in {account.currency}")
     sign = item.choice("type", {"CREDIT": 1, "DEBIT": -1})
-    money, running, payee = Money(sign * abs(given.minor), given.currency), item.optional_at("runningBalance"), None
+    money, running = Money(sign * abs(given.minor), given.currency), item.optional_at("runningBalance")
     reference, told = item.identifier("referenceNumber"), [details.optional_text("description")]
     if (named := details.optional_text("paymentReference")) and named not in (told[0] or ""):
         told.append(named)
-    if recipient := details.optional_at("recipient"):
-        payee = recipient.optional_text("name")
     return events.BankTransaction(
         object_id=movement_id(account.object_id, reference, money),
         version=micros(asked_at),
@@ -203,7 +199,7 @@ def line_of(item: Payload, account: events.BankAccount, asked_at: datetime) -> e
         money=money,
         narration=" ".join(filter(None, told)) or reference,
         occurred_at=item.iso("date"),
-        counterparty=details.optional_text("senderName") or payee,
+        counterparty=details.optional_text("senderName") or details.text_at("recipient", "name"),
         bank_reference=reference,
         balance=running.number_money("value", account.currency) if running else None,
         category=details.optional_text("type"),
@@ -222,18 +218,11 @@ def pull_statements(credentials: base.Credentials, cursor: str | None, since: da
         return base.Page(records=[], cursor=(end - OVERLAP).isoformat())
     account = accounts[place]
     where = f"/v1/profiles/{quote(profile, safe='')}/balance-statements/{quote(account.object_id, safe='')}"
-    answer = yield base.Request(
-        method="GET",
-        url=f"{where}/statement.json",
-        params={
-            "currency": account.currency,
-            "intervalStart": f"{begin:%Y-%m-%dT%H:%M:%S.000Z}",
-            "intervalEnd": f"{end:%Y-%m-%dT%H:%M:%S.000Z}",
-            # A fee is a line of its own, as it is an event of its own.
-            "type": "FLAT",
-        },
-    )
-    lines: list[Record] = [line_of(one, account, now) for one in answer.payload().items("transactions")]
+    window = {"intervalStart": f"{begin:%Y-%m-%dT%H:%M:%S.000Z}", "intervalEnd": f"{end:%Y-%m-%dT%H:%M:%S.000Z}"}
+    # FLAT: a fee is a line of its own, as it is an event of its own.
+    params = {"currency": account.currency, **window, "type": "FLAT"}
+    answer = yield from lists.get(f"{where}/statement.json", params)
+    lines: list[Record] = [line_of(one, account, now) for one in answer.items("transactions")]
     if place + 1 == len(accounts):
         # A little is read again: what happened at the very end may be written later.
         return base.Page(records=[account, *lines], cursor=(end - OVERLAP).isoformat())
@@ -244,14 +233,12 @@ def pull_statements(credentials: base.Credentials, cursor: str | None, since: da
 def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
     """A subscription for each mapped event; those that are missing are made."""
     path = f"/v3/profiles/{quote(_own_profile(credentials), safe='')}/subscriptions"
-    listed, have = (yield base.Request(method="GET", url=path)).payload(), set[str]()
+    listed, have = (yield from lists.get(path)), set[str]()
     for one in listed.items():
-        delivery = one.at("delivery")
+        name, delivery = one.text("trigger_on"), one.at("delivery")
         # Another version would tell other fields.
-        if delivery.optional_text("url") == url and delivery.optional_text("version") == VERSIONS.get(
-            one.text("trigger_on")
-        ):
-            have.add(one.text("trigger_on"))
+        if delivery.optional_text("url") == url and delivery.optional_text("version") == VERSIONS.get(name):
+            have.add(name)
     for name, version in VERSIONS.items():
         if name not in have:
             made = {"name": "Ledgerwire", "trigger_on": name, "delivery": {"version": version, "url": url}}
