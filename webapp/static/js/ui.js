@@ -48,6 +48,16 @@ document.addEventListener("change", (event) => {
   const form = event.target.closest?.("form[data-auto-submit]");
   if (form && event.target.matches("select")) form.requestSubmit();
 });
+// Somebody may have chosen before this script was there to hear it. What a browser restores on the way back is no choice.
+if (performance.getEntriesByType("navigation")[0]?.type === "navigate") {
+  for (const field of document.querySelectorAll("form[data-auto-submit] select")) {
+    const given = [...field.options].findIndex((option) => option.defaultSelected);
+    if (field.selectedIndex !== Math.max(given, 0)) {
+      field.form.requestSubmit();
+      break;
+    }
+  }
+}
 
 // A list that is all there is narrowed as one types; without JavaScript there is no field for it.
 for (const box of document.querySelectorAll("[data-narrow]")) {
