@@ -14,12 +14,11 @@ from functools import partial
 from connectors import access
 from connectors.base import Api, Connector, Fetch, Pull, Reader, Reading
 from connectors.payload import Payload, micros
+from connectors.shapes import withdrawn
 from connectors.signatures import TimestampedHmac
 from connectors.stripe import asking, records
 from connectors.stripe.records import THIN, Told, event_name, external_id, told_at
 from connectors.tables import each
-from core import events
-from core.events import ConnectionHealth, Record
 
 # From this API version on refund.* tells of every refund; before, charge.refunded may be all there is.
 REFUNDS_ARE_TOLD = "2024-10-28"
@@ -29,7 +28,7 @@ def read_refunded(told: Told) -> Reading:
     """A charge of which money went back. Older shapes hold the refunds; between, they must be asked for."""
     held = told.thing.optional_at("refunds")
     if held and not held.optional_boolean("has_more"):
-        return [records.charge_of(told), *(records.refund_of(one, told.version) for one in held.items("data"))]
+        return [records.charge_of(told), *records.refunds_of(told.thing, held.items("data"), told.version)]
     if "" < told.shape < REFUNDS_ARE_TOLD:
         return Fetch(talk=partial(asking.fetch_refunds, told))
     return [records.charge_of(told)]
@@ -46,9 +45,8 @@ def read_invoice_payment(told: Told) -> Reading:
     kind = by.text("type")
     if kind not in ("payment_intent", "charge"):
         return []
-    return Fetch(
-        talk=partial(asking.fetch_invoice_payment, told, kind, by.identifier(kind), told.thing.identifier("invoice"))
-    )
+    identity, invoice = by.identifier(kind), told.thing.identifier("invoice")
+    return Fetch(talk=partial(asking.fetch_invoice_payment, told, kind, identity, invoice))
 
 
 def read_refreshed(told: Told) -> Reading:
@@ -58,13 +56,7 @@ def read_refreshed(told: Told) -> Reading:
 
 def read_deauthorized(item: Payload) -> Reading:
     """A connected account withdrew our access; there is nothing left to fetch."""
-    state = events.ConnectionState(
-        object_id=external_id(item) or "account",
-        version=micros(told_at(item)),
-        health=ConnectionHealth.REVOKED,
-        reason="access withdrawn at Stripe",
-    )
-    return [state]
+    return withdrawn("Stripe", external_id(item) or "account", micros(told_at(item)))
 
 
 def _one(read: Callable[[Told], Record]) -> Callable[[Told], Reading]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeAlias
 from urllib.parse import quote
 
-from connectors import base
+from connectors import base, lists
 from connectors.payload import Payload, micros
 from connectors.stripe.records import (
     TRANSACTION,
@@ -20,13 +19,11 @@ from connectors.stripe.records import (
     invoice_of,
     money,
     references,
-    refund_of,
+    refunds_of,
     told_at,
 )
 from core import events
 from core.errors import MalformedPayload
-
-Listing: TypeAlias = Generator[base.Request, base.Response, list[Payload]]
 
 API_VERSION = "2025-03-31.basil"
 MAX_PAGES = 200
@@ -36,10 +33,8 @@ OVERLAP_SECONDS = 300
 
 def _get(credentials: base.Credentials, url: str, params: Mapping[str, str] | None = None) -> base.Request:
     """A request about the connected account, where the connection is for one."""
-    account = credentials.external_id
-    return base.Request(
-        method="GET", url=url, params=params or {}, headers={"Stripe-Account": account} if account else {}
-    )
+    headers = {"Stripe-Account": credentials.external_id} if credentials.external_id else {}
+    return base.Request(method="GET", url=url, params=params or {}, headers=headers)
 
 
 def _object(credentials: base.Credentials, url: str, identity: str) -> Generator[base.Request, base.Response, Payload]:
@@ -49,21 +44,24 @@ def _object(credentials: base.Credentials, url: str, identity: str) -> Generator
     return thing
 
 
-def _list(credentials: base.Credentials, url: str, params: Mapping[str, str]) -> Listing:
+def _list(credentials: base.Credentials, url: str, params: Mapping[str, str]) -> lists.Listing:
     """Every item of a list. One that leads in a circle or does not end is refused."""
-    found: list[Payload] = []
-    seen: set[str] = set()
-    while True:
-        page = (yield _get(credentials, url, {"limit": "100", **params})).payload()
-        items = page.items("data")
-        found += items
-        if not page.boolean("has_more"):
-            return found
-        last = items[-1].identifier("id") if items else ""
-        if not last or last in seen or len(seen) == MAX_PAGES:
-            raise MalformedPayload("has_more", f"leads in a circle or past {MAX_PAGES} pages")
-        seen.add(last)
-        params = {**params, "starting_after": last}
+    listed = yield from lists.pages(
+        lambda after: _get(credentials, url, {"limit": "100", **params, **lists.given(starting_after=after)}),
+        _last,
+        where="has_more",
+        most=MAX_PAGES,
+    )
+    return [one for page in listed for one in page.items("data")]
+
+
+def _last(page: Payload) -> str | None:
+    """Behind which object the next page begins."""
+    if not page.boolean("has_more"):
+        return None
+    if not (items := page.items("data")):
+        raise page.wrong("data", "objects, where there are more")
+    return items[-1].identifier("id")
 
 
 def fetch_refunds(told: Told, credentials: base.Credentials) -> base.Talk:
@@ -72,7 +70,7 @@ def fetch_refunds(told: Told, credentials: base.Credentials) -> base.Talk:
     listed = yield from _list(credentials, "/v1/refunds", {"charge": charge})
     for one in listed:
         one.same("charge", charge)
-    return [charge_of(told), *(refund_of(one, micros(credentials.moment())) for one in listed)]
+    return [charge_of(told), *refunds_of(told.thing, listed, micros(credentials.moment()))]
 
 
 def fetch_invoice_payment(
@@ -94,11 +92,10 @@ def fetch_transactions(account: events.BankAccount, credentials: base.Credential
     listed = yield from _list(credentials, "/v1/financial_connections/transactions", {"account": account.object_id})
     lines = []
     for one in listed:
-        one.same("account", account.object_id)
         line = events.BankTransaction(
             object_id=one.identifier("id"),
             version=micros(one.epoch("updated")),
-            account_id=account.object_id,
+            account_id=one.same("account", account.object_id),
             status=one.choice("status", TRANSACTION),
             money=money(one, "amount"),
             narration=one.text("description"),
@@ -142,9 +139,8 @@ def pull(
         records += (yield from _records(reader(item), credentials)) if reader else []
     newest = newest or str(max(times, default=int(begin) + OVERLAP_SECONDS))
     if items and page.boolean("has_more"):
-        return base.Page(
-            records=records, cursor=f"{begin} {newest} {times[-1]} {items[-1].identifier('id')}", more=True
-        )
+        following = f"{begin} {newest} {times[-1]} {items[-1].identifier('id')}"
+        return base.Page(records=records, cursor=following, more=True)
     return base.Page(records=records, cursor=str(max(int(begin), int(newest) - OVERLAP_SECONDS)))
 
 
@@ -154,8 +150,7 @@ def register(wanted: frozenset[str], credentials: base.Credentials, url: str) ->
     for one in (yield from _list(own, "/v1/webhook_endpoints", {})):
         if one.text("url") != url:
             continue
-        held = one.value.get("enabled_events") if isinstance(one.value, dict) else None
-        have = {str(name) for name in held} if isinstance(held, list) else set()
+        have = one.texts("enabled_events")
         if one.text("status") == "enabled" and ("*" in have or wanted <= have):
             return base.Registration(state="kept")
         path = f"/v1/webhook_endpoints/{quote(one.identifier('id'), safe='')}"

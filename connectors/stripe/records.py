@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from connectors import naming
 from connectors.payload import Payload
+from connectors.shapes import Moved
 from connectors.tables import words
 from core import events
 from core.money import Money
@@ -62,7 +64,6 @@ CREDIT_NOTE = {"issued": events.MirroredStatus.PAID, "void": events.MirroredStat
 TRANSACTION = words(events.TransactionStatus, PENDING="pending", POSTED="posted", REMOVED="void")
 # What happens within one second happens in this order; Stripe's times have whole seconds.
 STEP = {status: step for step, status in enumerate(events.MirroredStatus)}
-NOTES = ("invoice_number", "invoice_id", "invoice")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +100,8 @@ def money(thing: Payload, key: str, *, positive: bool = False) -> Money:
 
 def references(thing: Payload, *more: tuple[int, str | None]) -> tuple[events.Reference, ...]:
     """What may name the invoice, best first."""
-    notes, details = thing.optional_at("metadata"), thing.optional_at("payment_details")
-    named = [(0, notes.optional_text(key)) for key in NOTES] if notes else []
-    named += [(1, thing.optional_text("client_reference_id")), (3, thing.optional_text("description")), *more]
-    named += [(2, details.optional_text("order_reference"))] if details else []
+    named = [(1, thing.optional_text("client_reference_id")), (3, thing.optional_text("description")), *more]
+    named += [(2, thing.text_at("payment_details", "order_reference")), *naming.noted(thing.optional_at("metadata"))]
     return naming.references(named)
 
 
@@ -111,21 +110,22 @@ def payment_id(thing: Payload) -> str | None:
     return thing.optional_identifier("payment_intent") or thing.optional_identifier("charge")
 
 
+def _moved(thing: Payload, identity: str, version: int, moved: Money, at: datetime | None = None) -> Moved:
+    return Moved(object_id=identity, version=version, money=moved, occurred_at=at or thing.epoch("created"))
+
+
 def intent_of(told: Told) -> events.Payment:
     """The payment of an intent. After a failed attempt it waits for another one, and says why the last one failed."""
     thing, status = told.thing, told.thing.choice("status", INTENT)
-    failed = thing.optional_at("last_payment_error")
-    if failed and thing.text("status") == "requires_payment_method":
+    if thing.optional_at("last_payment_error") and thing.text("status") == "requires_payment_method":
         status = events.PaymentStatus.FAILED
     done = status is events.PaymentStatus.SUCCEEDED
-    reason = (failed and failed.optional_text("message")) or thing.optional_text("cancellation_reason")
+    reason = thing.text_at("last_payment_error", "message") or thing.optional_text("cancellation_reason")
+    amount = money(thing, "amount_received" if done else "amount", positive=True)
     return events.Payment(
-        object_id=thing.identifier("id"),
-        version=told.version,
-        status=status,
-        money=money(thing, "amount_received" if done else "amount", positive=True),
         # The intent of an invoice may be weeks older than its money.
-        occurred_at=told.at if done else thing.epoch("created"),
+        **_moved(thing, thing.identifier("id"), told.version, amount, told.at if done else None),
+        status=status,
         references=references(thing),
         payer_email=thing.optional_text("receipt_email"),
         description=thing.optional_text("description"),
@@ -139,16 +139,14 @@ def charge_of(told: Told) -> events.Payment:
     if status is events.PaymentStatus.SUCCEEDED and not thing.boolean("captured"):
         status = events.PaymentStatus.FAILED if thing.optional_boolean("refunded") else events.PaymentStatus.PENDING
     captured = status is events.PaymentStatus.SUCCEEDED and thing.has("amount_captured")
+    amount = money(thing, "amount_captured" if captured else "amount", positive=True)
     return events.Payment(
-        object_id=thing.optional_identifier("payment_intent") or thing.identifier("id"),
-        version=told.version,
+        **_moved(thing, thing.optional_identifier("payment_intent") or thing.identifier("id"), told.version, amount),
         status=status,
-        money=money(thing, "amount_captured" if captured else "amount", positive=True),
-        occurred_at=thing.epoch("created"),
         references=references(thing),
         method=thing.text_at("payment_method_details", "type"),
         payer_name=thing.text_at("billing_details", "name"),
-        payer_email=(thing.text_at("billing_details", "email")) or thing.optional_text("receipt_email"),
+        payer_email=thing.text_at("billing_details", "email") or thing.optional_text("receipt_email"),
         description=thing.optional_text("description"),
         failure=thing.optional_text("failure_message") if status is events.PaymentStatus.FAILED else None,
     )
@@ -161,11 +159,8 @@ def session_of(told: Told) -> list[events.Record]:
         return []
     failed = told.name == "checkout.session.async_payment_failed"
     payment = events.Payment(
-        object_id=identity,
-        version=told.version,
+        **_moved(thing, identity, told.version, money(thing, "amount_total", positive=True), told.at),
         status=events.PaymentStatus.FAILED if failed else thing.choice("payment_status", SESSION),
-        money=money(thing, "amount_total", positive=True),
-        occurred_at=told.at,
         references=references(thing),
         payer_name=thing.text_at("customer_details", "name"),
         payer_email=thing.text_at("customer_details", "email"),
@@ -176,14 +171,26 @@ def session_of(told: Told) -> list[events.Record]:
 def refund_of(thing: Payload, version: int) -> events.Refund:
     """One refund of a payment."""
     return events.Refund(
-        object_id=thing.identifier("id"),
-        version=version,
+        **_moved(thing, thing.identifier("id"), version, money(thing, "amount", positive=True)),
         payment_id=payment_id(thing) or thing.identifier("charge"),
         status=thing.choice("status", REFUND),
-        money=money(thing, "amount", positive=True),
-        occurred_at=thing.epoch("created"),
         reason=thing.optional_text("failure_reason") or thing.optional_text("reason"),
     )
+
+
+def refunds_of(charge: Payload, listed: Sequence[Payload], version: int) -> list[events.Record]:
+    """The refunds of a charge. What was set aside and never captured is among them, as the first: it takes nothing."""
+    found = [refund_of(one, version) for one in listed]
+    if not found or not charge.boolean("captured") or not charge.has("amount_captured"):
+        return list(found)
+    uncaptured = money(charge, "amount").minor - money(charge, "amount_captured").minor
+    first = min(found, key=lambda refund: (refund.occurred_at, refund.money.minor != uncaptured))
+    return [
+        replace(refund, status=events.RefundStatus.RETURNED, reason="was not captured")
+        if refund is first and refund.money.minor == uncaptured
+        else refund
+        for refund in found
+    ]
 
 
 def dispute_of(told: Told) -> list[events.Record]:
@@ -192,13 +199,10 @@ def dispute_of(told: Told) -> list[events.Record]:
     disputed = money(thing, "amount", positive=True)
     evidence = thing.optional_at("evidence_details")
     dispute = events.Dispute(
-        object_id=thing.identifier("id"),
-        version=told.version,
+        **_moved(thing, thing.identifier("id"), told.version, disputed),
         payment_id=payment_id(thing) or thing.identifier("charge"),
         status=status,
-        money=disputed,
         deducted=disputed if status is events.DisputeStatus.LOST else Money(0, disputed.currency),
-        occurred_at=thing.epoch("created"),
         reason=thing.optional_text("reason"),
         respond_by=evidence.optional_epoch("due_by") if evidence else None,
     )
@@ -211,11 +215,8 @@ def payout_of(told: Told) -> list[events.Record]:
     if moved.minor <= 0:
         return []
     payout = events.Payout(
-        object_id=thing.identifier("id"),
-        version=told.version,
+        **_moved(thing, thing.identifier("id"), told.version, moved),
         status=thing.choice("status", PAYOUT),
-        money=moved,
-        occurred_at=thing.epoch("created"),
         bank_reference=thing.text_at("trace_id", "value"),
     )
     return [payout]
@@ -256,11 +257,8 @@ def paid_invoice_of(told: Told) -> list[events.Record]:
     if identity is None or paid.minor <= 0 or thing.optional_boolean("paid_out_of_band"):
         return [invoice]
     payment = events.Payment(
-        object_id=identity,
-        version=told.version,
+        **_moved(thing, identity, told.version, paid, told.at),
         status=events.PaymentStatus.SUCCEEDED,
-        money=paid,
-        occurred_at=told.at,
         references=references(thing, (1, invoice.number)),
         payer_name=invoice.contact_name,
         payer_email=invoice.contact_email,

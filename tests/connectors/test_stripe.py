@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -290,6 +291,31 @@ def test_a_refund_belongs_to_the_intent_where_there_is_one() -> None:
 def test_the_sum_on_a_refunded_charge_is_no_refund_but_old_shapes_hold_the_refunds() -> None:
     assert [type(one) for one in read("charge.refunded")] == [Payment]
     assert read("charge.refunded", "refunds_inside")[1:] == [REFUND]
+
+
+def captured_in_part(*refunds: tuple[str, int, int]) -> list[Any]:
+    """What a charge of 2500.00 says of which 2000.00 was captured: its refunds are (id, amount, time)."""
+    event = json.loads(samples.load("stripe", "charge.refunded", "refunds_inside"))
+    charge = event["data"]["object"]
+    (one,) = charge["refunds"]["data"]
+    charge["amount_captured"], charge["amount_refunded"] = 200_000, sum(amount for _, amount, _ in refunds)
+    charge["refunds"]["data"] = [
+        {**one, "id": identity, "amount": amount, "created": at} for identity, amount, at in refunds
+    ]
+    reading = connector.read("charge.refunded", Payload(event))
+    assert isinstance(reading, Sequence)
+    return list(reading)
+
+
+def test_what_was_never_captured_is_listed_as_the_first_refund_and_takes_nothing() -> None:
+    payment, later, release = captured_in_part(("re_later", 50_000, T + 900), ("re_release", 50_000, T + 60))
+    assert payment.money == Money(200_000, "USD")
+    assert (later.object_id, later.status) == ("re_later", RefundStatus.SUCCEEDED)
+    assert (release.object_id, release.status) == ("re_release", RefundStatus.RETURNED)
+    # Only that very amount, and only the first: anything else was given back by the merchant.
+    assert [one.status for one in captured_in_part(("re_1", 30_000, T + 60))[1:]] == [RefundStatus.SUCCEEDED]
+    of_two = captured_in_part(("re_1", 30_000, T + 60), ("re_2", 50_000, T + 90))[1:]
+    assert [one.status for one in of_two] == [RefundStatus.SUCCEEDED] * 2
 
 
 def test_between_the_shapes_the_refunds_of_a_charge_are_listed() -> None:
