@@ -18,11 +18,12 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from connectors import access, base, naming
 from connectors.payload import Payload, micros
+from connectors.shapes import Moved
 from connectors.signatures import ItemHmac
 from connectors.tables import each
 from core import events
 from core.errors import MalformedPayload, Permanent
-from core.events import DisputeStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus, TransactionStatus
+from core.events import DisputeStatus, PaymentStatus, PayoutStatus, Record, RefundStatus, TransactionStatus
 from core.money import Money
 
 # Where Adyen counts other decimal places than ISO 4217.
@@ -104,20 +105,20 @@ def succeeded(item: Payload) -> bool:
     return item.choice("success", SUCCESS)
 
 
+def _moved(item: Payload, identity: str, amount: Money, version: int = 0) -> Moved:
+    return Moved(object_id=identity, version=version, money=amount, occurred_at=item.iso("eventDate"))
+
+
 def payment_of(item: Payload, identity: str, status: PaymentStatus, rank: int) -> list[Record]:
     """A payment at some stage; one of nothing is a card check, and no payment."""
     amount = money(item.at("amount"))
     if amount.minor <= 0:
         return []
-    reference = item.optional_identifier("merchantReference")
     reason = item.optional_text("reason")
     payment = events.Payment(
-        object_id=identity,
-        version=rank,
+        **_moved(item, identity, amount, rank),
         status=status,
-        money=amount,
-        occurred_at=item.iso("eventDate"),
-        references=(Reference(0, reference),) if reference else (),
+        references=naming.references([(0, item.optional_identifier("merchantReference"))]),
         method=item.optional_text("paymentMethod"),
         failure=(reason or item.text("eventCode").lower()) if status is PaymentStatus.FAILED else None,
     )
@@ -129,16 +130,8 @@ def refund_of(item: Payload, status: RefundStatus, reason: str | None) -> list[R
     payment_id, amount = item.identifier("originalReference"), money(item.at("amount"))
     if amount.minor <= 0:
         return []
-    refund = events.Refund(
-        object_id=item.identifier("pspReference"),
-        version=0,
-        payment_id=payment_id,
-        status=status,
-        money=amount,
-        occurred_at=item.iso("eventDate"),
-        reason=reason,
-    )
-    return [refund]
+    moved = _moved(item, item.identifier("pspReference"), amount)
+    return [events.Refund(**moved, payment_id=payment_id, status=status, reason=reason)]
 
 
 def _captures_alone(credentials: base.Credentials) -> bool:
@@ -220,13 +213,10 @@ def read_dispute(item: Payload) -> base.Reading:
     if not succeeded(item) or amount.minor <= 0:
         return []
     dispute = events.Dispute(
-        object_id=item.identifier("pspReference"),
-        version=0,
+        **_moved(item, item.identifier("pspReference"), amount),
         payment_id=payment_id,
         status=status,
-        money=amount,
         deducted=amount if taken else Money(0, amount.currency),
-        occurred_at=item.iso("eventDate"),
         reason=item.optional_text("reason"),
         respond_by=more.optional_iso("defensePeriodEndsAt") if more else None,
     )
@@ -242,15 +232,7 @@ def read_payout(item: Payload) -> base.Reading:
         return []
     if item.text("eventCode") in {"REFUND_WITH_DATA", "PAYOUT_THIRDPARTY"}:
         identity = item.identifier("pspReference")
-    payout = events.Payout(
-        object_id=identity,
-        version=0,
-        status=status,
-        money=amount,
-        occurred_at=item.iso("eventDate"),
-        to_third_party=True,
-    )
-    return [payout]
+    return [events.Payout(**_moved(item, identity, amount), status=status, to_third_party=True)]
 
 
 def balance_account(data: Payload, currency: str) -> events.BankAccount:
@@ -313,7 +295,7 @@ def read_transfer(event: Payload) -> base.Reading:
         ),
     ]
     for one in data.optional_items("events"):
-        moved = [change for change in (one.optional_items("mutations")) if change.has("balance")]
+        moved = [change for change in one.optional_items("mutations") if change.has("balance")]
         if not one.has("transactionId") or not moved:
             continue
         # A line has one currency; a transfer between currencies books a line for each.

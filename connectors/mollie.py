@@ -17,8 +17,9 @@ from functools import partial
 from typing import TypeAlias
 from urllib.parse import parse_qs, quote, urlsplit
 
-from connectors import access, base
-from connectors.payload import MAX_IDENTIFIER, Payload, micros
+from connectors import access, base, naming
+from connectors.payload import Payload, micros
+from connectors.shapes import Moved
 from connectors.signatures import Hmac
 from connectors.tables import each, words
 from core import events
@@ -139,11 +140,6 @@ def amount(item: Payload, key: str = "amount", *, positive: bool = False) -> Mon
     return money.decimal_money("value", money.currency("currency"), positive=positive)
 
 
-def text_of(item: Payload, *path: str) -> str | None:
-    """Text some levels down, or None where a level is missing."""
-    return item.text_at(*path[:-1], path[-1])
-
-
 # Entities.
 
 
@@ -154,8 +150,12 @@ def references(entity: Payload) -> tuple[events.Reference, ...]:
     if isinstance(metadata, dict):
         found = [(rank, metadata.get(key)) for rank, key in NAMES]
     found.append((2, entity.optional_text("description")))
-    named = [(rank, str(name).strip()) for rank, name in found if type(name) in (str, int)]
-    return tuple(sorted({events.Reference(rank, name) for rank, name in named if 0 < len(name) <= MAX_IDENTIFIER}))
+    return naming.references((rank, str(name)) for rank, name in found if type(name) in (str, int))
+
+
+def _moved(entity: Payload, version: int, money: Money, done: str = "") -> Moved:
+    at = (entity.optional_iso(done) if done else None) or entity.iso("createdAt")
+    return Moved(object_id=entity.identifier("id"), version=version, money=money, occurred_at=at)
 
 
 def payment_records(entity: Payload, version: int) -> list[events.Record]:
@@ -164,24 +164,21 @@ def payment_records(entity: Payload, version: int) -> list[events.Record]:
     if money.minor == 0:
         # The first payment of a mandate may be of nothing: it authorises, and moves no money.
         return []
-    failure = text_of(entity, "statusReason", "message") or text_of(entity, "details", "failureReason")
+    failure = entity.text_at("statusReason", "message") or entity.text_at("details", "failureReason")
     payment = events.Payment(
-        object_id=identity,
-        version=version,
+        **_moved(entity, version, amount(entity, positive=True), "paidAt"),
         status=status,
-        money=amount(entity, positive=True),
-        occurred_at=entity.optional_iso("paidAt") or entity.iso("createdAt"),
         references=references(entity),
         method=entity.optional_text("method"),
-        payer_name=text_of(entity, "details", "consumerName") or text_of(entity, "details", "cardHolder"),
-        bank_reference=text_of(entity, "details", "transferReference"),
+        payer_name=entity.text_at("details", "consumerName") or entity.text_at("details", "cardHolder"),
+        bank_reference=entity.text_at("details", "transferReference"),
         description=entity.optional_text("description"),
         failure=(failure or entity.text("status")) if status is events.PaymentStatus.FAILED else None,
     )
     held = entity.optional_at("_embedded")
     taken: list[events.Record] = [payment]
     for key, read in (("refunds", refund_records), ("chargebacks", chargeback_records)):
-        for one in held.items(key) if held and held.has(key) else ():
+        for one in held.optional_items(key) if held else ():
             one.same("paymentId", identity)
             taken += read(one, version)
     return taken
@@ -190,12 +187,9 @@ def payment_records(entity: Payload, version: int) -> list[events.Record]:
 def refund_records(entity: Payload, version: int) -> list[events.Record]:
     """A refund."""
     refund = events.Refund(
-        object_id=entity.identifier("id"),
-        version=version,
+        **_moved(entity, version, amount(entity, positive=True)),
         payment_id=entity.identifier("paymentId"),
         status=entity.choice("status", REFUND),
-        money=amount(entity, positive=True),
-        occurred_at=entity.iso("createdAt"),
         reason=entity.optional_text("description"),
     )
     return [refund]
@@ -205,14 +199,11 @@ def chargeback_records(entity: Payload, version: int) -> list[events.Record]:
     """A chargeback takes its amount at once, and gives it back when it is reversed."""
     money, reversed_at = amount(entity, positive=True), entity.optional_iso("reversedAt")
     dispute = events.Dispute(
-        object_id=entity.identifier("id"),
-        version=version,
+        **_moved(entity, version, money),
         payment_id=entity.identifier("paymentId"),
         status=events.DisputeStatus.WON if reversed_at else events.DisputeStatus.CLOSED,
-        money=money,
         deducted=Money(0, money.currency) if reversed_at else money,
-        occurred_at=entity.iso("createdAt"),
-        reason=text_of(entity, "reason", "description"),
+        reason=entity.text_at("reason", "description"),
     )
     return [dispute]
 
@@ -233,9 +224,9 @@ def invoice_records(entity: Payload, version: int) -> list[events.Record]:
         due=amount(entity, "amountDue"),
         issued_on=entity.optional_day("issuedAt"),
         due_on=entity.optional_day("dueAt"),
-        contact_name=(recipient.optional_text("organizationName") if recipient else None) or person,
-        contact_email=recipient.optional_text("email") if recipient else None,
-        url=text_of(entity, "_links", "invoicePayment", "href"),
+        contact_name=entity.text_at("recipient", "organizationName") or person,
+        contact_email=entity.text_at("recipient", "email"),
+        url=entity.text_at("_links", "invoicePayment", "href"),
     )
     if min(invoice.total.minor, invoice.due.minor) < 0:
         raise entity.wrong("amountDue", "no amount below zero")
@@ -245,11 +236,8 @@ def invoice_records(entity: Payload, version: int) -> list[events.Record]:
 def payout_records(entity: Payload, version: int) -> list[events.Record]:
     """Collected money on its way to the seller's bank."""
     payout = events.Payout(
-        object_id=entity.identifier("id"),
-        version=version,
+        **_moved(entity, version, amount(entity, positive=True), "completedAt"),
         status=entity.choice("status", PAYOUT),
-        money=amount(entity, positive=True),
-        occurred_at=entity.optional_iso("completedAt") or entity.iso("createdAt"),
         bank_reference=entity.optional_text("description"),
     )
     return [payout]
@@ -264,13 +252,10 @@ def transaction(
     named = [context.optional_text(key) for key in context.keys() if key.endswith("Id")] if context else []  # noqa: SIM118  # A Payload is no dict.
     told = entity.optional_text("description") or " ".join([kind, *filter(None, named)])
     return events.BankTransaction(
-        object_id=entity.identifier("id"),
-        version=version,
+        **_moved(entity, version, money),
         account_id=account,
         status=status,
-        money=money,
         narration=told,
-        occurred_at=entity.iso("createdAt"),
         category=kind,
     )
 
@@ -401,18 +386,14 @@ def profile(health: events.ConnectionHealth, item: Payload) -> base.Reading:
 
 def next_id(page: Payload) -> str | None:
     """Where the next page begins."""
-    link = text_of(page, "_links", "next", "href")
+    link = page.text_at("_links", "next", "href")
     try:
         return parse_qs(urlsplit(link).query).get("from", [None])[0] if link else None
     except ValueError:
         raise MalformedPayload("_links.next.href", "is no address") from None
 
 
-READERS: dict[str, EntityReader] = {
-    "payments": payment_records,
-    "refunds": refund_records,
-    "chargebacks": chargeback_records,
-}
+READERS: dict[str, EntityReader] = dict(zip(LISTS, (payment_records, refund_records, chargeback_records), strict=True))
 
 
 def place_of(cursor: str) -> tuple[str, str, int, datetime, datetime]:
@@ -440,17 +421,11 @@ def pull_money(credentials: base.Credentials, cursor: str | None, since: datetim
     if following is not None and len(wanted) == len(entities) > 0:
         if following == begin or number >= MAX_PAGES:
             raise MalformedPayload("_links.next", f"leads in a circle or past {MAX_PAGES} pages")
-        return base.Page(
-            records=records,
-            cursor=f"{name} {following} {number + 1} {until.isoformat()} {began.isoformat()}",
-            more=True,
-        )
+        ours = f"{name} {following} {number + 1} {until.isoformat()} {began.isoformat()}"
+        return base.Page(records=records, cursor=ours, more=True)
     if name != LISTS[-1]:
-        return base.Page(
-            records=records,
-            cursor=f"{LISTS[LISTS.index(name) + 1]} - 0 {until.isoformat()} {began.isoformat()}",
-            more=True,
-        )
+        ours = f"{LISTS[LISTS.index(name) + 1]} - 0 {until.isoformat()} {began.isoformat()}"
+        return base.Page(records=records, cursor=ours, more=True)
     back = (began - RECHECKED).isoformat()
     # The next pull's own start is not known yet; it is at least this late, and only decides how far that one looks.
     return base.Page(records=records, cursor=f"payments - 0 {back} {now.isoformat()}")
@@ -469,8 +444,7 @@ def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
         if (begin := next_id(page)) is None:
             break
     for one in ours:
-        types = one.value.get("eventTypes") if isinstance(one.value, dict) else None
-        if one.optional_text("status") == "enabled" and isinstance(types, list) and "*" in types:
+        if one.optional_text("status") == "enabled" and "*" in one.texts("eventTypes"):
             return base.Registration(state="kept")
     asked = {"name": "Ledgerwire", "url": url, "eventTypes": ["*"]}
     made = (yield base.Request(method="POST", url="/v2/webhooks", json=asked)).payload()

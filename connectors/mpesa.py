@@ -295,13 +295,10 @@ def challenge(delivery: base.Delivery, secrets: object) -> base.Answer | None:
         asked = event_name(Payload.from_bytes(delivery.body)) == "c2b.validation"
     except MalformedPayload:
         return None
-    return (
-        base.Answer(body=b'{"ResultCode":"0","ResultDesc":"Accepted"}', content_type="application/json")
-        if asked
-        else None
-    )
+    return ACCEPTED if asked else None
 
 
+ACCEPTED = base.Answer(body=b'{"ResultCode":"0","ResultDesc":"Accepted"}', content_type="application/json")
 IGNORED: Mapping[str, str] = {
     "c2b.validation": "a question that was answered; the payment is told by its confirmation",
     "stk.failed": "nothing was paid, and the notice names neither amount nor payer",

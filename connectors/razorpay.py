@@ -10,7 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from connectors import access, base, naming
-from connectors.payload import MAX_IDENTIFIER, Payload, micros
+from connectors.payload import Payload, micros
+from connectors.shapes import Moved, withdrawn
 from connectors.signatures import Hmac
 from connectors.tables import each, words
 from core import events
@@ -39,7 +40,6 @@ PAYOUT = words(
 
 # Entities whose notes may name the invoice, and the fields of theirs that may, by rank.
 NOTED = ("payment", "order", "invoice", "payment_link", "virtual_account", "qr_code", "subscription")
-NOTES = ("invoice_number", "invoice_id", "invoice")
 NAMED = (
     (1, "order", "receipt"),
     (1, "invoice", "invoice_number"),
@@ -49,6 +49,11 @@ NAMED = (
 )
 NO_MONEY = "tells of no movement of money"
 PLAN = "a state of the plan; what is collected comes as subscription.charged"
+ONBOARDED = ("account", "product.payment_gateway", "product.payment_links")
+ONBOARDING = (
+    "activated needs_clarification under_review rejected activated_kyc_pending "
+    "instantly_activated payments_enabled funds_on_hold suspended"
+)
 LINK = "a state of the link; what is paid comes as payout and transaction events"
 PARTNER = "onboarding of a partner's merchant, which this product does not do"
 # Where a payment's acquirer puts the bank's own reference, by method.
@@ -67,20 +72,19 @@ def version(item: Payload) -> int:
 
 def references(item: Payload) -> tuple[Reference, ...]:
     """What may name the invoice, best first. `notes` is an object, or [] or text, which names nothing."""
-    found = []
+    found: list[tuple[int, str | None]] = []
     for name in NOTED:
         notes = item.optional_at("payload", name, "entity", "notes")
-        for key in NOTES if notes else ():
-            value = notes.value.get(key) if notes and isinstance(notes.value, dict) else None
-            # Razorpay keeps a number that was put into notes as a number.
-            if type(value) in (str, int):
-                found.append((0, str(value)))
-    for rank, name, key in NAMED:
-        entity = item.optional_at("payload", name, "entity")
-        if entity and (text := entity.optional_text(key)):
-            found.append((rank, text))
-    usable = [Reference(rank, text.strip()) for rank, text in found if 0 < len(text.strip()) <= MAX_IDENTIFIER]
-    return tuple(sorted(set(usable)))
+        held = notes.value if notes and isinstance(notes.value, dict) else {}
+        # Razorpay keeps a number that was put into notes as a number.
+        found += [(0, str(held[key])) for key in naming.NOTES if type(held.get(key)) in (str, int)]
+    found += [(rank, item.text_at("payload", name, "entity", key)) for rank, name, key in NAMED]
+    return naming.references(found)
+
+
+def _moved(item: Payload, entity: Payload, money: Money) -> Moved:
+    at, identity = entity.epoch("created_at"), entity.identifier("id")
+    return Moved(object_id=identity, version=version(item), money=money, occurred_at=at)
 
 
 def payment_of(item: Payload, *, only_authorized: bool = False) -> events.Payment:
@@ -95,12 +99,9 @@ def payment_of(item: Payload, *, only_authorized: bool = False) -> events.Paymen
     failure = entity.optional_text("error_description") or entity.optional_text("error_reason")
     bank.append(transfer.optional_text("bank_reference") if transfer else None)
     return events.Payment(
-        object_id=entity.identifier("id"),
-        version=version(item),
+        **_moved(item, entity, entity.minor_money("amount", currency, positive=True)),
         # An old sample of payment.authorized has the status captured: the capture says so itself.
         status=PaymentStatus.PENDING if only_authorized else status,
-        money=entity.minor_money("amount", currency, positive=True),
-        occurred_at=entity.epoch("created_at"),
         references=references(item),
         method=entity.optional_text("method"),
         payer_name=payer.optional_text("name") if payer else None,
@@ -133,12 +134,9 @@ def read_refund(item: Payload) -> base.Reading:
     """A refund. Its entity's status decides: refund.created may already say processed."""
     entity = item.at("payload", "refund", "entity")
     refund = events.Refund(
-        object_id=entity.identifier("id"),
-        version=version(item),
+        **_moved(item, entity, entity.minor_money("amount", entity.currency("currency"), positive=True)),
         payment_id=entity.identifier("payment_id"),
         status=entity.choice("status", REFUND),
-        money=entity.minor_money("amount", entity.currency("currency"), positive=True),
-        occurred_at=entity.epoch("created_at"),
         reason=entity.text_at("notes", "comment"),
     )
     return _with_payment(item, refund)
@@ -151,13 +149,10 @@ def read_dispute(item: Payload) -> base.Reading:
     deducted = entity.minor_money("amount_deducted", currency)
     status = entity.choice("status", DISPUTE)
     dispute = events.Dispute(
-        object_id=entity.identifier("id"),
-        version=version(item),
+        **_moved(item, entity, entity.minor_money("amount", currency, positive=True)),
         payment_id=entity.identifier("payment_id"),
         status=status,
-        money=entity.minor_money("amount", currency, positive=True),
         deducted=deducted if status is DisputeStatus.LOST else Money(0, currency),
-        occurred_at=entity.epoch("created_at"),
         reason=entity.optional_text("reason_code"),
         respond_by=entity.optional_epoch("respond_by"),
     )
@@ -180,11 +175,8 @@ def _payout(
     item: Payload, entity: Payload, currency: str, status: PayoutStatus, *, to_third_party: bool = False
 ) -> events.Payout:
     return events.Payout(
-        object_id=entity.identifier("id"),
-        version=version(item),
+        **_moved(item, entity, entity.minor_money("amount", currency, positive=True)),
         status=status,
-        money=entity.minor_money("amount", currency, positive=True),
-        occurred_at=entity.epoch("created_at"),
         fee=entity.minor_money("fees", currency) if entity.has("fees") else None,
         bank_reference=entity.optional_text("utr"),
         to_third_party=to_third_party,
@@ -203,13 +195,10 @@ def read_transaction(item: Payload) -> base.Reading:
     payer, bank_reference = source.optional_text("payer_name"), source.optional_text("bank_reference")
     told = [source.optional_text("narration"), source.optional_text("mode"), payer, bank_reference]
     moved = events.BankTransaction(
-        object_id=entity.identifier("id"),
-        version=version(item),
+        **_moved(item, entity, credit - debit),
         account_id=number,
         status=events.TransactionStatus.POSTED,
-        money=credit - debit,
         narration=" ".join(filter(None, told)) or source.identifier("id"),
-        occurred_at=entity.epoch("created_at"),
         counterparty=payer,
         bank_reference=bank_reference or source.optional_text("utr"),
         balance=balance,
@@ -229,13 +218,7 @@ def read_transaction(item: Payload) -> base.Reading:
 
 def read_revoked(item: Payload) -> base.Reading:
     """The merchant withdrew our access."""
-    state = events.ConnectionState(
-        object_id=item.identifier("account_id"),
-        version=version(item),
-        health=events.ConnectionHealth.REVOKED,
-        reason="access withdrawn at Razorpay",
-    )
-    return [state]
+    return withdrawn("Razorpay", item.identifier("account_id"), version(item))
 
 
 PER_PAGE = 100
@@ -267,9 +250,8 @@ def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> 
         if skipped >= MAX_SKIP:
             raise MalformedPayload("items", "goes on without an end")
         return base.Page(records=records, cursor=f"{begin} {end} {name} {skipped + PER_PAGE}", more=True)
-    if name != list(LISTS)[-1]:
-        following = list(LISTS)[list(LISTS).index(name) + 1]
-        return base.Page(records=records, cursor=f"{begin} {end} {following} 0", more=True)
+    if following := list(LISTS)[list(LISTS).index(name) + 1 :]:
+        return base.Page(records=records, cursor=f"{begin} {end} {following[0]} 0", more=True)
     return base.Page(records=records, cursor=end)
 
 
@@ -309,12 +291,10 @@ connector = base.Connector(
         **each("payment_link.paid payment_link.partially_paid", read_payment),
         **each("virtual_account.credited qr_code.credited", read_payment),
         **each("refund.created refund.processed refund.failed refund.speed_changed", read_refund),
-        **each("payment.dispute.created payment.dispute.under_review payment.dispute.closed", read_dispute),
-        **each("payment.dispute.won payment.dispute.lost payment.dispute.action_required", read_dispute),
+        **each("created under_review closed won lost action_required", read_dispute, "payment.dispute."),
         "settlement.processed": read_settlement,
         "transaction.created": read_transaction,
-        **each("payout.pending payout.queued payout.initiated payout.processed", read_payout),
-        **each("payout.rejected payout.updated payout.reversed payout.failed", read_payout),
+        **each("pending queued initiated processed rejected updated reversed failed", read_payout, "payout."),
         "account.app.authorization_revoked": read_revoked,
     },
     ignored={
@@ -322,28 +302,12 @@ connector = base.Connector(
         **each("payout.downtime.started payout.downtime.resolved", NO_MONEY),
         **each("invoice.expired payment_link.cancelled payment_link.expired", "a request for money ended unpaid"),
         **each("virtual_account.created virtual_account.closed qr_code.created qr_code.closed", NO_MONEY),
-        **each("subscription.authenticated subscription.activated subscription.completed", PLAN),
-        **each("subscription.updated subscription.pending subscription.halted", PLAN),
-        **each("subscription.cancelled subscription.paused subscription.resumed", PLAN),
+        **each("authenticated activated completed updated pending halted cancelled", PLAN, "subscription."),
+        **each("paused resumed", PLAN, "subscription."),
         **each("transfer.processed transfer.failed", "a share passed on to a linked account is that account's money"),
         **each("fund_account.validation.completed fund_account.validation.failed", NO_MONEY),
-        **each("payout_link.pending payout_link.issued payout_link.processing payout_link.processed", LINK),
-        **each("payout_link.attempted payout_link.cancelled payout_link.rejected payout_link.expired", LINK),
+        **each("pending issued processing processed attempted cancelled rejected expired", LINK, "payout_link."),
         **each("product.route.under_review product.route.needs_clarification product.route.activated", PARTNER),
-        **{
-            f"{area}.{step}": PARTNER
-            for area in ("account", "product.payment_gateway", "product.payment_links")
-            for step in (
-                "activated",
-                "needs_clarification",
-                "under_review",
-                "rejected",
-                "activated_kyc_pending",
-                "instantly_activated",
-                "payments_enabled",
-                "funds_on_hold",
-                "suspended",
-            )
-        },
+        **{f"{area}.{step}": PARTNER for area in ONBOARDED for step in ONBOARDING.split()},
     },
 )

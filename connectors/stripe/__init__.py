@@ -19,6 +19,7 @@ from connectors.signatures import TimestampedHmac
 from connectors.stripe import asking, records
 from connectors.stripe.records import THIN, Told, event_name, external_id, told_at
 from connectors.tables import each
+from core.events import Record
 
 # From this API version on refund.* tells of every refund; before, charge.refunded may be all there is.
 REFUNDS_ARE_TOLD = "2024-10-28"
