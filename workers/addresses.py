@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from connectors.base import Api
 from core.errors import Permanent
@@ -19,6 +19,8 @@ def address_of(url: str, *, slug: str, api: Api, base: str, allow_local: bool) -
     if configured.scheme == "http" and not allow_local:
         raise Permanent(f"{slug}: the API base must be https")
     if url.startswith("/") and not url.startswith("//"):
+        if given is None:
+            raise Permanent(f"{slug}: an id climbs out of the provider's API")
         return base + url
     if given is None or given.username is not None or given.password is not None:
         raise Permanent(f"{slug}: a link cannot be read")
@@ -43,8 +45,9 @@ def _split(url: str) -> SplitResult | None:
         _ = parts.port
     except ValueError:
         return None
-    # A dot segment would climb out of the base once the address is normalised.
-    return None if ".." in parts.path.split("/") or "\\" in url else parts
+    # A dot segment, also a quoted one, would climb out of the base once the address is normalised.
+    climbs = any(unquote(segment) in (".", "..") for segment in parts.path.split("/"))
+    return None if climbs or "\\" in url else parts
 
 
 def _origin(parts: SplitResult) -> tuple[str, str, int]:
