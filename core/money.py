@@ -22,6 +22,10 @@ _ISO_EXPONENTS = {
 }  # fmt: skip
 
 
+# Known without CLDR, whose tables cost a process five megabytes that most never need. A test compares them.
+COMMON_EXPONENTS = {"AUD": 2, "EUR": 2, "GBP": 2, "INR": 2, "JPY": 0, "KES": 2, "KWD": 3, "NGN": 2, "USD": 2}
+
+
 @lru_cache(maxsize=1)
 def _currencies() -> frozenset[str]:
     return frozenset(list_currencies("en"))
@@ -30,6 +34,8 @@ def _currencies() -> frozenset[str]:
 @lru_cache(maxsize=512)
 def exponent(currency: str) -> int:
     """Decimal places of a currency's minor unit (ISO 4217: JPY 0, INR 2, KWD 3). Raises Invalid."""
+    if (known := COMMON_EXPONENTS.get(currency)) is not None:
+        return known
     if currency not in _currencies():
         raise Invalid("currency", f"{currency[:16]!r} is not an ISO 4217 code in capitals")
     return _ISO_EXPONENTS.get(currency, get_currency_precision(currency))

@@ -10,6 +10,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
@@ -27,7 +28,9 @@ from webapp.directory import Directory, Endpoint
 from webapp.keys import KeyStore
 from webapp.limiter import TokenBucket
 from webapp.ringer import Ringer
-from workers.transport import Transport
+
+if TYPE_CHECKING:
+    from workers.transport import Transport
 
 log = structlog.get_logger(__name__)
 
@@ -56,9 +59,14 @@ class Inlet:
         self.bucket = TokenBucket(parts.settings.webhook_rate_per_second)
         self.quarantine_bucket = TokenBucket(_QUARANTINE_PER_SECOND, burst=50)
         self.second_looks = TokenBucket(20)
-        allow_local, bases = parts.settings.local_providers_allowed, parts.settings.provider_api_bases
-        self.keys = KeyStore(Transport(allow_local=allow_local, api_bases=bases), api_bases=bases)
+        self.keys = KeyStore(self._transport, api_bases=parts.settings.provider_api_bases)
         self._hints: OrderedDict[UUID, TokenBucket] = OrderedDict()
+
+    def _transport(self) -> Transport:
+        from workers.transport import Transport  # noqa: PLC0415 - it brings the HTTP client.
+
+        chosen = self.settings
+        return Transport(allow_local=chosen.local_providers_allowed, api_bases=chosen.provider_api_bases)
 
     def takes_hint(self, connection_id: UUID) -> bool:
         """Whether one more unsigned notice of a connection may cause a request to its provider."""

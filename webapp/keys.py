@@ -13,6 +13,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import Counter
@@ -21,7 +23,9 @@ from connectors.base import Connector, Delivery, Request, Wanted
 from connectors.signatures import TRUST_ROOTS, TRUST_ROOTS_PATH
 from core.errors import Permanent, SignatureRejected, Transient
 from webapp.limiter import TokenBucket
-from workers.transport import Transport
+
+if TYPE_CHECKING:
+    from workers.transport import Transport
 
 log = structlog.get_logger(__name__)
 
@@ -63,12 +67,14 @@ class KeyStore:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: Callable[[], Transport],
         *,
         api_bases: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._transport, self._api_bases, self._clock = transport, api_bases, clock
+        # Made when a key is first asked for: most installations never do, and it brings megabytes of HTTP client.
+        self._transport = lru_cache(maxsize=1)(transport)
+        self._api_bases, self._clock = api_bases, clock
         self._lock = threading.Lock()
         self._entries: OrderedDict[tuple[str, str, str], _Entry] = OrderedDict()
         self._buckets: OrderedDict[tuple[str, str, object], TokenBucket] = OrderedDict()
@@ -145,7 +151,9 @@ class KeyStore:
         if entry.document is None and not self._bucket((connector.slug, base, owner)).take():
             raise self._refuse(connector, "rationed")
         try:
-            document = self._transport.document(connector, wanted.request, api_base=base or None, denies=wanted.denies)
+            document = self._transport().document(
+                connector, wanted.request, api_base=base or None, denies=wanted.denies
+            )
             if document is None and (wanted.constant or entry.document is not None):
                 raise Transient(f"{connector.slug}: a key that must be there is not")  # noqa: TRY301
         except (Transient, Permanent) as error:
@@ -164,8 +172,8 @@ class KeyStore:
 
     def _roots(self, connector: Connector, base: str) -> bytes:
         """The authorities of this machine; of a simulated provider also its own, where such are allowed."""
-        self._authorities = self._authorities or self._transport.authorities()
-        if not self._transport.is_simulated(base):
+        self._authorities = self._authorities or self._transport().authorities()
+        if not self._transport().is_simulated(base):
             return self._authorities
         request = Request(method="GET", url=TRUST_ROOTS_PATH, headers={"Accept": "*/*"}, authorized=False)
         own = self._get(connector, base, Wanted(name=TRUST_ROOTS, request=request, fresh_seconds=60)) or b""

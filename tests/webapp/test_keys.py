@@ -112,7 +112,7 @@ def provider() -> Iterator[Provider]:
 def bench(provider: Provider) -> Iterator[Bench]:
     clock, bases = Clock(), {"planted": provider.base}
     transport = Transport(allow_local=True, api_bases=bases, clock=clock)
-    yield Bench(provider, KeyStore(transport, api_bases=bases, clock=clock), clock)
+    yield Bench(provider, KeyStore(lambda: transport, api_bases=bases, clock=clock), clock)
     transport.close()
 
 
@@ -283,7 +283,7 @@ def test_a_key_that_is_too_large_is_not_taken(bench: Bench) -> None:
 
 def test_a_crowd_at_once_causes_one_request(bench: Bench) -> None:
     document, started, crowd = bench.shows(TOKEN), threading.Event(), keys.SEATS
-    original = bench.store._transport.document
+    original = bench.store._transport().document
 
     def slow(*arguments: Any, **named: Any) -> bytes | None:
         started.set()
@@ -292,7 +292,7 @@ def test_a_crowd_at_once_causes_one_request(bench: Bench) -> None:
             threading.Event().wait(0.002)
         return original(*arguments, **named)
 
-    bench.store._transport.document = slow  # type: ignore[method-assign]
+    bench.store._transport().document = slow  # type: ignore[method-assign]
     with ThreadPoolExecutor(crowd + 1) as pool:
         waiting = [pool.submit(bench.get, TOKEN) for _ in range(crowd)]
         assert started.wait(5)
@@ -345,7 +345,7 @@ def test_a_simulated_provider_shows_its_own_authority_where_such_are_allowed(ben
 def test_elsewhere_only_the_authorities_of_this_machine_are_known(provider: Provider) -> None:
     bases = {"planted": provider.base}
     transport = Transport(allow_local=False, api_bases=bases)
-    store = KeyStore(transport, api_bases=bases)
+    store = KeyStore(lambda: transport, api_bases=bases)
     held = json.loads(SECRETS[id(CERTIFIED)])
     assert store._roots(connector(CERTIFIED), provider.base) == transport.authorities()
     # A local address is not asked for anything; nor is another host when the provider's own cannot be resolved.
@@ -360,7 +360,7 @@ def test_elsewhere_only_the_authorities_of_this_machine_are_known(provider: Prov
 
 def test_a_real_sandbox_is_no_stand_in_also_where_stand_ins_are_allowed() -> None:
     transport = Transport(allow_local=True)
-    store = KeyStore(transport, api_bases={})
+    store = KeyStore(lambda: transport, api_bases={})
     assert transport.is_simulated("http://127.0.0.1:4000/planted")
     assert not transport.is_simulated("https://api.sandbox.planted.example")
     assert not transport.is_simulated(None)

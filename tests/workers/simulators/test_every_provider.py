@@ -73,7 +73,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def keys(transport: Transport, server: Server) -> KeyStore:
     bases = {slug: server.address(slug) for slug in registry.all()}
-    return KeyStore(transport, api_bases=bases)
+    return KeyStore(lambda: transport, api_bases=bases)
 
 
 @pytest.fixture(scope="module")
