@@ -13,17 +13,16 @@ def address_of(url: str, *, slug: str, api: Api, base: str, allow_local: bool) -
 
     Raises Permanent for a base that is no https address (http where `allow_local`), and for a link elsewhere.
     """
-    configured, given = urlsplit(base), _split(url)
+    configured = urlsplit(base)
     if configured.scheme not in ("https", "http") or not configured.hostname or configured.username or configured.query:
         raise Permanent(f"{slug}: the API base is not an https address")
     if configured.scheme == "http" and not allow_local:
         raise Permanent(f"{slug}: the API base must be https")
-    if url.startswith("/") and not url.startswith("//"):
-        if given is None:
-            raise Permanent(f"{slug}: an id climbs out of the provider's API")
-        return base + url
+    given = _split(url)
     if given is None or given.username is not None or given.password is not None:
         raise Permanent(f"{slug}: a link cannot be read")
+    if url.startswith("/") and not url.startswith("//"):
+        return base + url
     for allowed in (configured, urlsplit(api.base.rstrip("/"))):
         same_path = given.path == allowed.path or given.path.startswith(allowed.path.rstrip("/") + "/")
         if _origin(given) == _origin(allowed) and same_path:

@@ -28,7 +28,7 @@ def lead(url: str) -> str:
 def test_an_id_that_is_a_dot_segment_is_refused(identity: str, base: str) -> None:
     # Quoting an id leaves dots as they are, and a quoted dot is unquoted before it is sent.
     for path in (f"/orders/{identity}", f"/orders/{identity}/verify"):
-        with pytest.raises(Permanent, match="climbs out|cannot be read"):
+        with pytest.raises(Permanent, match="cannot be read"):
             lead(base + path)
 
 
