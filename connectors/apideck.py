@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
 
-from connectors import access, base
+from connectors import access, base, lists
 from connectors.payload import Payload, micros
 from connectors.signatures import CanonicalHmac
 from connectors.tables import words
@@ -195,7 +195,7 @@ def ask(
 
 def one(collection: str, identity: str, headers: Mapping[str, str]) -> Generator[base.Request, base.Response, Payload]:
     """An object, which must be the one asked for."""
-    found = yield from ask(f"/accounting/{collection}/{quote(identity, safe='')}", headers, {})
+    found = yield from lists.get(f"/accounting/{collection}/{quote(identity, safe='')}", headers=headers)
     item = found.at("data")
     item.same("id", identity)
     return item
@@ -316,7 +316,7 @@ def pull_changes(credentials: base.Credentials, cursor: str | None, since: datet
     place, page, theirs = (int(parts[2]), int(parts[3]), parts[4]) if going else (0, 1, "")
     kind, headers = KINDS[LISTS[place]], headers_of(consumer, credentials.settings.get("service_id"))
     params = {"filter[updated_since]": changed.isoformat(), "limit": "20", **({"cursor": theirs} if theirs else {})}
-    answer = yield from ask(f"/accounting/{kind.collection}", headers, params)
+    answer = yield from lists.get(f"/accounting/{kind.collection}", params, headers)
     rows = answer.items("data")
     numbers = yield from numbers_of(rows if kind.read is payment_of else [], headers)
     home = credentials.settings.get("currency")
@@ -337,16 +337,15 @@ def pull_changes(credentials: base.Credentials, cursor: str | None, since: datet
 def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
     """Have both kinds of events sent to the address: one subscription an API, made, or mended where it differs."""
     del credentials
-    known, theirs, seen = list[Payload](), "", set[str]()
-    while True:
-        page = yield from ask("/webhook/webhooks", {}, {"limit": "100", **({"cursor": theirs} if theirs else {})})
-        known += page.items("data")
-        theirs = (page.text_at("meta", "cursors", "next")) or ""
-        if not theirs:
-            break
-        if theirs in seen or len(seen) == MAX_PAGES:
-            raise MalformedPayload("meta.cursors.next", f"leads in a circle or past {MAX_PAGES} pages")
-        seen.add(theirs)
+    listed = yield from lists.pages(
+        lambda cursor: base.Request(
+            method="GET", url="/webhook/webhooks", params={"limit": "100", **lists.given(cursor=cursor)}
+        ),
+        lambda page: page.text_at("meta", "cursors", "next"),
+        where="meta.cursors.next",
+        most=MAX_PAGES,
+    )
+    known = [one for page in listed for one in page.items("data")]
     states: list[Literal["kept", "created", "repaired"]] = []
     for api in ("accounting", "vault"):
         wanted = sorted(name for name in connector.events if name.startswith(f"{api}."))
@@ -363,8 +362,7 @@ def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
 
 
 def _good(subscription: Payload, wanted: Sequence[str]) -> bool:
-    told = subscription.value.get("events") if isinstance(subscription.value, dict) else None
-    has = {str(name).replace("-", "_") for name in told} if isinstance(told, list) else set[str]()
+    has = {name.replace("-", "_") for name in subscription.texts("events")}
     return subscription.text("status") == "enabled" and ("*" in has or has.issuperset(wanted))
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeAlias
 from urllib.parse import parse_qs, quote, urlsplit
 
-from connectors import access, base
+from connectors import access, base, lists
 from connectors.payload import Payload, micros
 from connectors.signatures import StandardWebhooks
 from core import events
@@ -70,16 +70,14 @@ def _user(item: Payload, credentials: base.Credentials) -> str:
 
 def _pages(url: str) -> Pages:
     """Every item of a list, page by page. A list that leads in a circle or does not end is refused."""
-    found: list[Payload] = []
-    seen: set[str] = set()
-    while url:
-        if url in seen or len(seen) == MAX_PAGES:
-            raise MalformedPayload("links.next", f"leads in a circle or past {MAX_PAGES} pages")
-        seen.add(url)
-        page = (yield base.Request(method="GET", url=url)).payload()
-        found.extend(page.items("data"))
-        url = _link(page, "next") if page.text_at("links", "next") else ""
-    return found
+    listed = yield from lists.pages(
+        lambda link: base.Request(method="GET", url=link or url), _next, where="links.next", most=MAX_PAGES
+    )
+    return [one for page in listed for one in page.items("data")]
+
+
+def _next(page: Payload) -> str | None:
+    return _link(page, "next") if page.text_at("links", "next") else None
 
 
 def account_of(item: Payload, version: int) -> events.BankAccount:
@@ -229,8 +227,7 @@ def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
     wanted = sorted(connector.events)
     asked = {"name": "Ledgerwire", "description": "Bank transactions", "url": url, "subscribedEvents": wanted}
     for one in known:
-        held = one.value.get("subscribedEvents") if isinstance(one.value, dict) else None
-        if isinstance(held, list) and {name for name in held if isinstance(name, str)} >= set(wanted):
+        if one.texts("subscribedEvents").issuperset(wanted):
             return base.Registration(state="kept")
         target = f"/notifications/webhooks/{quote(one.identifier('id'), safe='')}"
         changed = (yield base.Request(method="POST", url=target, json=asked)).payload()

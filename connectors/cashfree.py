@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from connectors import access, base, naming
 from connectors.payload import Payload, micros
 from connectors.signatures import BODY, TIMESTAMP, Hmac
-from connectors.tables import words
+from connectors.tables import each, words
 from core import events
 from core.errors import MalformedPayload
 from core.events import DisputeStatus, PaymentStatus, PayoutStatus, Record, Reference, RefundStatus
@@ -57,7 +57,6 @@ IDS = {
     "dispute": ("dispute_id", "dispute_status", "updated_at"),
     "settlement": ("settlement_id",),
 }
-TAGS = ("invoice_number", "invoice_id", "invoice")
 VENDOR = "a share passed on to a vendor is that vendor's money"
 
 
@@ -75,10 +74,8 @@ def event_id(item: Payload, envelope: base.Envelope) -> str:
 
 def references(order: Payload) -> tuple[Reference, ...]:
     """What may name the invoice, best first: a tag of the order, then the merchant's own id of it."""
-    tags = order.optional_at("order_tags")
-    named = [(0, tags.optional_text(key)) for key in TAGS] if tags else []
-    named.append((1, order.optional_text("order_id")))
-    return naming.references(named)
+    named = naming.noted(order.optional_at("order_tags"))
+    return naming.references([*named, (1, order.optional_text("order_id"))])
 
 
 def read_payment(item: Payload) -> base.Reading:
@@ -86,7 +83,7 @@ def read_payment(item: Payload) -> base.Reading:
     data = item.at("data")
     thing = data.at("payment")
     currency, status = thing.currency("payment_currency"), thing.choice("payment_status", PAYMENT)
-    failure = (data.text_at("error_details", "error_description")) or thing.optional_text("payment_message")
+    failure = data.text_at("error_details", "error_description") or thing.optional_text("payment_message")
     payment = events.Payment(
         object_id=thing.name("cf_payment_id"),
         version=micros(item.iso("event_time")),
@@ -235,9 +232,6 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-PAYMENTS = ("PAYMENT_SUCCESS_WEBHOOK", "PAYMENT_FAILED_WEBHOOK", "PAYMENT_USER_DROPPED_WEBHOOK",
-            "PAYMENT_CHARGES_WEBHOOK")  # fmt: skip
-
 connector = base.Connector(
     slug="cashfree",
     title="Cashfree",
@@ -271,9 +265,9 @@ connector = base.Connector(
         "Test mode has keys and webhooks of its own: make a connection for each.",
     ),
     events={
-        **dict.fromkeys(PAYMENTS, read_payment),
+        **each("SUCCESS_WEBHOOK FAILED_WEBHOOK USER_DROPPED_WEBHOOK CHARGES_WEBHOOK", read_payment, "PAYMENT_"),
         "REFUND_STATUS_WEBHOOK": read_refund,
-        **dict.fromkeys(("DISPUTE_CREATED", "DISPUTE_UPDATED", "DISPUTE_CLOSED"), read_dispute),
+        **each("CREATED UPDATED CLOSED", read_dispute, "DISPUTE_"),
         **dict.fromkeys(SETTLEMENT, read_settlement),
     },
     ignored={

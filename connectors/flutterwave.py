@@ -41,7 +41,6 @@ CHARGE = {
     },
 }
 TRANSFER = words(PayoutStatus, PENDING="NEW INITIATED PENDING PROCESSING", FAILED="FAILED CANCELLED", PAID="SUCCESSFUL")
-NOTES = ("invoice_number", "invoice_id", "invoice")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +102,8 @@ def moment(thing: Payload) -> datetime:
 
 def references(thing: Payload, version: int) -> tuple[Reference, ...]:
     """What may name the invoice, best first."""
-    notes = thing.optional_at("meta")
-    named = [(0, notes.optional_name(key)) for key in NOTES] if notes else []
-    named += [(1, thing.optional_text(reference_key(version))), (3, thing.optional_text("narration"))]
-    return naming.references(named)
+    named = [(1, thing.optional_text(reference_key(version))), (3, thing.optional_text("narration"))]
+    return naming.references([*naming.noted(thing.optional_at("meta"), names=True), *named])
 
 
 def fee_of(thing: Payload, currency: str) -> Money | None:
@@ -123,8 +120,8 @@ def payment_of(thing: Payload, version: int, asked: datetime) -> events.Payment:
     payer, method = thing.optional_at("customer"), thing.optional_at("payment_method")
     parts = payer.optional_at("name") if payer else None
     name = [parts.optional_text(key) for key in ("first", "middle", "last")] if parts else []
-    result = thing.optional_at("processor_response")
-    failure = result.optional_text("type") if result else thing.optional_text("processor_response")
+    refusal = "processor_response"
+    failure = thing.text_at(refusal, "type") if thing.optional_at(refusal) else thing.optional_text(refusal)
     return events.Payment(
         object_id=thing.name("id"),
         version=micros(asked),
@@ -135,7 +132,7 @@ def payment_of(thing: Payload, version: int, asked: datetime) -> events.Payment:
         references=references(thing, version),
         method=method.optional_text("type") if method else thing.optional_text("payment_type"),
         payer_name=" ".join(filter(None, name)) or (payer.optional_text("name") if payer and not parts else None),
-        payer_email=payer.optional_text("email") if payer else None,
+        payer_email=thing.text_at("customer", "email"),
         bank_reference=thing.optional_text("flw_ref"),
         fee=fee_of(thing, currency),
         failure=failure if status is PaymentStatus.FAILED else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import TypeAlias
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ Asked: TypeAlias = Generator[Request, Response, Payload]
 Listing: TypeAlias = Generator[Request, Response, list[Payload]]
 
 
-def get(url: str, params: dict[str, str] | None = None, headers: dict[str, str] | None = None) -> Asked:
+def get(url: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Asked:
     """The answer to a GET."""
     return (yield Request(method="GET", url=url, params=params or {}, headers=headers or {})).payload()
 
@@ -43,6 +43,6 @@ def pages(
         mark = following(found[-1]) or ""
         if not mark:
             return found
-        if mark in seen or len(seen) == most:
+        if mark in seen or len(found) == most:
             raise MalformedPayload(where, f"leads in a circle or past {most} pages")
         seen.add(mark)

@@ -8,13 +8,12 @@ payment is looked up in the account's list, because the fields of its event are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeAlias
 from urllib.parse import quote
 
-from connectors import access, base
+from connectors import access, base, lists
 from connectors.payload import Payload, micros
 from connectors.shapes import Moved
 from connectors.signatures import DetachedJws
@@ -23,22 +22,14 @@ from core import events
 from core.errors import MalformedPayload, Permanent
 from core.events import PaymentStatus, PayoutStatus, Record, RefundStatus, TransactionStatus
 
-Asked: TypeAlias = Generator[base.Request, base.Response, Payload]
 MAX_PAGES = 100
 # How far back an external payment is looked for when its event comes.
 LOOK_BACK = timedelta(days=7)
 OVERLAP = timedelta(hours=1)
 NOTES = ("invoice_number", "invoice_id", "invoice")
-WAITING = dict.fromkeys(
-    ("authorization_required", "authorizing", "authorized", "attempt_failed"), PaymentStatus.PENDING
-)  # fmt: skip
+WAITING = "authorization_required authorizing authorized attempt_failed executed"
 # Into a merchant account an executed payment is an order that the payer's bank took; only a settled one is money.
-MERCHANT = {
-    **WAITING,
-    "executed": PaymentStatus.PENDING,
-    "settled": PaymentStatus.SUCCEEDED,
-    "failed": PaymentStatus.FAILED,
-}
+MERCHANT = words(PaymentStatus, PENDING=WAITING, SUCCEEDED="settled", FAILED="failed")
 # To an account elsewhere TrueLayer sees no further than that.
 ELSEWHERE = {**MERCHANT, "executed": PaymentStatus.SUCCEEDED}
 REFUND = words(RefundStatus, PENDING="pending authorized", SUCCEEDED="executed", FAILED="failed")
@@ -56,9 +47,9 @@ def authorize(credentials: base.Credentials) -> base.AuthorizationTalk:
     return (yield from access.trade(url, {"grant_type": "client_credentials", **known, "scope": "payments"}))
 
 
-def _ask(*steps: str) -> Asked:
+def _ask(*steps: str) -> lists.Asked:
     url = "/v3/" + "/".join(quote(step, safe="") for step in steps)
-    return (yield base.Request(method="GET", url=url)).payload()
+    return (yield from lists.get(url))
 
 
 def _version(item: Payload) -> int:
@@ -158,12 +149,10 @@ def fetch_account(named: str | None, credentials: base.Credentials) -> base.Talk
     return [merchant]
 
 
-def _listed(account: str, begin: datetime, end: datetime, cursor: str | None) -> Asked:
+def _listed(account: str, begin: datetime, end: datetime, cursor: str | None) -> base.Request:
     stamps = {"from": f"{begin:%Y-%m-%dT%H:%M:%SZ}", "to": f"{end:%Y-%m-%dT%H:%M:%SZ}"}
     url = f"/v3/merchant-accounts/{quote(account, safe='')}/transactions"
-    return (
-        yield base.Request(method="GET", url=url, params={**stamps, **({"cursor": cursor} if cursor else {})})
-    ).payload()
+    return base.Request(method="GET", url=url, params={**stamps, **lists.given(cursor=cursor)})
 
 
 def _following(page: Payload) -> str | None:
@@ -194,15 +183,14 @@ def fetch_external(named: str | None, credentials: base.Credentials) -> base.Tal
     """The external payments of the last days, after the account they reached."""
     account, now = _account_id(credentials, named), credentials.moment()
     found = yield from fetch_account(named, credentials)
-    cursor: str | None = None
-    seen: set[str | None] = set()
-    while cursor not in seen and len(seen) < MAX_PAGES:
-        seen.add(cursor)
-        page = yield from _listed(account, now - LOOK_BACK, now, cursor)
-        found += [external_of(one, account) for one in page.items("items") if one.text("type") == "external_payment"]
-        if (cursor := _following(page)) is None:
-            return found
-    raise MalformedPayload("pagination.next_cursor", f"leads in a circle or past {MAX_PAGES} pages")
+    listed = yield from lists.pages(
+        lambda cursor: _listed(account, now - LOOK_BACK, now, cursor),
+        _following,
+        where="pagination.next_cursor",
+        most=MAX_PAGES,
+    )
+    items = [one for page in listed for one in page.items("items")]
+    return [*found, *(external_of(one, account) for one in items if one.text("type") == "external_payment")]
 
 
 def pull_account(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
@@ -212,7 +200,7 @@ def pull_account(credentials: base.Credentials, cursor: str | None, since: datet
     begin = datetime.fromisoformat(parts[0]) if parts else since
     end, place = (datetime.fromisoformat(parts[1]), parts[2]) if len(parts) == 3 else (now, None)
     found: list[Record] = [] if place else (yield from fetch_account(None, credentials))
-    page = yield from _listed(account, begin, end, place)
+    page = (yield _listed(account, begin, end, place)).payload()
     for item in page.items("items"):
         kind = item.text("type")
         if kind == "external_payment":

@@ -31,9 +31,10 @@ def _asks(kind: Kind) -> Reader:
 
 
 def _state(health: ConnectionHealth) -> Reader:
-    return lambda item: Fetch(
-        talk=partial(fetch_state, health, item.identifier("id"), item.identifier("event_type"))
-    )  # fmt: skip
+    def read(item: Payload) -> Fetch:
+        return Fetch(talk=partial(fetch_state, health, item.identifier("id"), item.identifier("event_type")))
+
+    return read
 
 
 STATES: Mapping[str, Reader] = {

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from urllib.parse import quote, urlsplit
 
-from connectors import access, base
+from connectors import access, base, lists
 from connectors.payload import Payload, micros
 from connectors.paypal.records import KINDS, Kind, subject_of
 from core import events
@@ -31,7 +31,7 @@ def _check_merchant(item: Payload, credentials: base.Credentials) -> None:
 
 def fetch_object(kind: Kind, identity: str, credentials: base.Credentials) -> base.Talk:
     """Ask PayPal for the object that an event is about."""
-    item = (yield base.Request(method="GET", url=kind.path + quote(identity, safe=""))).payload()
+    item = yield from lists.get(kind.path + quote(identity, safe=""))
     item.same(kind.id_key, identity)
     _check_merchant(item, credentials)
     return kind.records(item)
@@ -39,9 +39,7 @@ def fetch_object(kind: Kind, identity: str, credentials: base.Credentials) -> ba
 
 def fetch_state(health: ConnectionHealth, identity: str, name: str, credentials: base.Credentials) -> base.Talk:
     """Ask PayPal for the event itself: there is no other object that says so."""
-    event = (
-        yield base.Request(method="GET", url=f"/v1/notifications/webhooks-events/{quote(identity, safe='')}")
-    ).payload()
+    event = yield from lists.get(f"/v1/notifications/webhooks-events/{quote(identity, safe='')}")
     event.same("id", identity)
     event.same("event_type", name)
     merchant = event.at("resource").identifier("merchant_id")
@@ -95,7 +93,7 @@ def _stamp(moment: datetime) -> str:
 def register(names: Iterable[str], credentials: base.Credentials, url: str) -> base.RegisterTalk:
     """The webhook of this address, with every event that is mapped. Its id is what signatures are checked with."""
     wanted = sorted(names)
-    listed = (yield base.Request(method="GET", url="/v1/notifications/webhooks")).payload()
+    listed = yield from lists.get("/v1/notifications/webhooks")
     for one in listed.items("webhooks"):
         if one.optional_text("url") != url:
             continue

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from connectors.payload import Payload, micros
+from connectors.shapes import Moved
 from connectors.tables import each, words
 from core import events
 from core.events import DisputeStatus, MirroredStatus, PaymentStatus, PayoutStatus, Record, RefundStatus
@@ -77,20 +78,21 @@ def references(item: Payload, *keys: str) -> tuple[events.Reference, ...]:
     return tuple(events.Reference(rank, text) for rank, text in named if text)
 
 
+def _moved(item: Payload, money: Money, id_key: str = "id") -> Moved:
+    at, identity = item.iso("create_time"), item.identifier(id_key)
+    return Moved(object_id=identity, version=version(item), money=money, occurred_at=at)
+
+
 def capture_of(item: Payload) -> list[Record]:
     """A payment that was captured."""
     money, status = amount_of(item, "amount"), item.choice("status", PAYMENT)
-    details = item.optional_at("status_details")
     payment = events.Payment(
-        object_id=item.identifier("id"),
-        version=version(item),
+        **_moved(item, money),
         status=status,
-        money=money,
-        occurred_at=item.iso("create_time"),
         references=references(item, "invoice_id", "custom_id"),
         method="paypal",
         fee=fee_of(item.optional_at("seller_receivable_breakdown"), "paypal_fee", money.currency),
-        failure=details.optional_text("reason") if details and status is PaymentStatus.FAILED else None,
+        failure=item.text_at("status_details", "reason") if status is PaymentStatus.FAILED else None,
     )
     return [payment]
 
@@ -104,12 +106,9 @@ def refund_of(item: Payload) -> list[Record]:
     if not payment_id.isalnum():
         raise item.wrong("links", "one link up to the capture")
     refund = events.Refund(
-        object_id=item.identifier("id"),
-        version=version(item),
+        **_moved(item, amount_of(item, "amount")),
         payment_id=payment_id,
         status=item.choice("status", REFUND),
-        money=amount_of(item, "amount"),
-        occurred_at=item.iso("create_time"),
         reason=item.optional_text("note_to_payer"),
     )
     return [refund]
@@ -119,11 +118,8 @@ def sale_of(item: Payload) -> list[Record]:
     """A payment of the older API; one that was reversed is also given back in full."""
     money, state = amount_of(item, "amount"), item.choice("state", _small(PAYMENT))
     payment = events.Payment(
-        object_id=item.identifier("id"),
-        version=version(item),
+        **_moved(item, money),
         status=state,
-        money=money,
-        occurred_at=item.iso("create_time"),
         references=references(item, "invoice_number", "custom"),
         method="paypal",
         fee=fee_of(item, "transaction_fee", money.currency),
@@ -146,12 +142,9 @@ def sale_of(item: Payload) -> list[Record]:
 def sale_refund_of(item: Payload) -> list[Record]:
     """Money given back out of a sale."""
     refund = events.Refund(
-        object_id=item.identifier("id"),
-        version=version(item),
+        **_moved(item, amount_of(item, "amount")),
         payment_id=item.identifier("sale_id"),
         status=item.choice("state", _small(REFUND)),
-        money=amount_of(item, "amount"),
-        occurred_at=item.iso("create_time"),
         reason=item.optional_text("reason") or item.optional_text("description"),
     )
     return [refund]
@@ -167,13 +160,10 @@ def dispute_of(item: Payload) -> list[Record]:
     if not disputed:
         raise item.wrong("disputed_transactions", "at least one transaction")
     dispute = events.Dispute(
-        object_id=item.identifier("dispute_id"),
-        version=version(item),
+        **_moved(item, money, "dispute_id"),
         payment_id=disputed[0].identifier("seller_transaction_id"),
         status=status,
-        money=money,
         deducted=Money(0, money.currency),
-        occurred_at=item.iso("create_time"),
         reason=item.optional_text("reason"),
         respond_by=item.optional_iso("seller_response_due_date"),
     )
@@ -208,7 +198,6 @@ def invoice_of(item: Payload) -> list[Record]:
         raise item.wrong("amount", "no negative amount")
     recipients = item.optional_items("primary_recipients")
     contact = recipients[0].optional_at("billing_info") if recipients else None
-    name = contact.optional_at("name") if contact else None
     changed_at = metadata.optional_iso("last_update_time") or metadata.iso("create_time")
     mirrored = events.MirroredInvoice(
         object_id=item.identifier("id"),
@@ -220,7 +209,7 @@ def invoice_of(item: Payload) -> list[Record]:
         due=due if open_ends else Money(0, total.currency),
         issued_on=detail.optional_day("invoice_date"),
         due_on=term.optional_day("due_date") if term else None,
-        contact_name=(name.optional_text("full_name") if name else None),
+        contact_name=contact.text_at("name", "full_name") if contact else None,
         contact_email=contact.optional_text("email_address") if contact else None,
         url=metadata.optional_text("recipient_view_url"),
     )
