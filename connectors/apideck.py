@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
 
-from connectors import access, base, lists
+from connectors import access, base, lists, naming
 from connectors.payload import Payload, micros
 from connectors.signatures import CanonicalHmac
-from connectors.tables import words
+from connectors.tables import each, words
 from core import events
 from core.errors import MalformedPayload, Permanent
-from core.events import ConnectionHealth, MirroredInvoice, MirroredInvoiceGone, MirroredStatus, Record, Reference
+from core.events import ConnectionHealth, MirroredInvoice, MirroredInvoiceGone, MirroredStatus, Record
 from core.money import Money
 
 BASE = "https://unify.apideck.com"
@@ -142,7 +142,7 @@ def payment_of(item: Payload, context: Context) -> list[Record]:
         status=item.choice("status", PAYMENT) if item.has("status") else events.PaymentStatus.SUCCEEDED,
         money=amount,
         occurred_at=item.iso("transaction_date"),
-        references=tuple(Reference(rank, text) for rank, text in enumerate(named) if text),
+        references=naming.references(enumerate(named)),
         method=item.optional_text("payment_method"),
         payer_name=item.text_at("customer", "display_name"),
         payer_email=item.text_at("customer", "email"),
@@ -184,13 +184,6 @@ KINDS = {
 
 
 # Asking --------------------------------------------------------------------------------------------------------
-
-
-def ask(
-    url: str, headers: Mapping[str, str], params: Mapping[str, str]
-) -> Generator[base.Request, base.Response, Payload]:
-    """One answer of the unified API."""
-    return (yield base.Request(method="GET", url=url, headers=headers, params=params)).payload()
 
 
 def one(collection: str, identity: str, headers: Mapping[str, str]) -> Generator[base.Request, base.Response, Payload]:
@@ -398,14 +391,9 @@ connector = base.Connector(
     challenge=challenge,
     events={
         **{f"accounting.{name}.{operation}": _entity(name, operation) for name in KINDS for operation in CHANGES},
-        "vault.connection.callable": ACTIVE,
-        "vault.connection.token_refresh.recovered": ACTIVE,
-        "vault.connection.downstream.recovered": ACTIVE,
-        "vault.connection.token_refresh.failed": TROUBLED,
-        "vault.connection.downstream.degraded": TROUBLED,
-        "vault.connection.disabled": REVOKED,
-        "vault.connection.deleted": REVOKED,
-        "vault.connection.revoked": REVOKED,
+        **each("callable token_refresh.recovered downstream.recovered", ACTIVE, "vault.connection."),
+        **each("token_refresh.failed downstream.degraded", TROUBLED, "vault.connection."),
+        **each("disabled deleted revoked", REVOKED, "vault.connection."),
     },
     ignored={
         **{f"accounting.{name}.{operation}": why for name, why in IGNORED.items() for operation in CHANGES},

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from connectors import access, base, lists
 from connectors.payload import Payload, micros
 from connectors.signatures import StandardWebhooks
+from connectors.tables import each
 from core import events
 from core.errors import MalformedPayload, Permanent
 from core.events import ConnectionHealth, TransactionStatus
@@ -202,7 +203,7 @@ def pull_transactions(credentials: base.Credentials, cursor: str | None, since: 
             raise one.wrong("account", "an account of the user, or a currency")
         currency = one.currency("currency") if one.has("currency") else accounts[owner].currency
         transactions.append(transaction_of(one, currency, asked_at))
-    following = _link(page, "next") if page.text_at("links", "next") else None
+    following = _next(page)
     if following == url:
         raise MalformedPayload("links.next", "leads in a circle")
     return base.Page(
@@ -281,16 +282,9 @@ connector = base.Connector(
     events={
         "transactions.updated": _pointer(fetch_transactions),
         "account.updated": _pointer(fetch_account),
-        "connection.created": ACTIVE,
-        "connection.activated": ACTIVE,
-        "connection.invalidated": NEEDS_ATTENTION,
-        "connection.deleted": REVOKED,
-        "consent.created": ACTIVE,
-        "consent.updated": ACTIVE,
-        "consent.warning": NEEDS_ATTENTION,
-        "consent.revoked": REVOKED,
-        "consent.expired": REVOKED,
-        "user.deleted": REVOKED,
+        **each("connection.created connection.activated consent.created consent.updated", ACTIVE),
+        **each("connection.invalidated consent.warning", NEEDS_ATTENTION),
+        **each("connection.deleted consent.revoked consent.expired user.deleted", REVOKED),
     },
     ignored={
         "connection.updated": "no webhook exists for it, and its changes come as other events",

@@ -17,7 +17,7 @@ from typing import TypeAlias
 from connectors import access, base
 from connectors.payload import Payload, micros
 from connectors.signatures import JwtOverBodyHash
-from connectors.tables import words
+from connectors.tables import each, words
 from core import events
 from core.errors import MalformedPayload, Permanent
 from core.events import ConnectionHealth, PaymentStatus, Record, TransactionStatus
@@ -217,13 +217,15 @@ def register(credentials: base.Credentials, url: str) -> base.RegisterTalk:
     return base.Registration(state="repaired" if before else "created")
 
 
-def _of_item(talk: Callable[[str, base.Credentials], base.Talk]) -> base.Reader:
-    return lambda item: base.Fetch(talk=partial(talk, item.identifier("item_id")))
+def _of_item(talk: Callable[[str, base.Credentials], base.Talk], key: str = "item_id") -> base.Reader:
+    return lambda item: base.Fetch(talk=partial(talk, item.identifier(key)))
 
 
 NEWS = _of_item(fetch_transactions)
 STATE = _of_item(fetch_state)
-SOON = "access ends soon: renew it at the bank"
+EXPIRING = _of_item(partial(tell_state, ConnectionHealth.NEEDS_ATTENTION, "access ends soon: renew it at the bank"))
+WITHDRAWN = "access withdrawn by the account's holder"
+ONE_WITHDRAWN = "access to one account withdrawn by its holder"
 WALLET = "a virtual account of the platform's own, which is not a seller's bank account"
 TRANSFER = "the platform's own transfers; what they move is seen on the bank account"
 MICRO_DEPOSIT = "a step of proving an account number, before anything is linked"
@@ -262,24 +264,13 @@ connector = base.Connector(
         "Give {url} as the Item's webhook, in the Link token or by Register here.",
     ),
     events={
-        "TRANSACTIONS.SYNC_UPDATES_AVAILABLE": NEWS,
-        "TRANSACTIONS.INITIAL_UPDATE": NEWS,
-        "TRANSACTIONS.HISTORICAL_UPDATE": NEWS,
-        "TRANSACTIONS.DEFAULT_UPDATE": NEWS,
+        **each("SYNC_UPDATES_AVAILABLE INITIAL_UPDATE HISTORICAL_UPDATE DEFAULT_UPDATE", NEWS, "TRANSACTIONS."),
         "TRANSACTIONS.TRANSACTIONS_REMOVED": NEWS,
-        "ITEM.ERROR": STATE,
-        "ITEM.LOGIN_REPAIRED": STATE,
-        "ITEM.PENDING_EXPIRATION": _of_item(partial(tell_state, ConnectionHealth.NEEDS_ATTENTION, SOON)),
-        "ITEM.PENDING_DISCONNECT": _of_item(partial(tell_state, ConnectionHealth.NEEDS_ATTENTION, SOON)),
-        "ITEM.USER_PERMISSION_REVOKED": _of_item(
-            partial(tell_state, ConnectionHealth.REVOKED, "access withdrawn by the account's holder")
-        ),
-        "ITEM.USER_ACCOUNT_REVOKED": _of_item(
-            partial(tell_state, ConnectionHealth.NEEDS_ATTENTION, "access to one account withdrawn by its holder")
-        ),
-        "PAYMENT_INITIATION.PAYMENT_STATUS_UPDATE": lambda item: base.Fetch(
-            talk=partial(fetch_payment, item.identifier("payment_id"))
-        ),
+        **each("ERROR LOGIN_REPAIRED", STATE, "ITEM."),
+        **each("PENDING_EXPIRATION PENDING_DISCONNECT", EXPIRING, "ITEM."),
+        "ITEM.USER_PERMISSION_REVOKED": _of_item(partial(tell_state, ConnectionHealth.REVOKED, WITHDRAWN)),
+        "ITEM.USER_ACCOUNT_REVOKED": _of_item(partial(tell_state, ConnectionHealth.NEEDS_ATTENTION, ONE_WITHDRAWN)),
+        "PAYMENT_INITIATION.PAYMENT_STATUS_UPDATE": _of_item(fetch_payment, "payment_id"),
     },
     ignored={
         "TRANSACTIONS.RECURRING_TRANSACTIONS_UPDATE": "a guess at what will recur; nothing moved",
@@ -287,12 +278,9 @@ connector = base.Connector(
         "ITEM.WEBHOOK_UPDATE_ACKNOWLEDGED": "Plaid confirms the address",
         "PAYMENT_INITIATION.CONSENT_STATUS_UPDATE": "a permission to pay; what is paid comes by itself",
         "TRANSFER.TRANSFER_EVENTS_UPDATE": TRANSFER,
-        "TRANSFER.RECURRING_NEW_TRANSFER": TRANSFER,
-        "TRANSFER.RECURRING_TRANSFER_SKIPPED": TRANSFER,
-        "TRANSFER.RECURRING_CANCELLED": TRANSFER,
+        **each("NEW_TRANSFER TRANSFER_SKIPPED CANCELLED", TRANSFER, "TRANSFER.RECURRING_"),
         "WALLET.WALLET_TRANSACTION_STATUS_UPDATE": WALLET,
         "AUTH.DEFAULT_UPDATE": "account and routing numbers, which are not kept here",
-        "AUTH.AUTOMATICALLY_VERIFIED": MICRO_DEPOSIT,
-        "AUTH.VERIFICATION_EXPIRED": MICRO_DEPOSIT,
+        **each("AUTOMATICALLY_VERIFIED VERIFICATION_EXPIRED", MICRO_DEPOSIT, "AUTH."),
     },
 )

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from connectors import access, base, lists
 from connectors.payload import Payload, micros
 from connectors.signatures import RsaSha256
-from connectors.tables import words
+from connectors.tables import each, words
 from core import events
 from core.errors import MalformedPayload, Permanent
 from core.events import PayoutStatus, Record, TransactionStatus
@@ -301,9 +301,7 @@ connector = base.Connector(
         "balances#account-state-change": lambda item: base.Fetch(
             talk=partial(fetch_balances, item.at("data", "resource").name("profile_id"))
         ),
-        "transfers#state-change": read_transfer,
-        "transfers#payout-failure": read_transfer,
-        "transfers#refund": read_transfer,
+        **each("state-change payout-failure refund", read_transfer, "transfers#"),
     },
     ignored={
         "transfers#active-cases": "Wise asks the sender for something; what becomes of the transfer is told by itself",

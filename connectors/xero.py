@@ -8,21 +8,23 @@ counts as received and given back, because what the books once said stays true o
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeAlias
 from urllib.parse import quote
 
-from connectors import access, base
+from connectors import access, base, lists, naming
 from connectors.payload import Payload, micros
+from connectors.shapes import owed
 from connectors.signatures import Hmac
-from connectors.tables import words
+from connectors.tables import each, words
 from core import events
 from core.errors import MalformedPayload
 from core.events import BankTransaction, MirroredInvoice, MirroredStatus, Record, TransactionStatus
 from core.money import Money
+
+Rows: TypeAlias = Generator[base.Request, base.Response, tuple[Payload, ...]]
 
 SCOPES = "accounting.transactions.read accounting.settings.read accounting.contacts.read"
 # What changed while a list was read is read again.
@@ -53,14 +55,6 @@ def authorize(credentials: base.Credentials) -> base.AuthorizationTalk:
     return (yield from access.trade("https://identity.xero.com/connect/token", form, access.client(credentials)))
 
 
-def _owed(item: Payload, key: str, currency: str) -> Money:
-    """An amount that nobody owes less than nothing of."""
-    money = item.number_money(key, currency)
-    if money.minor < 0:
-        raise item.wrong(key, "zero or more")
-    return money
-
-
 def _status(item: Payload, total: Money, due: Money) -> MirroredStatus:
     status = item.choice("Status", STATUS)
     return MirroredStatus.PARTIALLY_PAID if status is MirroredStatus.OPEN and due.minor < total.minor else status
@@ -70,9 +64,9 @@ def _mirrored(
     item: Payload, identity: str, number: str, left: str, kind: Literal["invoice", "credit_note"]
 ) -> MirroredInvoice:
     currency = item.currency("CurrencyCode")
-    total = _owed(item, "Total", currency)
+    total = owed(item, "Total", currency)
     # A draft may not say yet what is left of it.
-    due = _owed(item, left, currency) if item.has(left) else total
+    due = owed(item, left, currency) if item.has(left) else total
     if kind == "invoice" and due.minor > total.minor:
         raise item.wrong(left, "at most the total")
     status = _status(item, total, due)
@@ -105,7 +99,7 @@ def payment_of(item: Payload, invoice: Payload, version: int) -> list[Record]:
         status=events.PaymentStatus.SUCCEEDED,
         money=item.number_money("Amount", money.currency, positive=True),
         occurred_at=moment(item, "Date"),
-        references=tuple(events.Reference(rank, text) for rank, text in enumerate(named) if text),
+        references=naming.references(enumerate(named)),
         payer_name=invoice.text_at("Contact", "Name"),
         bank_reference=item.optional_text("Reference"),
     )
@@ -126,7 +120,7 @@ def payment_of(item: Payload, invoice: Payload, version: int) -> list[Record]:
 def invoice_of(item: Payload) -> list[Record]:
     """An invoice or bill, and of an invoice what was paid towards it."""
     made = _mirrored(item, "InvoiceID", "InvoiceNumber", "AmountDue", "invoice")
-    paid = item.items("Payments") if made.direction == "sales" and item.has("Payments") else ()
+    paid = item.optional_items("Payments") if made.direction == "sales" else ()
     return [made, *(record for one in paid for record in payment_of(one, item, made.version))]
 
 
@@ -144,17 +138,16 @@ def listed_payment_of(item: Payload) -> list[Record]:
 
 def account_of(item: Payload) -> list[Record]:
     """A bank account."""
-    return [
-        events.BankAccount(
-            object_id=item.identifier("AccountID"),
-            version=micros(moment(item, "UpdatedDateUTC")),
-            name=item.text("Name"),
-            currency=item.currency("CurrencyCode"),
-            number=item.optional_text("BankAccountNumber"),
-            kind=item.optional_text("BankAccountType"),
-            available=item.text("Status") == "ACTIVE",
-        )
-    ]
+    account = events.BankAccount(
+        object_id=item.identifier("AccountID"),
+        version=micros(moment(item, "UpdatedDateUTC")),
+        name=item.text("Name"),
+        currency=item.currency("CurrencyCode"),
+        number=item.optional_text("BankAccountNumber"),
+        kind=item.optional_text("BankAccountType"),
+        available=item.text("Status") == "ACTIVE",
+    )
+    return [account]
 
 
 def transaction_of(item: Payload) -> list[Record]:
@@ -164,21 +157,20 @@ def transaction_of(item: Payload) -> list[Record]:
         raise item.wrong("Type", "RECEIVE… or SPEND…")
     money = item.number_money("Total", item.currency("CurrencyCode"))
     name = item.text_at("Contact", "Name")
-    return [
-        BankTransaction(
-            object_id=item.identifier("BankTransactionID"),
-            version=micros(moment(item, "UpdatedDateUTC")),
-            account_id=item.at("BankAccount").identifier("AccountID"),
-            status=item.choice("Status", LINE),
-            money=money if kind.startswith("RECEIVE") else Money(-money.minor, money.currency),
-            narration=item.optional_text("Reference") or name or kind,
-            occurred_at=at,
-            booked_on=at.date(),
-            counterparty=name,
-            bank_reference=item.optional_text("Reference"),
-            category=kind.lower(),
-        )
-    ]
+    line = BankTransaction(
+        object_id=item.identifier("BankTransactionID"),
+        version=micros(moment(item, "UpdatedDateUTC")),
+        account_id=item.at("BankAccount").identifier("AccountID"),
+        status=item.choice("Status", LINE),
+        money=money if kind.startswith("RECEIVE") else Money(-money.minor, money.currency),
+        narration=item.optional_text("Reference") or name or kind,
+        occurred_at=at,
+        booked_on=at.date(),
+        counterparty=name,
+        bank_reference=item.optional_text("Reference"),
+        category=kind.lower(),
+    )
+    return [line]
 
 
 # What is listed, in this order: the name of the list, its immutable key to sort by, and what a row becomes.
@@ -191,14 +183,11 @@ LISTS: Sequence[tuple[str, str, Callable[[Payload], list[Record]]]] = (
 )
 
 
-def _rows(
-    name: str, url: str, tenant: str | None, since: datetime | None, params: dict[str, str]
-) -> Generator[base.Request, base.Response, tuple[Payload, ...]]:
+def _rows(name: str, url: str, tenant: str | None, since: datetime | None, params: dict[str, str]) -> Rows:
     headers = {"xero-tenant-id": tenant} if tenant else {}
     if since is not None:
         headers["If-Modified-Since"] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    answer = (yield base.Request(method="GET", url=url, headers=headers, params=params)).payload()
-    return answer.items(name)
+    return (yield from lists.get(url, params, headers)).items(name)
 
 
 def fetch(
@@ -245,14 +234,8 @@ def _pointer(name: str, key: str, read: Callable[[Payload], list[Record]]) -> ba
 def event_id(item: Payload) -> str:
     """Xero gives none: what an event says of itself, as a digest."""
     names = ("tenantId", "eventCategory", "resourceId", "eventType", "eventDateUtc")
-    return hashlib.sha256("\n".join(item.text(name) for name in names).encode()).hexdigest()
+    return naming.digest(*(item.text(name) for name in names))
 
-
-CONTACTS = "contacts are read with the invoices that name them"
-PREPAID = "money paid in advance is a bank transaction, and is listed as one"
-OURS = "a subscription to the app itself, which is nobody's bookkeeping"
-INVOICE = _pointer("Invoices", "InvoiceID", invoice_of)
-CREDIT_NOTE = _pointer("CreditNotes", "CreditNoteID", credit_note_of)
 
 connector = base.Connector(
     slug="xero",
@@ -269,18 +252,13 @@ connector = base.Connector(
     # Also the whole of the handshake: nothing but the status tells Xero whether the signature was judged rightly.
     accepted=base.Answer(),
     events={
-        "INVOICE.CREATE": INVOICE,
-        "INVOICE.UPDATE": INVOICE,
-        "CREDITNOTE.CREATE": CREDIT_NOTE,
-        "CREDITNOTE.UPDATE": CREDIT_NOTE,
+        **each("CREATE UPDATE", _pointer("Invoices", "InvoiceID", invoice_of), "INVOICE."),
+        **each("CREATE UPDATE", _pointer("CreditNotes", "CreditNoteID", credit_note_of), "CREDITNOTE."),
     },
     ignored={
-        "CONTACT.CREATE": CONTACTS,
-        "CONTACT.UPDATE": CONTACTS,
-        "PREPAYMENT.CREATE": PREPAID,
-        "PREPAYMENT.UPDATE": PREPAID,
-        "SUBSCRIPTION.CREATE": OURS,
-        "SUBSCRIPTION.UPDATE": OURS,
+        **each("CREATE UPDATE", "contacts are read with the invoices that name them", "CONTACT."),
+        **each("CREATE UPDATE", "money paid in advance is a bank transaction, and is listed as one", "PREPAYMENT."),
+        **each("CREATE UPDATE", "a subscription to the app itself, which is nobody's bookkeeping", "SUBSCRIPTION."),
     },
     api=base.Api(
         base="https://api.xero.com/api.xro/2.0",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from connectors import naming
 from connectors.payload import Payload, micros
 from connectors.shapes import Moved
 from connectors.tables import each, words
@@ -74,8 +75,7 @@ def version(item: Payload) -> int:
 
 def references(item: Payload, *keys: str) -> tuple[events.Reference, ...]:
     """What may name the invoice, best first."""
-    named = [(rank, item.optional_identifier(key)) for rank, key in enumerate(keys)]
-    return tuple(events.Reference(rank, text) for rank, text in named if text)
+    return naming.references((rank, item.optional_identifier(key)) for rank, key in enumerate(keys))
 
 
 def _moved(item: Payload, money: Money, id_key: str = "id") -> Moved:

@@ -8,11 +8,10 @@ longer says what it was worth; ids of deleted objects never come back.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 
-from connectors import access
+from connectors import access, naming
 from connectors.base import Api, Connector, Fetch, Pull, Reader, Reading
 from connectors.payload import Payload
 from connectors.quickbooks.asking import SANDBOX, authorize, fetch, fetch_removed, pull_changes, refuse
@@ -71,7 +70,7 @@ def event_id(item: Payload) -> str:
         said = [item.identifier("source"), item.identifier("id")]
     else:
         said = [item.name(key) for key in ("realmId", "name", "id", "operation", "lastUpdated")]
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+    return naming.digest(*said)
 
 
 def company_of(item: Payload) -> str | None:

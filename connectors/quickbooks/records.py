@@ -9,6 +9,7 @@ from datetime import UTC, datetime, time
 from typing import Literal
 
 from connectors.payload import Payload, micros
+from connectors.shapes import owed
 from core import events
 from core.events import BankTransaction, MirroredInvoice, MirroredStatus, Record, Reference, TransactionStatus
 from core.money import Money
@@ -47,14 +48,6 @@ def currency(item: Payload, books: Books) -> str:
     """The object's currency, or the company's own."""
     named = item.optional_at("CurrencyRef")
     return named.currency("value") if named else books.home
-
-
-def owed(item: Payload, key: str, code: str) -> Money:
-    """An amount that nobody owes less than nothing of."""
-    money = item.number_money(key, code)
-    if money.minor < 0:
-        raise item.wrong(key, "zero or more")
-    return money
 
 
 def named(item: Payload, *keys: str) -> str | None:
