@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import redis
 
 from config import embedded, settings
+from tests.scratch import scratch
 from tests.standing import create, drop, other_path, standing_database
 
 # Read before any test cleans the environment: a developer may bring servers of their own.
@@ -48,27 +46,26 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """One PostgreSQL and one Valkey for the whole run. They die with the test runner, however it ends."""
-    folder = Path(tempfile.mkdtemp(prefix="lw-tests-"))
-    started: list[embedded.Server] = []
-    try:
-        postgres = valkey = None
-        if not _GIVEN_DATABASE:
-            postgres = embedded.start_postgres(folder, "ledgerwire", die_with_parent=True, sync=False)
-            started.append(postgres)
-        if not _GIVEN_REDIS:
-            valkey = embedded.start_valkey(folder, die_with_parent=True)
-            started.append(valkey)
-        yield Servers(
-            database_url=postgres.url if postgres else _GIVEN_DATABASE,
-            # A developer's own data is in database 0 and stays there.
-            redis_url=valkey.url if valkey else other_path(_GIVEN_REDIS, str(15 - _PROCESS)),
-            postgres=postgres,
-            valkey=valkey,
-        )
-    finally:
-        for server in started:
-            server.stop(5.0)
-        shutil.rmtree(folder, ignore_errors=True)
+    with scratch("lw-tests-") as folder:
+        started: list[embedded.Server] = []
+        try:
+            postgres = valkey = None
+            if not _GIVEN_DATABASE:
+                postgres = embedded.start_postgres(folder, "ledgerwire", die_with_parent=True, sync=False)
+                started.append(postgres)
+            if not _GIVEN_REDIS:
+                valkey = embedded.start_valkey(folder, die_with_parent=True)
+                started.append(valkey)
+            yield Servers(
+                database_url=postgres.url if postgres else _GIVEN_DATABASE,
+                # A developer's own data is in database 0 and stays there.
+                redis_url=valkey.url if valkey else other_path(_GIVEN_REDIS, str(15 - _PROCESS)),
+                postgres=postgres,
+                valkey=valkey,
+            )
+        finally:
+            for server in started:
+                server.stop(5.0)
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,14 +17,14 @@ import redis
 
 from config.embedded import EmbeddedServerError, postgres, start_postgres, start_valkey
 from config.embedded.server import Server, is_running
+from tests.scratch import scratch
 
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
     """A data folder with a short path; pytest's own are long."""
-    folder = Path(tempfile.mkdtemp(prefix="lw-t-"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with scratch("lw-t-") as folder:
+        yield folder
 
 
 @pytest.fixture

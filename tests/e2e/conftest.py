@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from tests.conftest import Servers
 from tests.e2e.stack import PASSWORD, Stack
+from tests.scratch import scratch
 from tests.standing import standing_database
 
 FLAGS = [
@@ -55,15 +54,13 @@ def live(page: Page) -> None:
 @pytest.fixture(scope="package")
 def stack(servers: Servers, template_database: str) -> Iterator[Stack]:
     """Real processes over a database of their own, with the demo data in it."""
-    with standing_database(servers, template_database) as address:
-        folder = Path(tempfile.mkdtemp(prefix="lw-e2e-"))
+    with standing_database(servers, template_database) as address, scratch("lw-e2e-") as folder:
         running = Stack(database_url=address, redis_url=servers.redis_url, folder=folder)
         try:
             running.start()
             yield running
         finally:
             running.stop()
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="package")

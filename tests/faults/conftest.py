@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -19,6 +16,7 @@ from core.identity.tokens import Signing
 from tests.builders import SECRET_KEY, Clockwork, Shop, add_seller, open_shop
 from tests.faults.installation import Installation, note
 from tests.faults.provider import Provider
+from tests.scratch import scratch
 
 
 @pytest.fixture
@@ -34,8 +32,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(scope="package")
 def whole_installation() -> Iterator[Installation]:
     """One for all: starting it costs more than most of the tests."""
-    folder = Path(tempfile.mkdtemp(prefix="lw-faults-"))
-    with pytest.MonkeyPatch.context() as patch:
+    with scratch("lw-faults-") as folder, pytest.MonkeyPatch.context() as patch:
         # What dies often is started again ever later. That would only make these tests longer.
         patch.setattr(supervisor, "_LONGEST_DELAY", 0.5)
         installation = None
@@ -45,7 +42,6 @@ def whole_installation() -> Iterator[Installation]:
         finally:
             if installation is not None:
                 installation.stop()
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
