@@ -20,7 +20,7 @@ from defusedxml.ElementTree import fromstring
 
 from connectors import access, base, naming
 from connectors.payload import MAX_DEPTH, Payload, micros
-from connectors.shapes import Moved, withdrawn
+from connectors.shapes import SENT, Moved, withdrawn
 from connectors.signatures import FormHmac, form_field
 from connectors.tables import each, words
 from core import events
@@ -30,16 +30,8 @@ from core.money import Money
 
 FAILED = "settlement_declined settlement_failed processor_declined gateway_rejected failed voided authorization_expired"
 ON_ITS_WAY = "authorizing authorized submitted_for_settlement settling settlement_pending settlement_confirmed"
-PAYMENT = {
-    **dict.fromkeys(ON_ITS_WAY.split(), PaymentStatus.PENDING),
-    **dict.fromkeys(FAILED.split(), PaymentStatus.FAILED),
-    "settled": PaymentStatus.SUCCEEDED,
-}
-REFUND = {
-    **dict.fromkeys(ON_ITS_WAY.split(), RefundStatus.PENDING),
-    **dict.fromkeys(FAILED.split(), RefundStatus.FAILED),
-    "settled": RefundStatus.SUCCEEDED,
-}
+PAYMENT = words(PaymentStatus, PENDING=ON_ITS_WAY, FAILED=FAILED, SUCCEEDED="settled")
+REFUND = words(RefundStatus, PENDING=ON_ITS_WAY, FAILED=FAILED, SUCCEEDED="settled")
 DISPUTE = words(
     DisputeStatus,
     OPEN="open",
@@ -145,13 +137,7 @@ def _refund(item: Payload, moved: Moved, status: RefundStatus) -> Record:
     """A credit; one that gives back no sale is money sent to somebody."""
     if item.has("refunded-transaction-id"):
         return events.Refund(**moved, payment_id=item.identifier("refunded-transaction-id"), status=status)
-    sent = {
-        RefundStatus.PENDING: PayoutStatus.PENDING,
-        RefundStatus.FAILED: PayoutStatus.FAILED,
-        RefundStatus.SUCCEEDED: PayoutStatus.PAID,
-        RefundStatus.RETURNED: PayoutStatus.REVERSED,
-    }
-    return events.Payout(**moved, status=sent[status], to_third_party=True)
+    return events.Payout(**moved, status=SENT[status], to_third_party=True)
 
 
 def read_transaction(item: Payload) -> base.Reading:

@@ -9,15 +9,14 @@ Unverified: the actions of payment accounts' lines. Whatever the action, the lin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import TypeAlias
-from urllib.parse import quote
 
 from connectors import access, base, lists, naming
 from connectors.payload import Payload, micros
-from connectors.shapes import Moved, withdrawn
+from connectors.shapes import SENT, Moved, withdrawn
 from connectors.signatures import Hmac
 from connectors.tables import each, words
 from core import events
@@ -43,13 +42,6 @@ REFUND = words(
     RETURNED="bounced funds_returned",
 )
 PAYOUT = {"pending": PayoutStatus.PENDING, "paid": PayoutStatus.PAID, "bounced": PayoutStatus.REVERSED}
-# A refund that belongs to no payment is money sent to somebody.
-SENT = {
-    RefundStatus.PENDING: PayoutStatus.PENDING,
-    RefundStatus.FAILED: PayoutStatus.FAILED,
-    RefundStatus.SUCCEEDED: PayoutStatus.PAID,
-    RefundStatus.RETURNED: PayoutStatus.REVERSED,
-}
 SIGN = {"credit": 1, "debit": -1}
 LINE = "payment_account_transactions"
 # Resources whose events move none of the seller's money, whatever their action, and why.
@@ -82,14 +74,14 @@ def organisation_of(item: Payload) -> str | None:
     return links.optional_identifier("organisation") if links else None
 
 
-def _get(path: str, key: str, identity: str) -> Generator[base.Request, base.Response, Payload]:
+def _get(path: str, key: str, identity: str) -> lists.Asked:
     """The object of this id. Raises MalformedPayload for another one."""
-    found = (yield base.Request(method="GET", url=f"{path}/{quote(identity, safe='')}")).payload().at(key)
+    found = (yield from lists.get(f"{path}/{lists.step(identity)}")).at(key)
     found.same("id", identity)
     return found
 
 
-def _told_of(payment: str) -> Generator[base.Request, base.Response, list[Payload]]:
+def _told_of(payment: str) -> lists.Listing:
     """Every event of a payment. A list that leads in a circle or does not end is refused."""
     asked = {"payment": payment, "resource_type": "payments", "limit": "500"}
     listed = yield from lists.pages(

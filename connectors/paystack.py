@@ -77,10 +77,8 @@ def event_id(item: Payload, envelope: base.Envelope) -> str:
 
 
 def _refund_keys(data: Payload) -> tuple[str, ...]:
-    if data.has("id"):
-        return ("id", "status")
-    return ("refund_reference", "status") if data.has("refund_reference") else (
-        "transaction_reference", "amount", "status")  # fmt: skip
+    keys = [key for key in ("id", "refund_reference") if data.has(key)]
+    return (keys[0], "status") if keys else ("transaction_reference", "amount", "status")
 
 
 def money(thing: Payload, key: str = "amount", *, positive: bool = False) -> Money:

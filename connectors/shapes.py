@@ -6,8 +6,16 @@ from datetime import datetime
 from typing import TypedDict
 
 from connectors.payload import Payload
-from core.events import ConnectionHealth, ConnectionState, Record
+from core.events import ConnectionHealth, ConnectionState, PayoutStatus, Record, RefundStatus
 from core.money import Money
+
+# A refund that belongs to no payment is money sent to somebody.
+SENT = {
+    RefundStatus.PENDING: PayoutStatus.PENDING,
+    RefundStatus.FAILED: PayoutStatus.FAILED,
+    RefundStatus.SUCCEEDED: PayoutStatus.PAID,
+    RefundStatus.RETURNED: PayoutStatus.REVERSED,
+}
 
 
 class Moved(TypedDict):

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from connectors import access, base, lists, naming
 from connectors.payload import Payload, micros
-from connectors.shapes import Moved, withdrawn
+from connectors.shapes import SENT, Moved, withdrawn
 from connectors.signatures import BODY, URL, Hmac
 from connectors.tables import each, words
 from core import events
@@ -37,12 +37,6 @@ DISPUTE = words(
     LOST="LOST ACCEPTED",
 )
 PAYOUT = {"SENT": PayoutStatus.PENDING, "PAID": PayoutStatus.PAID, "FAILED": PayoutStatus.FAILED}
-# What money went back of a refund or unlinked refund, as money that leaves.
-OUTGOING = {
-    RefundStatus.PENDING: PayoutStatus.PENDING,
-    RefundStatus.SUCCEEDED: PayoutStatus.PAID,
-    RefundStatus.FAILED: PayoutStatus.FAILED,
-}
 INVOICE = words(
     MirroredStatus,
     DRAFT="DRAFT",
@@ -109,7 +103,7 @@ def refund_of(item: Payload) -> Record:
     """A refund; one that belongs to no payment is money sent to somebody."""
     status, moved = item.choice("status", REFUND), _moved(item, money(item, "amount_money", positive=True))
     if item.optional_boolean("unlinked") and not item.has("payment_id"):
-        return events.Payout(**moved, status=OUTGOING[status], to_third_party=True)
+        return events.Payout(**moved, status=SENT[status], to_third_party=True)
     return events.Refund(
         **moved,
         payment_id=item.identifier("payment_id"),
