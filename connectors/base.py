@@ -285,7 +285,8 @@ class Envelope:
 
         Known ids are passed over: whoever sends one body again under the id of another would else silence that one.
         """
-        return f"{said}:{hashlib.sha256(self.delivery.body).hexdigest()[:_TIE]}"
+        tie = f":{hashlib.sha256(self.delivery.body).hexdigest()[:_TIE]}"
+        return said if said.endswith(tie) else said + tie
 
     def header_id(self, name: str) -> str | None:
         """The id in a header that nobody signed, tied to the body; None where it is missing or cannot be kept."""
@@ -392,6 +393,8 @@ class Connector:
                 if not 0 < len(text) <= MAX_IDENTIFIER:
                     raise MalformedPayload("", f"{label} must be 1 to {MAX_IDENTIFIER} characters")
             canonical = self.aliases.get(name, name)
+            # Of a body that is not proven the id is not either: it must not use up that of the genuine event.
+            event_id = envelope.tied(event_id) if verified.trust is Trust.HINT else event_id
             found.append(Event(id=event_id, name=canonical, item=item, external_id=external_id))
         return found
 

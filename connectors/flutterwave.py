@@ -20,7 +20,7 @@ from connectors.signatures import BySecret, Hmac, StaticSecret
 from connectors.tables import words
 from core import events
 from core.errors import MalformedPayload
-from core.events import PaymentStatus, PayoutStatus, Record, Reference, Trust
+from core.events import PaymentStatus, PayoutStatus, Record, Reference
 from core.money import Money
 
 V4 = "https://f4bexperience.flutterwave.com"
@@ -72,15 +72,12 @@ def event_name(item: Payload) -> str:
 
 def event_id(item: Payload, envelope: base.Envelope) -> str:
     """v4 has an id (`id` in older bodies); of v3 it is the name with what it is about, or a hash of the body."""
-    data = item.optional_at("data")
     if generation(item) == 4:
-        said = item.name("webhook_id" if item.has("webhook_id") else "id")
-    elif data is None or not data.has("id"):
+        return item.name("webhook_id" if item.has("webhook_id") else "id")
+    data = item.optional_at("data")
+    if data is None or not data.has("id"):
         return naming.body_id(envelope)
-    else:
-        said = ":".join([item.identifier("event"), data.name("id"), data.optional_name("status") or ""])
-    # Whoever only knows the text of v3 must not use up an id that v4 will sign, or that of a later notice.
-    return envelope.tied(said) if envelope.verified.trust is Trust.HINT else said
+    return ":".join([item.identifier("event"), data.name("id"), data.optional_name("status") or ""])
 
 
 def reference_key(version: int) -> str:

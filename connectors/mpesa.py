@@ -86,15 +86,15 @@ def event_name(item: Payload) -> str:
     return next((name for key, name in kinds.items() if key in known), "result.other")
 
 
-def event_id(item: Payload, envelope: base.Envelope) -> str:
-    """The operation's id and a digest of the body: a forged notice must not use up the identity of the real one."""
+def event_id(item: Payload, _envelope: base.Envelope) -> str:
+    """The operation's id. Of an unsigned notice it is kept with a digest of the body, as of every hint."""
     if callback := item.optional_at("Body", "stkCallback"):
         known = callback.identifier("CheckoutRequestID")
     elif result := item.optional_at("Result"):
         known = result.optional_identifier("OriginatorConversationID") or result.identifier("ConversationID")
     else:
         known = item.identifier("TransID")
-    return envelope.tied(f"{event_name(item)}:{known}")
+    return f"{event_name(item)}:{known}"
 
 
 def authorize(credentials: base.Credentials) -> base.AuthorizationTalk:

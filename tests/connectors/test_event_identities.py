@@ -65,6 +65,18 @@ def test_who_only_knows_flutterwaves_text_uses_up_no_signed_id_and_none_of_anoth
     assert identity("flutterwave", genuine, {}, hint) == identity("flutterwave", genuine, {}, hint)
 
 
+def test_a_forged_notice_uses_up_no_id_of_a_genuine_one() -> None:
+    # M-PESA signs nothing; PayPal signs a CRC-32, which another body can be made to fit.
+    for slug, event, verified in (
+        ("mpesa", "c2b.confirmation", Verified(trust=Trust.HINT)),
+        ("paypal", "PAYMENT.CAPTURE.COMPLETED", Verified(message_id="transmission")),
+    ):
+        genuine = samples.load(slug, event)
+        forged = genuine.replace(b"{", b"{ ", 1)
+        found = [identity(slug, body, {}, verified) for body in (genuine, genuine, forged)]
+        assert found[0] == found[1] != found[2]
+
+
 def test_an_id_that_is_too_long_to_be_kept_with_its_tie_is_passed_over() -> None:
     body = samples.load("razorpay", "payment.captured")
     for length, kept in ((MAX_IDENTIFIER - 17, True), (MAX_IDENTIFIER - 16, False)):
