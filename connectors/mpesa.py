@@ -13,13 +13,16 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
+from typing import TypeAlias
 
-from connectors import access, base
+from connectors import access, base, naming
 from connectors.payload import Payload, micros
 from connectors.signatures import Unsigned
 from core import events
 from core.errors import MalformedPayload, Permanent, Transient
 from core.money import Money
+
+Rows: TypeAlias = Generator[base.Request, base.Response, tuple[Payload, ...]]
 
 NAIROBI = timezone(timedelta(hours=3))
 KEPT = timedelta(hours=48)
@@ -119,9 +122,7 @@ def short_code_of(credentials: base.Credentials) -> str:
     return credentials.external_id
 
 
-def listed(
-    short_code: str, begin: datetime, end: datetime, offset: int
-) -> Generator[base.Request, base.Response, tuple[Payload, ...]]:
+def listed(short_code: str, begin: datetime, end: datetime, offset: int) -> Rows:
     """A stretch of the short code's payments. The list is nested once more than it needs to be."""
     window = [at.astimezone(NAIROBI).strftime("%Y-%m-%d %H:%M:%S") for at in (begin, end)]
     asked = {"ShortCode": short_code, "StartDate": window[0], "EndDate": window[1], "OffSetValue": str(offset)}
@@ -144,7 +145,7 @@ def payment_of(row: Payload, asked_at: datetime) -> events.Payment:
         status=events.PaymentStatus.SUCCEEDED,
         money=row.number_money("amount", "KES", positive=True),
         occurred_at=row.iso("trxDate", zone=NAIROBI),
-        references=(events.Reference(0, name),) if name else (),
+        references=naming.references([(0, name)]),
         method=row.optional_text("transactiontype"),
         payer_name=row.optional_text("sender"),
         bank_reference=receipt,
@@ -206,11 +207,8 @@ def read_push(item: Payload) -> base.Reading:
     """A paid push. It names no invoice; the list does."""
     callback = item.at("Body", "stkCallback")
     told = named(callback.at("CallbackMetadata"), "Item", "Name")
-    claim = Claim(
-        receipt=told.identifier("MpesaReceiptNumber"),
-        money=told.number_money("Amount", "KES", positive=True),
-        at=moment(told, "TransactionDate"),
-    )
+    money, receipt = told.number_money("Amount", "KES", positive=True), told.identifier("MpesaReceiptNumber")
+    claim = Claim(receipt=receipt, money=money, at=moment(told, "TransactionDate"))
     return base.Fetch(talk=partial(fetch_payment, claim, callback.identifier("CheckoutRequestID")))
 
 
@@ -228,11 +226,8 @@ def read_confirmation(item: Payload) -> base.Reading:
 def read_reversal(item: Payload) -> base.Reading:
     """Money given back. Daraja confirms it only by a further callback that nobody signed, so a person decides."""
     told = named(item.at("Result", "ResultParameters"), "ResultParameter", "Key")
-    claim = Claim(
-        receipt=item.at("Result").identifier("TransactionID"),
-        money=told.number_money("Amount", "KES", positive=True),
-        at=moment(told, "TransCompletedTime"),
-    )
+    money, receipt = told.number_money("Amount", "KES", positive=True), item.at("Result").identifier("TransactionID")
+    claim = Claim(receipt=receipt, money=money, at=moment(told, "TransCompletedTime"))
     return base.Fetch(talk=partial(fetch_reversal, claim, told.identifier("OriginalTransactionID")))
 
 
