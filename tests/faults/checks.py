@@ -58,7 +58,7 @@ def nothing_lost(provider: Provider, events: Iterable[Said]) -> None:
         "LEFT JOIN event_results ON event_results.event_id = events.id WHERE user_id = :user GROUP BY 1, 2"
     )
     told = {(row["connector"], row["provider_event_id"]): (row["results"], row["outcome"]) for row in results}
-    assert told == {(said.connector, said.event_id): (1, "processed") for said in events}
+    assert told == {(said.connector, said.known_as): (1, "processed") for said in events}
     twice = shop.rows(
         "SELECT room, name, event_id, data, count(*) FROM feed WHERE room = 'user:' || :user AND event_id IS NOT NULL "
         "GROUP BY 1, 2, 3, 4 HAVING count(*) > 1"

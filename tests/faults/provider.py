@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from random import Random
 from uuid import UUID
 
@@ -31,6 +32,13 @@ class Said:
     connector: str
     event_id: str
     body: bytes
+
+    @property
+    def known_as(self) -> str:
+        """The id it is kept under. Razorpay signs its body alone, so that its id holds for that body only."""
+        return (
+            f"{self.event_id}:{sha256(self.body).hexdigest()[:16]}" if self.connector == "razorpay" else self.event_id
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
