@@ -18,7 +18,7 @@ from connectors.base import Connector
 from core.connections import address, store
 from core.errors import Forbidden, Invalid, NotFound
 from core.identity import Actor
-from core.syncing import schedule
+from core.syncing import runs, schedule
 from webapp.services import services
 
 # How a user may spell the provider's name of their account; it is kept as the connection's external id.
@@ -206,20 +206,22 @@ def change(
     if secrets or settings is not None:
         # What stood in the way may be gone.
         schedule.hurry(session, connection_id, now)
-    return present(
-        store.update(
-            session,
-            actor,
-            services().ring,
-            connection_id,
-            now=now,
-            name=name,
-            settings=None if settings is None else checked.settings,
-            external_id=checked.external_id,
-            secrets=checked.secrets,
-            old_secrets_live=max(_MIN_OVERLAP, timedelta(days=chosen.resend_days)),
-        )
+    changed = store.update(
+        session,
+        actor,
+        services().ring,
+        connection_id,
+        now=now,
+        name=name,
+        settings=None if settings is None else checked.settings,
+        external_id=checked.external_id,
+        secrets=checked.secrets,
+        old_secrets_live=max(_MIN_OVERLAP, timedelta(days=chosen.resend_days)),
     )
+    if any(changed[what] != present_one[what] for what in ("external_id", "settings")):
+        # Where another account's list ended says nothing of this one's.
+        runs.begin_anew(session.connection(), connection_id, now)
+    return present(changed)
 
 
 def resume(actor: Actor, connection_id: UUID, now: datetime) -> dict[str, Any]:

@@ -192,6 +192,26 @@ def fail(
     return "failed"
 
 
+def begin_anew(connection: Connection, connection_id: UUID, now: datetime) -> None:
+    """Forget how far a connection was read, because another account or place is meant: its list begins elsewhere.
+
+    A run that is open goes by the old list, so it ends here; the next one goes back as far as the first one does.
+    """
+    connection.execute(
+        text(
+            "UPDATE sync_schedules SET cursor = NULL, reached_at = NULL, due_at = least(due_at, :now) "
+            "WHERE connection_id = :id"
+        ),
+        {"id": connection_id, "now": now},
+    )
+    ended = connection.scalars(
+        text("SELECT id FROM syncs WHERE connection_id = :id AND state IN ('queued', 'running', 'waiting') FOR UPDATE"),
+        {"id": connection_id},
+    ).all()
+    for identity in ended:
+        _end(connection, identity, "failed", "the connection was changed; its list is read anew", None, now)
+
+
 def drop(connection: Connection, now: datetime) -> int:
     """End the open runs of connections that are gone; return how many."""
     ids = connection.scalars(

@@ -82,6 +82,37 @@ def test_a_new_connection_and_a_new_secret_are_looked_at_at_once(world: World, s
         assert all(moment <= datetime.now(UTC) for moment in due)
 
 
+def test_another_account_is_read_from_its_own_beginning(world: World, seller: Person) -> None:
+    shop = connect(world, seller, **WITH_TOKEN)
+    path = f"/api/connections/{shop}"
+
+    def place() -> tuple[str | None, bool]:
+        with world.session() as session:
+            row = session.execute(
+                text("SELECT cursor, reached_at IS NULL AS fresh FROM sync_schedules WHERE connection_id = :id"),
+                {"id": shop},
+            ).one()
+            return row.cursor, row.fresh
+
+    open_one = world.post(f"{path}/sync", seller).body["id"]
+    with world.session() as session:
+        session.execute(text("UPDATE sync_schedules SET cursor = 'far', reached_at = now()"))
+    # The same account, and other words for it, go on where they are.
+    assert world.put(path, seller, {"name": "Another name", "settings": {}}).status == 200
+    assert place() == ("far", False)
+    assert world.put(path, seller, {"settings": {"external_id": "acc_2"}}).status == 200
+    assert place() == (None, True)
+    (ended,) = world.get(f"{path}/syncs", seller).body["items"]
+    assert (ended["id"], ended["state"]) == (open_one, "failed")
+    assert "read anew" in ended["error"]
+    assert world.post(f"{path}/sync", seller).body["id"] != open_one
+    # The account stays the same: nothing is forgotten.
+    with world.session() as session:
+        session.execute(text("UPDATE sync_schedules SET cursor = 'far', reached_at = now()"))
+    assert world.put(path, seller, {"settings": {"external_id": "acc_2"}}).status == 200
+    assert place() == ("far", False)
+
+
 def test_a_trouble_is_told_once_read_once_and_cleared(world: World, seller: Person, stranger: Person) -> None:
     shop = UUID(connect(world, seller))
     now = datetime.now(UTC)
