@@ -1,12 +1,13 @@
-"""Talks held with scripted answers in place of a provider, where what was asked matters."""
+"""Talks held with scripted or recorded answers in place of a provider, where what was asked matters."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
-from typing import TypeVar
+from collections.abc import Callable, Generator
+from typing import Any, ClassVar, TypeVar
 
 from connectors.base import Request, Response
+from connectors.contract.recorded import Routes
 
 T = TypeVar("T")
 
@@ -25,3 +26,38 @@ def asked(talk: Generator[Request, Response, T], *answers: object) -> tuple[T, l
     except StopIteration as end:
         result: T = end.value
         return result, requests
+
+
+def hold(talk: Generator[Request, Response, T], reply: Callable[[Request], object]) -> T:
+    """The result of a talk in which each request is answered with this JSON."""
+    try:
+        request = next(talk)
+        while True:
+            request = talk.send(Response(status=200, headers={}, body=json.dumps(reply(request)).encode()))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+class Recorded:
+    """A provider's API as recorded; keeps what was asked. `change` may alter an answer."""
+
+    routes: ClassVar[Routes]
+
+    def __init__(self, change: Callable[[Any], object] | None = None) -> None:
+        self.asked: list[Request] = []
+        self.change = change
+
+    def hold(self, talk: Generator[Request, Response, T]) -> T:
+        return hold(talk, self._reply)
+
+    def _reply(self, request: Request) -> object:
+        self.asked.append(request)
+        said = json.loads(self.routes.answer(request).content)
+        if self.change:
+            self.change(said)
+        return said
+
+    @property
+    def urls(self) -> list[str]:
+        return [f"{one.method} {one.url}" for one in self.asked]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from connectors import registry, samples
-from connectors.base import Answer, Credentials, Fetch, Page, Request, Response, Verified
+from connectors.base import Answer, Credentials, Fetch, Page, Request, Verified
 from connectors.contract import deliver
 from connectors.payload import micros
 from core.errors import MalformedPayload, Permanent
@@ -29,6 +29,7 @@ from core.events import (
     Refund,
 )
 from core.money import Money
+from tests.connectors.asking import hold
 
 connector = registry.get("apideck")
 NOW = datetime(2026, 11, 3, 9, 0, tzinfo=UTC)
@@ -36,8 +37,8 @@ CONSUMER = "test_user_id"
 CREDENTIALS = Credentials(
     secrets={"webhook_secret": "test-key"}, settings={"app_id": "app-1"}, external_id=CONSUMER, asked_at=NOW
 )
+
 Json = dict[str, Any]
-T = TypeVar("T")
 HANDSHAKE = b'{"message":"Validating delivery URL"}'
 ASKED = {"x-apideck-event-type": "apideck.subscription.created"}
 
@@ -70,16 +71,6 @@ def test_nothing_else_goes_round_the_signature(headers: dict[str, str], body: by
 
 
 # Pointers -----------------------------------------------------------------------------------------------------
-
-
-def hold(talk: Generator[Request, Response, T], reply: Callable[[Request], object]) -> T:
-    try:
-        request = next(talk)
-        while True:
-            request = talk.send(Response(status=200, headers={}, body=json.dumps(reply(request)).encode()))
-    except StopIteration as end:
-        found: T = end.value
-        return found
 
 
 class Recorded:

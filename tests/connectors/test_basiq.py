@@ -24,6 +24,7 @@ from core.events import (
     TransactionStatus,
 )
 from core.money import Money
+from tests.connectors.asking import hold
 from tests.connectors.streams import answer
 
 connector = registry.get("basiq")
@@ -225,16 +226,6 @@ def test_a_spoiled_transaction_is_malformed(spoiled: str) -> None:
         api.first["data"][0][spoiled] = value
         with pytest.raises(MalformedPayload):
             fetch("transactions.updated", api)
-
-
-def hold(talk: Any, reply: Callable[[Request], object]) -> Any:
-    """Hold any talk with scripted answers."""
-    try:
-        request = next(talk)
-        while True:
-            request = talk.send(Response(status=200, headers={}, body=json.dumps(reply(request)).encode()))
-    except StopIteration as end:
-        return end.value
 
 
 def given(external_id: str | None = USER) -> Credentials:

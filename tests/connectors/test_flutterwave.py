@@ -17,6 +17,7 @@ from connectors.payload import micros
 from core.errors import Invalid, MalformedPayload, Permanent, SignatureRejected
 from core.events import Payment, PaymentStatus, Payout, PayoutStatus, Record, Reference, Trust
 from core.money import Money
+from tests.connectors.asking import hold
 from tests.connectors.streams import answer
 
 connector = registry.get("flutterwave")
@@ -56,6 +57,7 @@ VECTOR = (
     b'{"id":"chg_Hq4oBRTJ4r","amount":2500,"currency":"KES","reference":"49c3c6f5-aedd-4443-9eb4-92c51758f04a",'
     b'"status":"succeeded"}}'
 )
+
 SEAL = "SHcP0MAlJwZ3IO+pyHSaq0k2Vjg7qLFVl3ticJkePE4="
 
 
@@ -277,14 +279,7 @@ def test_a_transfer_goes_to_somebody_else_and_is_confirmed(name: str, said: Json
 
 def authorized(secrets: dict[str, str], reply: Callable[[Request], object]) -> Authorization:
     assert connector.api is not None
-    talk = connector.api.authorize(replace(credentials(), secrets=secrets))
-    try:
-        request = next(talk)
-        while True:
-            request = talk.send(Response(status=200, headers={}, body=json.dumps(reply(request)).encode()))
-    except StopIteration as end:
-        found: Authorization = end.value
-        return found
+    return hold(connector.api.authorize(replace(credentials(), secrets=secrets)), reply)
 
 
 def test_v3_has_a_key_and_v4_trades_an_id_for_a_token() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from connectors import registry, samples
-from connectors.base import Credentials, Delivery, Fetch, Page, Registration, Request, Response
+from connectors.base import Credentials, Delivery, Fetch, Page, Registration, Request
 from connectors.contract import deliver
 from connectors.payload import micros
 from core.errors import MalformedPayload, Permanent, SignatureRejected
@@ -34,6 +34,7 @@ from core.events import (
     Trust,
 )
 from core.money import Money
+from tests.connectors.asking import hold
 
 connector = registry.get("mollie")
 NOW = datetime(2026, 11, 3, 9, 0, tzinfo=UTC)
@@ -42,16 +43,6 @@ SECRET = "test_webhook_secret"
 URL = "https://ledgerwire.example/hook"
 Json = dict[str, Any]
 Reply = Callable[[Request], object]
-
-
-def hold(talk: Any, reply: Reply) -> Any:
-    """Hold any talk with scripted answers."""
-    try:
-        request = next(talk)
-        while True:
-            request = talk.send(Response(status=200, headers={}, body=json.dumps(reply(request)).encode()))
-    except StopIteration as end:
-        return end.value
 
 
 def credentials(key: str = "access_x", **settings: str) -> Credentials:

@@ -10,28 +10,19 @@ from typing import Any
 import pytest
 
 from connectors import registry, samples
-from connectors.base import Credentials, Fetch, Page, Registration, Request, Response
+from connectors.base import Credentials, Fetch, Page, Registration, Request
 from connectors.contract import deliver
 from connectors.payload import micros
 from core.errors import MalformedPayload, Permanent, Transient
 from core.events import Payment, PaymentStatus, Record, Reference, Trust
 from core.money import Money
+from tests.connectors.asking import hold
 
 connector = registry.get("mpesa")
 # Shortly after what the samples tell, in Kenyan time 12:13:25 on 21 November 2023.
 TOLD = datetime(2023, 11, 21, 9, 13, 25, tzinfo=UTC)
 NOW = TOLD + timedelta(minutes=2)
 Json = dict[str, Any]
-
-
-def hold(talk: Any, reply: Callable[[Request], object]) -> Any:
-    """Hold any talk with scripted answers."""
-    try:
-        request = next(talk)
-        while True:
-            request = talk.send(Response(status=200, headers={}, body=json.dumps(reply(request)).encode()))
-    except StopIteration as end:
-        return end.value
 
 
 def credentials(asked_at: datetime = NOW, **changes: Any) -> Credentials:

@@ -29,6 +29,7 @@ from core.events import (
     TransactionStatus,
 )
 from core.money import Money
+from tests.connectors.asking import hold
 
 connector = registry.get("plaid")
 NOW = datetime(2026, 11, 3, 9, 0, tzinfo=UTC)
@@ -47,16 +48,11 @@ class Recorded:
         self.change = change
 
     def hold(self, talk: Generator[Request, Response, T]) -> T:
-        try:
-            request = next(talk)
-            while True:
-                self.asked.append((request.url, request.json))
-                said = json.loads(ROUTES.answer(request).content)
-                content = json.dumps(self.change(request.url, said)).encode()
-                request = talk.send(Response(status=200, headers={}, body=content))
-        except StopIteration as end:
-            result: T = end.value
-            return result
+        return hold(talk, self._reply)
+
+    def _reply(self, request: Request) -> Json:
+        self.asked.append((request.url, request.json))
+        return self.change(request.url, json.loads(ROUTES.answer(request).content))
 
 
 def known(external_id: str | None = ITEM) -> Credentials:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import quickbooks
 
 from connectors import registry, samples
-from connectors.base import Credentials, Fetch, Page, Request, Response, Verified
+from connectors.base import Credentials, Fetch, Page, Request, Verified
 from connectors.contract import deliver
 from connectors.payload import micros
 from core.errors import MalformedPayload, Permanent, SignatureRejected
@@ -29,6 +29,7 @@ from core.events import (
     TransactionStatus,
 )
 from core.money import Money
+from tests.connectors.asking import hold
 
 connector = registry.get("quickbooks")
 NOW = datetime(2026, 11, 3, 9, 0, tzinfo=UTC)
@@ -36,7 +37,6 @@ COMPANY = "310687"
 CREDENTIALS = Credentials(secrets={}, settings={}, external_id=COMPANY, asked_at=NOW)
 UPDATED = micros(datetime(2025, 10, 7, 19, 59, 8, tzinfo=UTC)) + 2
 Json = dict[str, Any]
-T = TypeVar("T")
 
 
 def test_the_published_vector_is_accepted() -> None:
@@ -61,16 +61,6 @@ def test_the_library_for_receivers_takes_what_we_sign_and_nothing_else() -> None
         headers = connector.signature.sign(body, secret, at=NOW, message_id="m").headers
         assert library.validate_webhook_signature(body.decode(), headers["intuit-signature"], secret)
         assert not library.validate_webhook_signature(body.decode(), headers["intuit-signature"], "another")
-
-
-def hold(talk: Generator[Request, Response, T], reply: Callable[[Request], object]) -> T:
-    try:
-        request = next(talk)
-        while True:
-            request = talk.send(Response(status=200, headers={}, body=json.dumps(reply(request)).encode()))
-    except StopIteration as end:
-        found: T = end.value
-        return found
 
 
 class Recorded:

@@ -12,7 +12,7 @@ import pytest
 import stripe
 
 from connectors import registry, samples
-from connectors.base import Credentials, Fetch, Page, Registration, Request, Response, Verified
+from connectors.base import Credentials, Fetch, Page, Registration, Request, Verified
 from connectors.contract import deliver, signed
 from connectors.payload import Payload, micros
 from core.errors import MalformedPayload, Permanent, SignatureRejected
@@ -36,6 +36,7 @@ from core.events import (
     TransactionStatus,
 )
 from core.money import Money
+from tests.connectors.asking import hold
 from tests.connectors.streams import answer
 
 connector = registry.get("stripe")
@@ -508,14 +509,7 @@ def test_a_connected_account_that_leaves_ends_its_connection() -> None:
 
 def pulled(api: Stripe, cursor: str | None, external_id: str | None = None) -> Page:
     assert connector.pull is not None
-    talk = connector.pull.talk(credentials(external_id), cursor, seconds(T))
-    try:
-        request = next(talk)
-        while True:
-            request = talk.send(Response(status=200, headers={}, body=json.dumps(api(request)).encode()))
-    except StopIteration as end:
-        page: Page = end.value
-        return page
+    return hold(connector.pull.talk(credentials(external_id), cursor, seconds(T)), api)
 
 
 def test_a_pull_reads_the_events_that_webhooks_would_have_brought_page_by_page() -> None:
@@ -556,14 +550,7 @@ URL = "https://ledgerwire.example/api/connectors/stripe/webhook/1"
 
 def registered(api: Stripe, external_id: str | None = None) -> Registration:
     assert connector.register is not None
-    talk = connector.register(credentials(external_id), URL)
-    try:
-        request = next(talk)
-        while True:
-            request = talk.send(Response(status=200, headers={}, body=json.dumps(api(request)).encode()))
-    except StopIteration as end:
-        done: Registration = end.value
-        return done
+    return hold(connector.register(credentials(external_id), URL), api)
 
 
 def endpoints(**changes: object) -> Json:

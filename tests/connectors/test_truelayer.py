@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from connectors import registry, samples
-from connectors.base import Credentials, Fetch, Page, Request, Response, Verified
+from connectors.base import Credentials, Fetch, Page, Verified
 from connectors.contract import deliver
 from connectors.contract.recorded import Routes
 from connectors.payload import micros
@@ -30,40 +29,18 @@ from core.events import (
     TransactionStatus,
 )
 from core.money import Money
+from tests.connectors import asking
 from workers.transport import Transport, _Run
 
 connector = registry.get("truelayer")
 NOW = datetime(2026, 11, 6, 9, 0, tzinfo=UTC)
 ACCOUNT = "200552da-13da-43c5-a9ba-04ee1502ac57"
 PAYMENT = "60c0a60ed8d7-4e5b-ac79-401b1d8a8633"
-ROUTES = Routes(HERE / "truelayer" / "api", connector.api)
-T = TypeVar("T")
 Json = dict[str, Any]
 
 
-class Recorded:
-    """The API as recorded; keeps what was asked. `change` may alter an answer."""
-
-    def __init__(self, change: Callable[[Json], object] | None = None) -> None:
-        self.asked: list[Request] = []
-        self.change = change
-
-    def hold(self, talk: Generator[Request, Response, T]) -> T:
-        try:
-            request = next(talk)
-            while True:
-                self.asked.append(request)
-                said = json.loads(ROUTES.answer(request).content)
-                if self.change:
-                    self.change(said)
-                request = talk.send(Response(status=200, headers={}, body=json.dumps(said).encode()))
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-    @property
-    def urls(self) -> list[str]:
-        return [one.url for one in self.asked]
+class Recorded(asking.Recorded):
+    routes = Routes(HERE / "truelayer" / "api", connector.api)
 
 
 def known(external_id: str | None = ACCOUNT, **settings: str) -> Credentials:
@@ -96,7 +73,7 @@ def test_a_settled_payment_is_asked_for_and_names_its_invoice() -> None:
             bank_reference="order 77",
         )
     ]
-    assert api.urls == [f"/v3/payments/{PAYMENT}"]
+    assert api.urls == [f"GET /v3/payments/{PAYMENT}"]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +119,7 @@ def test_a_refund_and_its_failure() -> None:
             reason="two pieces",
         )
     ]
-    assert api.urls == [f"/v3/payments/{PAYMENT}/refunds/af386a24-e5e6-4508-a4e4-82d4bc4e3677"]
+    assert api.urls == [f"GET /v3/payments/{PAYMENT}/refunds/af386a24-e5e6-4508-a4e4-82d4bc4e3677"]
     (failed,) = fetch("refund_failed")
     assert isinstance(failed, Refund)
     assert (failed.status, failed.reason) == (RefundStatus.FAILED, "insufficient_funds")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from connectors import registry, samples
-from connectors.base import Credentials, Event, Fetch, Page, Registration, Request, Response, Verified
+from connectors.base import Credentials, Event, Fetch, Page, Registration, Verified
 from connectors.contract import deliver
 from connectors.contract.recorded import Routes
 from connectors.payload import micros
@@ -18,13 +18,12 @@ from connectors.samples import HERE
 from core.errors import MalformedPayload, SignatureRejected
 from core.events import BankAccount, BankTransaction, Payout, PayoutStatus, Record, TransactionStatus
 from core.money import Money
+from tests.connectors import asking
 
 connector = registry.get("wise")
 NOW = datetime(2026, 11, 3, 20, 26, 10, tzinfo=UTC)
 PROFILE = "16055450"
 URL = "https://ledgerwire.example/hook"
-ROUTES = Routes(HERE / "wise" / "api", connector.api)
-T = TypeVar("T")
 Json = dict[str, Any]
 VECTOR = (
     "wKcKCYXAzxNgiu7xmoDm943NUni7Rz33QN8JkEA9dWSGebgndonabgSj18Y4C08OrwVmueGsED2s00M7DtJVcYKOS1i3G4TMVx+mgM3aL9djMBkQ"
@@ -34,29 +33,8 @@ VECTOR = (
 )
 
 
-class Recorded:
-    """The API as recorded; keeps what was asked. `change` may alter an answer."""
-
-    def __init__(self, change: Callable[[Any], object] | None = None) -> None:
-        self.asked: list[Request] = []
-        self.change = change
-
-    def hold(self, talk: Generator[Request, Response, T]) -> T:
-        try:
-            request = next(talk)
-            while True:
-                self.asked.append(request)
-                said = json.loads(ROUTES.answer(request).content)
-                if self.change:
-                    self.change(said)
-                request = talk.send(Response(status=200, headers={}, body=json.dumps(said).encode()))
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-    @property
-    def urls(self) -> list[str]:
-        return [f"{one.method} {one.url}" for one in self.asked]
+class Recorded(asking.Recorded):
+    routes = Routes(HERE / "wise" / "api", connector.api)
 
 
 def known(external_id: str | None = PROFILE) -> Credentials:

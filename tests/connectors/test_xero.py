@@ -29,6 +29,7 @@ from core.events import (
     TransactionStatus,
 )
 from core.money import Money
+from tests.connectors.asking import hold
 from tests.connectors.streams import answer
 
 connector = registry.get("xero")
@@ -231,14 +232,7 @@ def recorded(request: Request) -> Json:
 
 def stretch(cursor: str | None, reply: Callable[[Request], Json], since: datetime = NOW) -> Page:
     assert connector.pull is not None
-    talk = connector.pull.talk(CREDENTIALS, cursor, since)
-    try:
-        request = next(talk)
-        while True:
-            request = talk.send(Response(status=200, headers={}, body=json.dumps(reply(request)).encode()))
-    except StopIteration as end:
-        page: Page = end.value
-        return page
+    return hold(connector.pull.talk(CREDENTIALS, cursor, since), reply)
 
 
 def test_everything_that_changed_is_listed_page_by_page_and_the_next_pull_begins_where_this_one_began() -> None:

@@ -16,9 +16,10 @@ from pkgutil import iter_modules
 from typing import Any
 
 from connectors import registry
-from connectors.base import Credentials, Fetch, Request, Response, Talk, Verified
+from connectors.base import Credentials, Fetch, Request, Talk, Verified
 from connectors.contract import deliver
 from core.events import Record
+from tests.connectors.asking import hold
 
 START = datetime(2026, 11, 3, 9, 0, tzinfo=UTC)
 Json = dict[str, Any]
@@ -36,14 +37,7 @@ class Step:
 
 def answer(talk: Talk, reply: Callable[[Request], object]) -> list[Record]:
     """Hold a talk with scripted answers in place of a provider."""
-    try:
-        request = next(talk)
-        while True:
-            body = json.dumps(reply(request)).encode()
-            request = talk.send(Response(status=200, headers={}, body=body))
-    except StopIteration as end:
-        records: list[Record] = end.value
-        return records
+    return hold(talk, reply)
 
 
 def steps(
