@@ -124,7 +124,11 @@ def test_a_tampered_delivery_is_refused_on_the_command_line_too(simulate: Any) -
 
 def test_a_simulated_api_can_be_pulled_from(stack: Stack, simulate: Any) -> None:
     simulate("stripe", MAIN["stripe"])
-    code = "from webapp.cli import main; main(['simulate', 'stripe', '--serve'])"
+    # As a terminal starts it: where the tests run in the background, an interrupt would be ignored.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from webapp.cli import main; main(['simulate', 'stripe', '--serve'])"
+    )
     serving = subprocess.Popen(
         [sys.executable, "-u", "-c", code], cwd=ROOT, env=stack.environment(), stdout=subprocess.PIPE, text=True
     )
