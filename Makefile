@@ -18,10 +18,10 @@ run: ready ## set up and start everything; Ctrl-C stops it
 	@exec $(BIN)/ledgerwire up
 
 test: ready-dev browser ## set up and run the tests
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 test-long: ready-dev browser ## all tests, the long ones too
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "" $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder -m "" $(ARGS)
 
 check: ready-dev ## format, lint, types and import contracts
 	@$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import redis
@@ -29,6 +30,24 @@ class Servers:
     redis_url: str
     postgres: embedded.Server | None
     valkey: embedded.Server | None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadscope`, what belongs together is what distribution.py says."""
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from tests.distribution import Deal
+
+    return Deal(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Several processes begin with the longest files; one alone keeps the order of the folders."""
+    if hasattr(config, "workerinput"):
+        from tests.distribution import place_of
+
+        items.sort(key=lambda item: place_of(item.nodeid))
 
 
 @pytest.fixture(autouse=True)
