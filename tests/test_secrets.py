@@ -27,8 +27,8 @@ from core.connections.sealing import KeyRing
 from core.database import Database
 from core.identity import Role, passwords, users
 from tests.webapp.conftest import Reply, World, make_world
-from webapp.api import models
 from webapp.admission import Inlet
+from webapp.api import models
 from workers import context, fetch, normalize
 from workers.simulators.basiq import DEMO_USER, Simulator
 from workers.simulators.sending import Changes, build_delivery
