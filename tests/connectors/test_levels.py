@@ -91,9 +91,5 @@ def test_lines_of_code_are_those_without_blanks_comments_and_docstrings() -> Non
 
 
 def test_connectors_do_not_grow() -> None:
+    # The aim is 120. What is over it are pulls, registrations and the tables of events.
     assert median(levels.lines_of(slug) for slug in SLUGS) <= 258
-
-
-@pytest.mark.xfail(strict=True, reason="pulls, back-fills and registrations stand in the same module: about 255 lines")
-def test_half_of_the_connectors_have_at_most_120_lines() -> None:
-    assert median(levels.lines_of(slug) for slug in SLUGS) <= 120
