@@ -44,7 +44,7 @@ assets: ready ## fetch the browser libraries again
 	@$(BIN)/python -m config.assets
 
 screenshots: ready-dev browser ## make the pictures of the documentation
-	@$(BIN)/python -m docs.screenshots
+	@$(BIN)/python -m tests.e2e.screenshots docs/images --readme
 
 clean: ## remove what was built; DATA_DIR with your data stays
 	rm -rf $(VENV) node_modules webapp/static/vendor build dist .pytest_cache .mypy_cache .ruff_cache \
