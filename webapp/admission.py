@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -167,6 +167,15 @@ def _connection_of(
     if found is None or (endpoint is not None and found[1] != endpoint.user_id):
         return None
     return found[0]
+
+
+def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    """Headers as a delivery holds them: names in small letters, every value of a name that stands more than once."""
+    found: dict[str, tuple[str, ...]] = {}
+    for spelled, value in pairs:
+        name = spelled.lower()
+        found[name] = (*found.get(name, ()), value)
+    return found
 
 
 def kept_headers(delivery: Delivery) -> list[tuple[str, str]]:

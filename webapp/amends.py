@@ -16,7 +16,7 @@ from core.errors import Conflict, MalformedPayload, SignatureRejected
 from core.events import Trust
 from core.identity import Actor
 from core.inbox import queries, store
-from webapp.admission import Inlet, prove, to_store
+from webapp.admission import Inlet, grouped, prove, to_store
 from webapp.committer import Overloaded
 from webapp.directory import Endpoint
 from webapp.keys import KeyUnavailable
@@ -38,12 +38,9 @@ def verify_again(actor: Actor, refused_id: UUID, now: datetime) -> dict[str, Any
     endpoint = _endpoint(inlet, refused)
     connector = registry.get(refused["connector"]).bound(None if endpoint is None else endpoint.definition)
     secrets = inlet.settings.webhook_secrets(connector.slug) if endpoint is None else endpoint.secrets
-    headers: dict[str, tuple[str, ...]] = {}
-    for name, value in refused["headers"]:
-        headers[name] = (*headers.get(name, ()), value)
     delivery = Delivery(
         body=body,
-        headers=headers,
+        headers=grouped(refused["headers"]),
         received_at=refused["received_at"],
         url=inlet.settings.base_url + refused["path"],
     )

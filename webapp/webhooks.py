@@ -22,7 +22,7 @@ from connectors.base import Answer, Connector, Delivery, Verified
 from core.errors import Invalid, MalformedPayload, NotFound, SignatureRejected
 from core.events import Trust
 from core.ids import parse_id
-from webapp.admission import Inlet, keep_refused, prove, to_store
+from webapp.admission import Inlet, grouped, keep_refused, prove, to_store
 from webapp.committer import Overloaded
 from webapp.directory import Endpoint
 from webapp.keys import KeyUnavailable
@@ -151,7 +151,7 @@ def _receive(
     body = request.get_data(cache=False)
     delivery = Delivery(
         body=body,
-        headers=_headers(),
+        headers=grouped(request.headers),
         received_at=received_at,
         method=request.method,
         query=_query(request.environ.get("QUERY_STRING", "")),
@@ -251,14 +251,6 @@ def _query(text: str) -> dict[str, str]:
         return dict(parse_qsl(text, errors="replace", max_num_fields=20))
     except ValueError:
         return {}
-
-
-def _headers() -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for spelled, value in request.headers:
-        name = spelled.lower()
-        found[name] = (*found.get(name, ()), value)
-    return found
 
 
 def _origin() -> dict[str, str]:

@@ -78,3 +78,9 @@ def test_a_connector_that_contradicts_itself_cannot_be_made() -> None:
         replace(good, ignored={"payment.captured": "no reason"})
     with pytest.raises(ValueError, match="aliases of unknown events"):
         replace(good, aliases={"a": "b"})
+
+
+@pytest.mark.parametrize("slug", sorted(registry.all()))
+def test_a_connection_holds_a_secret_exactly_where_the_scheme_keeps_one(slug: str) -> None:
+    connector = registry.get(slug)
+    assert connector.keeps_secret == bool(connector.signature.receiving(connector.signature.new_secret()))
