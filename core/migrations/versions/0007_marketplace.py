@@ -11,17 +11,17 @@ depends_on = None
 
 # The states of marketplace rules 2.1. core.marketplace.states holds the same table; a test compares them.
 MOVES = {
-    "pending_buyer_confirmation": ("confirmed", "rejected", "expired", "withdrawn"),
+    "pending_buyer_confirmation": ("confirmed", "rejected", "disputed", "expired", "withdrawn"),
     "rejected": (),
-    "confirmed": ("listed", "disputed", "withdrawn", "expired"),
-    "disputed": ("confirmed", "withdrawn"),
-    "listed": ("partially_funded", "settlement_pending", "confirmed", "withdrawn", "expired"),
-    "partially_funded": ("partially_funded", "settlement_pending", "withdrawn", "expired"),
-    "settlement_pending": ("funded", "listed"),
+    "disputed": ("confirmed", "rejected", "expired", "withdrawn"),
+    "confirmed": ("listed", "expired", "withdrawn"),
+    "listed": ("partially_funded", "settlement_pending", "expired", "withdrawn"),
+    "partially_funded": ("settlement_pending", "expired", "withdrawn"),
+    "settlement_pending": ("funded", "listed", "withdrawn"),
     "funded": ("part_paid", "overdue", "repaid"),
-    "part_paid": ("part_paid", "funded", "overdue", "repaid"),
-    "overdue": ("overdue", "funded", "part_paid", "defaulted", "repaid"),
-    "defaulted": ("defaulted", "repaid", "overdue", "written_off"),
+    "part_paid": ("funded", "overdue", "repaid"),
+    "overdue": ("funded", "part_paid", "defaulted", "repaid"),
+    "defaulted": ("funded", "part_paid", "overdue", "repaid", "written_off"),
     "repaid": ("funded", "part_paid", "overdue", "defaulted"),
     "written_off": ("repaid",),
     "expired": (),
@@ -31,7 +31,7 @@ _PAIRS = ", ".join(f"('{before}', '{after}')" for before, afters in MOVES.items(
 _STATES = ", ".join(f"'{state}'" for state in MOVES)
 # While a financing is in one of these, its invoice may not be financed anywhere else.
 _ACTIVE = (
-    "'confirmed', 'disputed', 'listed', 'partially_funded', 'settlement_pending', 'funded', 'part_paid', 'overdue', "
+    "'confirmed', 'listed', 'partially_funded', 'settlement_pending', 'funded', 'part_paid', 'overdue', "
     "'defaulted', 'repaid', 'written_off'"
 )
 
@@ -117,7 +117,7 @@ CREATE TABLE financings (
         OR (mode IS NOT NULL AND principal IS NOT NULL AND discount IS NOT NULL AND pay_date IS NOT NULL)),
     CONSTRAINT financings_buyer_is_not_seller CHECK (buyer_id <> seller_id),
     CONSTRAINT financings_confirmed_has_amount CHECK (
-        state IN ('pending_buyer_confirmation', 'rejected', 'expired', 'withdrawn')
+        state IN ('pending_buyer_confirmation', 'rejected', 'disputed', 'expired', 'withdrawn')
         OR confirmed_amount IS NOT NULL)
 );
 -- The last line against financing twice: whichever acceptance comes second cannot commit.
