@@ -14,8 +14,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from config.settings import Settings
 from core.connections.sealing import KeyRing
 from core.database import Database
+from core.files import Cabinet
 from core.identity.tokens import Signing
-from webapp import api, auth, limits, problems, webhooks
+from webapp import api, auth, limits, problems, uploads, webhooks
 from webapp.services import EXTENSION, Services, services
 
 __all__ = ["Services", "create_app", "services"]
@@ -54,6 +55,7 @@ def create_app(
     app = Flask("webapp", static_folder="static" if role == "web" else None)
     app.json = _Json(app)
     secret = settings.secret_key.get_secret_value()
+    ring = KeyRing.parse(settings.master_keys.get_secret_value())
     parts = Services(
         settings=settings,
         database=database
@@ -61,7 +63,8 @@ def create_app(
             settings.sqlalchemy_url, pool_size=settings.database_pool_size, application_name=f"ledgerwire-{role}"
         ),
         role=role,
-        ring=KeyRing.parse(settings.master_keys.get_secret_value()),
+        ring=ring,
+        cabinet=Cabinet(settings.data_dir / "files", ring),
         signing=Signing(
             key=secret,
             access_seconds=settings.access_token_seconds,
@@ -89,6 +92,7 @@ def create_app(
         from webapp import pages, sockets  # noqa: PLC0415 - an ingress carries neither templates nor Socket.IO.
 
         limits.install(app, settings)
+        uploads.install(app)
         auth.install(app)
         api.install(app)
         app.register_blueprint(pages.blueprint)

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalErr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from core import errors
+from core import errors, files
 from webapp.services import services
 
 log = structlog.get_logger(__name__)
@@ -70,7 +70,9 @@ STATUS: tuple[tuple[type[errors.PlatformError], int], ...] = (
     (errors.Forbidden, 403),
     (errors.NotFound, 404),
     (errors.Conflict, 409),
+    (files.FileTooLarge, 413),
     (UnsupportedMediaType, 415),
+    (files.FileTypeRefused, 415),
     (errors.Invalid, 422),
     (InvalidFields, 422),
     (KeyReused, 422),

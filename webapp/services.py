@@ -11,6 +11,7 @@ from flask import current_app
 from config.settings import Settings
 from core.connections.sealing import KeyRing
 from core.database import Database
+from core.files import Cabinet
 from core.identity.tokens import Signing
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Services:
     role: str
     ring: KeyRing = field(repr=False)
     signing: Signing = field(repr=False)
+    cabinet: Cabinet
     socketio: SocketIO | None = None
     presence: Presence | None = None
     # Set by webapp.webhooks, which owns it.

@@ -68,26 +68,32 @@ class KeyRing:
 
     def seal(self, secret: str, identity: str) -> bytes:
         """Seal text for the row that `identity` names."""
+        return self.seal_bytes(secret.encode("utf-8"), identity)
+
+    def seal_bytes(self, content: bytes, identity: str) -> bytes:
+        """Seal bytes for what `identity` names."""
         key_id, key = self.keys[0]
         header = bytes([_VERSION, len(key_id)]) + key_id.encode("ascii")
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = AESGCM(key).encrypt(nonce, secret.encode("utf-8"), header + identity.encode("utf-8"))
-        return header + nonce + sealed
+        return header + nonce + AESGCM(key).encrypt(nonce, content, header + identity.encode("utf-8"))
 
     def open(self, sealed: bytes, identity: str) -> str:
         """The text that was sealed for this row. Raises SealBroken."""
+        return self.open_bytes(sealed, identity).decode("utf-8")
+
+    def open_bytes(self, sealed: bytes, identity: str) -> bytes:
+        """The bytes that were sealed for this. Raises SealBroken."""
         key_id, header_end = self._header(sealed)
         key = dict(self.keys).get(key_id)
         if key is None:
             raise SealBroken(f"sealed under key {key_id!r}, which is not in MASTER_KEYS")
         nonce_end = header_end + _NONCE_BYTES
         try:
-            opened = AESGCM(key).decrypt(
+            return AESGCM(key).decrypt(
                 sealed[header_end:nonce_end], sealed[nonce_end:], sealed[:header_end] + identity.encode("utf-8")
             )
         except (InvalidTag, ValueError) as error:
             raise SealBroken("the sealed value was altered or belongs to another row") from error
-        return opened.decode("utf-8")
 
     def is_newest(self, sealed: bytes) -> bool:
         """Whether a value is sealed under the newest key."""
