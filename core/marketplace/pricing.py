@@ -115,7 +115,7 @@ def charge_in_arrears(principal: int, rate: Decimal, actual_days: int, basis: in
 
 
 def suggested_haircut(dilution: Decimal) -> Decimal:
-    """Twice the dilution (credit notes, returns, deductions over sales) and 5 %: 0.03 gives 0.11, an advance of 89 %."""
+    """Twice the dilution (credit notes, returns, deductions over sales) plus 5 %: 0.03 gives 0.11."""
     return min(2 * dilution + Decimal("0.05"), Decimal("0.99"))
 
 
