@@ -10,6 +10,7 @@ import base64
 import binascii
 import os
 from collections.abc import Mapping
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -60,6 +61,19 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     database_pool_size: int = Field(10, ge=1, le=1000, description="Connections kept per process.")
     worker_processes: int = Field(2, ge=1, le=64, description="Processes of one Celery worker.")
+
+    # The marketplace.
+    settlement: Literal["instant", "t1"] = Field(
+        "instant", description="When an accepted financing moves money: instant, or t1 for the next working day."
+    )
+    bank_holidays: str = Field(
+        "",
+        description="Days on which banks rest beside weekends and the national holidays: 2026-11-05,2026-12-25.",
+    )
+    ledger_conformance: bool = Field(
+        False,
+        description="Offer the ledger's conformance endpoints; only when the database's name contains 'scratch'.",
+    )
 
     # Secrets.
     secret_key: SecretStr | None = Field(
@@ -125,6 +139,16 @@ class Settings(BaseSettings):
             raise ValueError("must have at least 32 characters")
         return value
 
+    @field_validator("bank_holidays")
+    @classmethod
+    def _days(cls, value: str) -> str:
+        for entry in filter(None, (part.strip() for part in value.split(","))):
+            try:
+                date.fromisoformat(entry)
+            except ValueError:
+                raise ValueError(f"{entry[:20]!r} is not a day such as 2026-12-25") from None
+        return value
+
     @field_validator("master_keys")
     @classmethod
     def _a_key_ring(cls, value: SecretStr | None) -> SecretStr | None:
@@ -169,6 +193,11 @@ class Settings(BaseSettings):
         if self.redis_url is None:
             raise InvalidSettings("REDIS_URL: not set, and no embedded Valkey was started")
         return self.redis_url
+
+    @property
+    def holidays(self) -> frozenset[date]:
+        """`bank_holidays` as days."""
+        return frozenset(date.fromisoformat(part.strip()) for part in self.bank_holidays.split(",") if part.strip())
 
     @property
     def base_url(self) -> str:
