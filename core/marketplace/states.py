@@ -334,3 +334,8 @@ def holds_invoice(session: Session | Connection, invoice_id: UUID) -> State | No
     """The state of the financing that keeps an invoice from being changed or taken back, or None."""
     financing = find(session, invoice_id)
     return None if financing is None or financing.state in ENDED else financing.state
+
+
+def spelled(document: Mapping[str, Any]) -> str:
+    """A document as the JSON its column holds."""
+    return json.dumps(document, default=str)

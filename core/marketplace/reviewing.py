@@ -1,0 +1,53 @@
+"""The checks that stop a financing: asked at submission, at acceptance and again when money is about to move.
+
+Duplicates (marketplace rules 2.9) and risk (section 5) answer in two kinds: a stop ends the request, a review is
+opened for an operator and keeps the financing from being listed until it is cleared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from core import risk
+from core.errors import Conflict
+from core.marketplace import duplicates
+from core.marketplace.rules import Rules
+from core.marketplace.states import Financing
+
+
+class DuplicateFinancing(Conflict):
+    """The same invoice is financed already. The message says nothing of by whom."""
+
+    code = "duplicate_financing"
+
+
+class FraudStop(Conflict):
+    """A check of the platform stopped the financing until an operator has looked at it."""
+
+    code = "fraud_stop"
+
+
+def check(
+    session: Session,
+    financing: Financing,
+    rules: Rules,
+    now: datetime,
+    *,
+    at: str,
+    evidence: Mapping[str, str] | None = None,
+) -> None:
+    """Look for duplicates and risk; open reviews. Raises DuplicateFinancing for what may never be financed."""
+    hits = duplicates.check(session, financing, rules.fingerprint_key)
+    if any(hit.kind == "stop" for hit in hits):
+        raise DuplicateFinancing("an invoice with this number is financed already")
+    risk.assess(session, financing.invoice_id, now, at=at, hits=hits, evidence=dict(evidence or {}))
+
+
+def require_clear(session: Session, financing: Financing) -> None:
+    """Raise FraudStop while a stop or a review of the financing is open or was upheld."""
+    reasons = risk.open_stops(session, financing.id)
+    if reasons:
+        raise FraudStop("the platform is looking at this invoice: " + "; ".join(reasons))
