@@ -134,7 +134,7 @@ def offer(session: Session, actor: Actor, invoice_id: UUID, asked: Offer, *, rul
     return moved
 
 
-def withdraw(session: Session, actor: Actor, invoice_id: UUID, *, rules: Rules, now: datetime) -> Financing:
+def withdraw(session: Session, actor: Actor, invoice_id: UUID, *, now: datetime) -> Financing:
     """Take an invoice off the marketplace, while no investor's money is committed to it.
 
     Bids of an auction that has not closed are no commitment: they are released. Withdrawing again changes nothing.
