@@ -1,0 +1,195 @@
+"""How alike two invoices are: the levels E1, E2 and N1 to N4 of marketplace rules 2.9. Pure.
+
+The rule book's N2 and N4, taken by the letter, also catch honest habits: a standing order of the same amount has
+the next number a week later, and one order of the buyer is delivered in many parts. Both are told apart here by
+what an edited copy cannot have at once: order of dates, order of numbers and distance in time. What that costs in
+detection is measured by `ledgerwire risk duplicates`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from functools import lru_cache
+from uuid import UUID
+
+from core.marketplace.fingerprints import EWAY, ORDER, Fingerprints
+
+# N2 of the rule book: amounts within one percent, dates within thirty days, numbers one change apart.
+AMOUNT_PERCENT = 1
+DAYS = 30
+NUMBER_CHANGES = 1
+# The shortest habit that is told from an edit: a weekly one, moved by a holiday or two.
+_HABIT_DAYS = 5
+# So many numbers further is still the next one of a series that has other customers between.
+_HABIT_STEP = 9
+_FAR = NUMBER_CHANGES + 1
+_LOOKALIKES = str.maketrans("OQDILZSGB", "000112568")
+_ONLY_LOOKALIKES = re.compile(r"[OQDILZSGB]+")
+
+
+class Verdict(StrEnum):
+    """What a hit does: stops the financing, or sends it to an operator's review."""
+
+    STOP = "stop"
+    REVIEW = "review"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One likeness. `code` is the risk feature (D1 exact, D2 near), `other` the financing it is like."""
+
+    level: str
+    code: str
+    verdict: Verdict
+    sentence: str
+    other: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """An invoice that was or would be financed: its fingerprints, and what likeness is measured in."""
+
+    prints: Fingerprints
+    amount: int
+    currency: str
+    issued: date
+    id: UUID | None = None
+
+
+def _edits(one: str, two: str) -> int:
+    """Optimal string alignment: insertions, deletions, changes and swaps of neighbours, counted up to `_FAR`."""
+    if one == two:
+        return 0
+    if abs(len(one) - len(two)) >= _FAR:
+        return _FAR
+    before: list[int] = []
+    last = list(range(len(two) + 1))
+    for row, left in enumerate(one, start=1):
+        now = [row]
+        for column, right in enumerate(two, start=1):
+            cost = min(last[column] + 1, now[-1] + 1, last[column - 1] + (left != right))
+            if row > 1 and column > 1 and left == two[column - 2] and one[row - 2] == right:
+                cost = min(cost, before[column - 2] + 1)
+            now.append(cost)
+        before, last = last, now
+    return min(last[-1], _FAR)
+
+
+def _aligned(one: list[str], two: list[str]) -> int:
+    """The same over groups: a group more or less is one change, two groups differ by their characters' edits."""
+    last = list(range(len(two) + 1))
+    for row, left in enumerate(one, start=1):
+        now = [row]
+        for column, right in enumerate(two, start=1):
+            now.append(min(last[column] + 1, now[-1] + 1, last[column - 1] + _edits(left, right)))
+        last = now
+    return min(last[-1], _FAR)
+
+
+def _as_read(groups: list[str]) -> list[str]:
+    """The groups as a scanner reads them that takes O for 0 and I for 1: such letters join the digits beside them."""
+    found: list[str] = []
+    was_letters = False
+    for group in groups:
+        read = group.translate(_LOOKALIKES) if _ONLY_LOOKALIKES.fullmatch(group) else group
+        is_letters = read != group
+        if found and found[-1].isdigit() and read.isdigit() and (is_letters or was_letters):
+            found[-1] += read
+        else:
+            found.append(read)
+        was_letters = is_letters
+    return [(group.lstrip("0") or "0") if group.isdigit() else group for group in found]
+
+
+@lru_cache(maxsize=8192)
+def number_distance(one: str, two: str) -> int:
+    """How many changes lie between two numbers in normal form, counted up to 2.
+
+    >>> number_distance("INV·42", "INV·42·A"), number_distance("2026·27·42", "2026·2·742")
+    (1, 2)
+    """
+    if one == two:
+        return 0
+    left, right = one.split("·"), two.split("·")
+    found = _aligned(left, right)
+    return found if found <= 1 else min(found, _aligned(_as_read(left), _as_read(right)))
+
+
+def _same_amount(one: Sighting, two: Sighting) -> bool:
+    return (
+        one.currency == two.currency
+        and abs(one.amount - two.amount) * 100 <= max(one.amount, two.amount) * AMOUNT_PERCENT
+    )
+
+
+def _is_next(one: Sighting, two: Sighting) -> bool:
+    """Whether one is the other's successor: days later, and a little higher in the one group where they differ."""
+    first, second = sorted((one, two), key=lambda sighting: sighting.issued)
+    if (second.issued - first.issued).days < _HABIT_DAYS:
+        return False
+    left, right = first.prints.number_groups.split("·"), second.prints.number_groups.split("·")
+    if len(left) != len(right):
+        return False
+    moved = [(old, new) for old, new in zip(left, right, strict=True) if old != new]
+    if len(moved) != 1 or not (moved[0][0].isdecimal() and moved[0][1].isdecimal()):
+        return False
+    return 0 < int(moved[0][1]) - int(moved[0][0]) <= _HABIT_STEP
+
+
+def _near_number(mine: Sighting, other: Sighting) -> bool:
+    if not set(mine.prints.pair) & set(other.prints.pair) or not _same_amount(mine, other):
+        return False
+    if abs((mine.issued - other.issued).days) > DAYS or _is_next(mine, other):
+        return False
+    return number_distance(mine.prints.number_groups, other.prints.number_groups) <= NUMBER_CHANGES
+
+
+def _percent(mine: Sighting, other: Sighting) -> str:
+    hundredths = abs(mine.amount - other.amount) * 10_000 // max(mine.amount, other.amount, 1)
+    return f"{hundredths // 100}.{hundredths % 100:02d} %"
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
+
+
+def _exact(mine: Sighting, other: Sighting) -> Iterable[tuple[str, str]]:
+    if set(mine.prints.e1) & set(other.prints.e1):
+        yield "E1", "An invoice of the same supplier, year, kind and number is in another financing."
+    if set(mine.prints.e2) & set(other.prints.e2):
+        yield "E2", "An invoice between the same two parties with the same number is in another financing this year."
+
+
+def _near(mine: Sighting, other: Sighting) -> Iterable[tuple[str, str]]:
+    if set(mine.prints.n1) & set(other.prints.n1):
+        yield "N1", "Another invoice between the same two parties has the same amount and the same date."
+    if _near_number(mine, other):
+        apart = abs((mine.issued - other.issued).days)
+        sentence = (
+            f"Number {mine.prints.number_groups} is at most one change away from {other.prints.number_groups} of the "
+            f"same two parties; the amounts differ by {_percent(mine, other)}, the dates by {_days(apart)}."
+        )
+        yield "N2", sentence
+    if set(mine.prints.file_hashes) & set(other.prints.file_hashes):
+        yield "N3", "The same file was handed in with another invoice."
+    shared = set(mine.prints.references) & set(other.prints.references)
+    if any(reference.startswith(EWAY) for reference in shared):
+        yield "N4", "The same e-way bill was given with another invoice."
+    elif _same_amount(mine, other) and any(each.startswith(ORDER) for each in shared) and not _is_next(mine, other):
+        yield "N4", "The same order of the buyer was given with another invoice of the same amount."
+
+
+def compare(mine: Sighting, other: Sighting) -> list[Hit]:
+    """In which ways two invoices are alike. An exact likeness says all: near ones are then left out."""
+    exact = [
+        Hit(level=level, code="D1", verdict=Verdict.STOP, sentence=sentence, other=other.id)
+        for level, sentence in _exact(mine, other)
+    ]
+    return exact or [
+        Hit(level=level, code="D2", verdict=Verdict.REVIEW, sentence=sentence, other=other.id)
+        for level, sentence in _near(mine, other)
+    ]
