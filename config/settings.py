@@ -11,9 +11,11 @@ import binascii
 import os
 from collections.abc import Mapping
 from datetime import date
+from email.utils import parseaddr
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -75,6 +77,14 @@ class Settings(BaseSettings):
         description="Offer the ledger's conformance endpoints; only when the database's name contains 'scratch'.",
     )
 
+    # Mail.
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="Server that mail is sent by: smtp://user:password@host:587 (STARTTLS when offered) or smtps://. "
+        "Empty: mails are kept, and shown on the page Mailbox in demo mode.",
+    )
+    mail_from: str = Field("Ledgerwire <ledgerwire@localhost>", description="Sender of the mails.")
+
     # Secrets.
     secret_key: SecretStr | None = Field(
         None,
@@ -130,6 +140,28 @@ class Settings(BaseSettings):
     def _redis_only(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must start with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _a_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            try:
+                usable = parts.scheme in {"smtp", "smtps"} and bool(parts.hostname) and parts.port != 0
+            except ValueError:
+                usable = False
+            if not usable:
+                # From None, and without the address: it holds a password.
+                raise ValueError("must be smtp://host:port or smtps://host:port, with user:password@ if needed")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _a_sender(cls, value: str) -> str:
+        local, at, host = parseaddr(value)[1].rpartition("@")
+        if not (local and at and host) or not value.isprintable():
+            raise ValueError("must be an address such as Ledgerwire <mail@example.com>")
         return value
 
     @field_validator("secret_key")
