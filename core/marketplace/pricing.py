@@ -4,7 +4,7 @@ Amounts are whole minor units. Rates are Decimal fractions per year (0.12 is 12 
 (`percent`). Everything is computed exactly and rounded half up once, on each named line. Day count: actual days, value
 date excluded, due date included, over 365 in leap years too.
 
-Model A, discount in advance, is what the platform uses; B and C are here to be compared with.
+Model A, discount in advance, is what the platform uses; `comparisons` has the others.
 """
 
 from __future__ import annotations
@@ -104,21 +104,6 @@ def discount_in_advance(principal: int, rate: Decimal, days: int, basis: int = B
     return half_up(Fraction(rate) * principal * days / basis)
 
 
-def true_discount(principal: int, rate: Decimal, days: int, basis: int = BASIS) -> int:
-    """Model B: the outlay P / (1 + r·d/B) that grows to P at the rate."""
-    return half_up(principal / (1 + Fraction(rate) * days / basis))
-
-
-def charge_in_arrears(principal: int, rate: Decimal, actual_days: int, basis: int = BASIS) -> int:
-    """Model C: the charge P·r·(actual days)/B, taken from the reserve when the buyer pays; the outlay is P."""
-    return discount_in_advance(principal, rate, actual_days, basis)
-
-
-def suggested_haircut(dilution: Decimal) -> Decimal:
-    """Twice the dilution (credit notes, returns, deductions over sales) plus 5 %: 0.03 gives 0.11."""
-    return min(2 * dilution + Decimal("0.05"), Decimal("0.99"))
-
-
 def implied_rate(principal: int, discount: int, days: int, basis: int = BASIS) -> Decimal | None:
     """The rate whose discount in advance this is, to eight places; None for zero days, which have no rate."""
     if days == 0:
@@ -159,6 +144,32 @@ def _discount(principal: int, rate: Decimal | None, ask: int | None, days: int, 
     return discount
 
 
+def priced(
+    face: int, principal: int, discount: int, rate: Decimal | None, *, days: int, fee_plan: FeePlan, basis: int = BASIS
+) -> Terms:
+    """The terms of a known discount, as an auction's clearing gives it. `rate` None is filled with the implied one.
+
+    Raises Invalid("fee_plan") when the fees leave the seller nothing.
+    """
+    fee, gst = fee_plan.lines(principal, days)
+    net = principal - discount - fee - gst
+    if net <= 0:
+        raise Invalid("fee_plan", "the fees leave the seller nothing")
+    return Terms(
+        face=face,
+        principal=principal,
+        discount=discount,
+        outlay=principal - discount,
+        reserve=face - principal,
+        fee=fee,
+        gst=gst,
+        seller_net=net,
+        rate=implied_rate(principal, discount, days, basis) if rate is None else rate,
+        days=days,
+        basis=basis,
+    )
+
+
 def terms(
     confirmed: int,
     *,
@@ -179,23 +190,7 @@ def terms(
     if not 0 <= days <= MAX_DAYS:
         raise Invalid("due_date", f"must lie 0 to {MAX_DAYS} days after the value date")
     discount = _discount(principal, rate, ask, days, basis)
-    fee, gst = fee_plan.lines(principal, days)
-    net = principal - discount - fee - gst
-    if net <= 0:
-        raise Invalid("fee_plan", "the fees leave the seller nothing")
-    return Terms(
-        face=confirmed,
-        principal=principal,
-        discount=discount,
-        outlay=principal - discount,
-        reserve=confirmed - principal,
-        fee=fee,
-        gst=gst,
-        seller_net=net,
-        rate=implied_rate(principal, discount, days, basis) if rate is None else rate,
-        days=days,
-        basis=basis,
-    )
+    return priced(confirmed, principal, discount, rate, days=days, fee_plan=fee_plan, basis=basis)
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,11 +176,3 @@ def shares(amount: int, outstanding: Sequence[int], bought: Sequence[int]) -> li
 def repurchase(owed: Owed) -> int:
     """What the seller pays at default with full recourse: the investors' principal and late interest."""
     return owed.principal + owed.late_interest
-
-
-def statutory_interest(amount: int, bank_rate: Decimal, months: int) -> int:
-    """What a buyer owes a small supplier by law (MSMED Act, section 16): three times the bank rate, monthly rests.
-
-    For information beside a late payment; it is no part of the waterfall.
-    """
-    return half_up(amount * ((1 + 3 * Fraction(bank_rate) / 12) ** months - 1))
