@@ -101,8 +101,13 @@ def _fields(error: ValidationError) -> InvalidFields:
 
 
 def read_body(model: type[_Model]) -> _Model:
-    """The body as a value of `model`. Raises InvalidFields, naming each field."""
-    value = read_json()
+    """The body as a value of `model`. Raises InvalidFields, naming each field.
+
+    Nothing at all is as good as an empty object where no field must be given.
+    """
+    nothing = not request.get_data(cache=True)
+    optional = not any(field.is_required() for field in model.model_fields.values())
+    value = {} if nothing and optional else read_json()
     try:
         return model.model_validate(value)
     except ValidationError as error:
