@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -24,6 +24,8 @@ from core.events import DomainEvent
 from core.identity import Actor
 from core.ids import new_id
 from core.live.feed import announce
+from core.marketplace.calendar import Calendar
+from core.marketplace.clock import next_look
 
 
 class State(StrEnum):
@@ -219,10 +221,13 @@ def move(
     """Move a locked financing to a state, with its other changes, its record and the news of it.
 
     `actor` None is the platform itself. Raises Conflict for a move that the table does not have, or when the
-    financing was changed since it was read.
+    financing was changed since it was read. Unless `due_at` is given the clock looks when the new state wants it,
+    by a calendar without holidays: that is never too late, and the clock itself knows them.
     """
     if to not in MOVES[financing.state]:
         raise Conflict(f"an invoice whose financing is {financing.state} does not become {to}")
+    if "due_at" not in changes:
+        changes["due_at"] = next_look(replace(financing, state=to, updated_at=now, **changes), Calendar())
     sets = "".join(f", {name} = :{name}" for name in changes)
     row = session.execute(
         text(
