@@ -19,6 +19,9 @@ _PAID_DAYS = 30
 
 
 def _totals(session: Session, actor: Actor, now: datetime) -> list[dict[str, Any]]:
+    if actor.role is Role.INVESTOR:
+        # What others owe each other is not an investor's open money.
+        return []
     # Two index-driven parts: what is open now, and what was paid of late.
     rows = session.execute(
         text(

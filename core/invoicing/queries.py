@@ -11,30 +11,43 @@ from sqlalchemy.orm import Session
 from core import paging
 from core.errors import Invalid, NotFound
 from core.identity import Actor, Role
+from core.marketplace import shapes
+from core.marketplace.states import ON_OFFER, State
 
-STATUSES = ("draft", "open", "partial", "paid", "void")
-# What people ask for that is not one state: what still has money coming, and what is late.
-_GROUPS = {
-    "unpaid": "invoices.status IN ('open', 'partial')",
-    "overdue": "invoices.status IN ('open', 'partial') AND invoices.due_date < (now() AT TIME ZONE 'UTC')::date",
-}
-FILTERS = (*STATUSES, *_GROUPS)
+PAYMENT_STATUSES = ("draft", "open", "partial", "paid", "void")
+# What is shown as `status`: see core.marketplace.shapes.STATUS.
+STATUSES = (*PAYMENT_STATUSES, *(state.value for state in State))
+_LATE = "invoices.status IN ('open', 'partial') AND invoices.due_date < (now() AT TIME ZONE 'UTC')::date"
+# What people ask for that is not one state: what still has money coming, and what is late, financed or not.
+_GROUPS = {"unpaid": "invoices.status IN ('open', 'partial')", "overdue": _LATE}
+FILTERS = tuple(dict.fromkeys((*STATUSES, *_GROUPS)))
+_ON_OFFER = ", ".join(f"'{state.value}'" for state in sorted(ON_OFFER))
 
-_COLUMNS = """
-    invoices.id, invoices.number, invoices.status, invoices.currency, invoices.buyer_id, invoices.issue_date,
-    invoices.due_date, invoices.subtotal, invoices.tax, invoices.total, invoices.amount_paid, invoices.amount_due,
-    invoices.notes, invoices.payment_terms, invoices.version, invoices.created_at, invoices.updated_at,
-    invoices.status IN ('open', 'partial') AND invoices.due_date < (now() AT TIME ZONE 'UTC')::date AS overdue,
+_COLUMNS = f"""
+    invoices.id, invoices.number, invoices.status AS payment_status, {shapes.STATUS} AS status, invoices.currency,
+    invoices.buyer_id, invoices.issue_date, invoices.due_date, invoices.subtotal, invoices.tax, invoices.total,
+    invoices.amount_paid, invoices.amount_due, invoices.notes, invoices.payment_terms, invoices.version,
+    invoices.created_at, invoices.updated_at, {_LATE} AS overdue,
     contacts.id AS contact_id, contacts.name AS contact_name, contacts.email AS contact_email,
-    users.id AS seller_id, users.name AS seller_name, users.organisation AS seller_organisation
+    users.id AS seller_id, users.name AS seller_name, users.organisation AS seller_organisation, {shapes.COLUMNS}
 """
-_FROM = """
+_FROM = f"""
     invoices JOIN contacts ON contacts.id = invoices.contact_id JOIN users ON users.id = invoices.seller_id
+    {shapes.NEWEST}
 """
+
+_INVESTED = (
+    "invoices.id IN (SELECT financings.invoice_id FROM investments "
+    "JOIN financings ON financings.id = investments.financing_id "
+    "WHERE investments.investor_id = :actor AND investments.status <> 'voided')"
+)
 
 
 def visible(actor: Actor) -> str:
-    """The condition under which an invoice is the actor's to see. It uses the parameter :actor."""
+    """The condition under which an invoice is the actor's own, to be listed. It uses the parameter :actor.
+
+    An investor's are those they have money in. What is on offer is listed by core.marketplace.queries.
+    """
     match actor.role:
         case Role.SELLER:
             return "invoices.seller_id = :actor"
@@ -44,17 +57,30 @@ def visible(actor: Actor) -> str:
         case Role.OPERATOR:
             return "true"
         case Role.INVESTOR:
-            return "false"
+            return _INVESTED
 
 
-def shape(row: Any) -> dict[str, Any]:
-    """An invoice row as a list shows it."""
+def _readable(actor: Actor) -> str:
+    """The condition under which the actor may look at an invoice: their own, and for investors what is on offer."""
+    if actor.role is Role.INVESTOR:
+        return f"(financing.state IN ({_ON_OFFER}) OR {_INVESTED})"
+    return visible(actor)
+
+
+def shape(row: Any, actor: Actor) -> dict[str, Any]:
+    """An invoice row as a list shows it. An investor is not told the buyer's address, nor the seller's notes."""
+    outsider = actor.role is Role.INVESTOR
     return {
         "id": str(row.id),
         "number": row.number,
         "status": row.status,
+        "payment_status": row.payment_status,
         "currency": row.currency,
-        "contact": {"id": str(row.contact_id), "name": row.contact_name, "email": row.contact_email},
+        "contact": {
+            "id": str(row.contact_id),
+            "name": row.contact_name,
+            "email": None if outsider else row.contact_email,
+        },
         "seller": {
             "id": str(row.seller_id),
             "name": row.seller_name,
@@ -69,11 +95,12 @@ def shape(row: Any) -> dict[str, Any]:
         "total": row.total,
         "amount_paid": row.amount_paid,
         "amount_due": row.amount_due,
-        "notes": row.notes,
+        "notes": "" if outsider else row.notes,
         "payment_terms": row.payment_terms,
         "version": row.version,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
+        "financing": shapes.financing(row),
     }
 
 
@@ -84,20 +111,28 @@ def list_invoices(
     limit: int = 25,
     cursor: str | None = None,
     status: str | None = None,
+    payment_status: str | None = None,
     search: str | None = None,
 ) -> dict[str, Any]:
-    """Invoices, newest first. `status` is a state, or unpaid or overdue; `search` looks in number and contact."""
+    """Invoices, newest first.
+
+    `status` is a state as it is shown, or unpaid or overdue; `payment_status` is what is paid, financed or not;
+    `search` looks in number and contact.
+    """
     conditions = [visible(actor)]
     values: dict[str, Any] = {"actor": actor.id, "limit": paging.check_limit(limit) + 1}
     if status:
-        if status not in FILTERS:
-            raise Invalid("status", f"must be one of {', '.join(FILTERS)}")
-        conditions.append(_GROUPS.get(status, "invoices.status = :status"))
+        conditions.append(_with_status(status))
         values["status"] = status
+    if payment_status:
+        if payment_status not in PAYMENT_STATUSES:
+            raise Invalid("payment_status", f"must be one of {', '.join(PAYMENT_STATUSES)}")
+        conditions.append("invoices.status = :payment_status")
+        values["payment_status"] = payment_status
     if search:
-        conditions.append(
-            "(invoices.number ILIKE :search OR contacts.name ILIKE :search OR contacts.email ILIKE :search)"
-        )
+        # Nobody finds out an address that they are not shown by searching for it.
+        hidden = "" if actor.role is Role.INVESTOR else " OR contacts.email ILIKE :search"
+        conditions.append(f"(invoices.number ILIKE :search OR contacts.name ILIKE :search{hidden})")
         values["search"] = paging.contains(search)
     if (after := paging.after_id(cursor)) is not None:
         conditions.append("invoices.id < :after")
@@ -106,18 +141,33 @@ def list_invoices(
         text(f"SELECT {_COLUMNS} FROM {_FROM} WHERE {' AND '.join(conditions)} ORDER BY invoices.id DESC LIMIT :limit"),
         values,
     ).all()
-    return paging.page(rows, limit, shape)
+    return paging.page(rows, limit, lambda row: shape(row, actor))
+
+
+def _with_status(status: str) -> str:
+    """The condition of a status filter. Raises Invalid."""
+    if status not in FILTERS:
+        raise Invalid("status", f"must be one of {', '.join(FILTERS)}")
+    if status in _GROUPS:
+        return _GROUPS[status]
+    if status in PAYMENT_STATUSES:
+        return f"invoices.status = :status AND {shapes.STATUS} = :status"
+    # The first half finds the few by an index; the second leaves out those whose newest financing says otherwise.
+    return f"invoices.id IN (SELECT invoice_id FROM financings WHERE state = :status) AND {shapes.STATUS} = :status"
 
 
 def get_invoice(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, Any]:
-    """An invoice with its lines, the payments towards it and its history. Raises NotFound."""
+    """An invoice with its lines, the payments towards it and its history. Raises NotFound.
+
+    An investor sees the invoice itself and what became of its financing, and not who paid, when, from where.
+    """
     row = session.execute(
-        text(f"SELECT {_COLUMNS} FROM {_FROM} WHERE invoices.id = :id AND {visible(actor)}"),
+        text(f"SELECT {_COLUMNS} FROM {_FROM} WHERE invoices.id = :id AND {_readable(actor)}"),
         {"id": invoice_id, "actor": actor.id},
     ).one_or_none()
     if row is None:
         raise NotFound("invoice", invoice_id)
-    found = shape(row)
+    found = shape(row, actor)
     items = session.execute(
         text(
             "SELECT description, quantity, unit_price, tax_rate, net, tax FROM invoice_items "
@@ -128,10 +178,21 @@ def get_invoice(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, A
     found["items"] = [
         {**item._asdict(), "quantity": _plain(item.quantity), "tax_rate": _plain(item.tax_rate)} for item in items
     ]
-    allocated = _allocations(session, invoice_id)
+    outsider = actor.role is Role.INVESTOR
+    allocated = [] if outsider else _allocations(session, invoice_id)
     found["payments"] = _payments(allocated)
-    found["history"] = _history(session, invoice_id, found, allocated)
+    history = _history(session, invoice_id, found, allocated)
+    found["history"] = _told_to_investors(history) if outsider else history
     return found
+
+
+def _told_to_investors(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The steps of the financing, without who took them: the others' names are not an investor's business."""
+    return [
+        {**entry, "actor": None}
+        for entry in history
+        if entry["kind"].startswith("financing.") or entry["kind"] == "invoice.created"
+    ]
 
 
 def _plain(value: Any) -> str:

@@ -21,12 +21,18 @@ blueprint = Blueprint("invoices", __name__, url_prefix="/api/invoices")
 @blueprint.get("")
 @operation("invoices", {200: models.Invoices}, query=models.InvoicesQuery)
 def index(query: models.InvoicesQuery) -> Response:
-    """Invoices that I sent (sellers) or owe (buyers), newest first."""
+    """Invoices that I sent (sellers), owe (buyers) or have money in (investors), newest first."""
     person = auth.actor()
     with services().database.session() as session:
         return reply(
             queries.list_invoices(
-                session, person, limit=query.limit, cursor=query.cursor, status=query.status, search=query.search
+                session,
+                person,
+                limit=query.limit,
+                cursor=query.cursor,
+                status=query.status,
+                payment_status=query.payment_status,
+                search=query.search,
             )
         )
 

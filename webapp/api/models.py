@@ -150,10 +150,31 @@ class PageQuery(Input):
     cursor: Cursor | None = None
 
 
+PaymentStatus = Literal["draft", "open", "partial", "paid", "void"]
+FinancingState = Literal[
+    "pending_buyer_confirmation",
+    "rejected",
+    "disputed",
+    "confirmed",
+    "listed",
+    "partially_funded",
+    "settlement_pending",
+    "funded",
+    "part_paid",
+    "overdue",
+    "defaulted",
+    "repaid",
+    "written_off",
+    "expired",
+    "withdrawn",
+]
+
+
 class InvoicesQuery(PageQuery):
     """Which invoices."""
 
-    status: Literal["draft", "open", "partial", "paid", "void", "unpaid", "overdue"] | None = None
+    status: PaymentStatus | FinancingState | Literal["unpaid"] | None = None
+    payment_status: PaymentStatus | None = None
     search: Search | None = None
 
 
@@ -239,11 +260,11 @@ class InvoiceUpdate(Input):
 
 
 class Contact(Output):
-    """Who owes."""
+    """Who owes. An investor is not told the address."""
 
     id: UUID
     name: str
-    email: str
+    email: str | None
 
 
 class Seller(Output):
@@ -291,12 +312,61 @@ class HistoryEntry(Output):
     reason: str | None
 
 
+class Financing(Output):
+    """The marketplace life of an invoice. Rates are text in per cent a year; amounts are minor units of `currency`.
+
+    `outlay` is what investors pay in all, of which `placed` is there and `remaining` is not; `principal` is what
+    they are owed for it. What is not fixed yet is null.
+    """
+
+    id: UUID
+    state: FinancingState
+    mode: Literal["fixed", "auction"] | None
+    pricing: Literal["uniform", "pay_as_bid"] | None
+    face: int
+    deductions: int
+    confirmed_amount: int | None
+    principal: int | None
+    discount: int | None
+    outlay: int | None
+    haircut: str | None
+    rate: str | None
+    days: int | None
+    value_date: date | None
+    pay_date: date | None
+    min_slice: int | None
+    fee_plan: str | None
+    fee: int | None
+    fee_tax: int | None
+    placed: int
+    remaining: int | None
+    investors: int
+    submitted_at: datetime
+    confirm_by: datetime
+    confirmed_at: datetime | None
+    reason_code: str | None
+    closes_at: datetime | None
+    listed_at: datetime | None
+    settle_on: date | None
+    funded_at: datetime | None
+    recourse: Literal["none", "reserve", "full"] | None
+    late_rate: str | None
+    collected: int
+    repaid_principal: int
+    repaid_interest: int
+    currency: str
+
+
 class InvoiceRow(Output):
-    """An invoice in a list. Amounts are minor units of `currency`."""
+    """An invoice in a list. Amounts are minor units of `currency`.
+
+    `status` is the more telling of what is paid (`payment_status`) and of its financing's state.
+    """
 
     id: UUID
     number: str
-    status: Literal["draft", "open", "partial", "paid", "void"]
+    status: PaymentStatus | FinancingState
+    payment_status: PaymentStatus
     currency: str
     contact: Contact
     seller: Seller
@@ -314,6 +384,7 @@ class InvoiceRow(Output):
     version: int
     created_at: datetime
     updated_at: datetime
+    financing: Financing | None
 
 
 class Invoice(InvoiceRow):

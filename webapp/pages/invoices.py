@@ -60,8 +60,16 @@ def invoices() -> Response:
     status = choice("status", STATUSES)
     with looking() as look:
         only(look, Role.SELLER, Role.BUYER, Role.OPERATOR)
+        # The tabs ask what is paid of an invoice, whoever financed it.
+        paid = status in queries.PAYMENT_STATUSES
         found = queries.list_invoices(
-            look.db, look.actor, limit=limit(), cursor=cursor(), status=status, search=search()
+            look.db,
+            look.actor,
+            limit=limit(),
+            cursor=cursor(),
+            status=None if paid else status,
+            payment_status=status if paid else None,
+            search=search(),
         )
         return look.show("pages/invoices.html", **found, status=status, statuses=STATUSES, search=search())
 

@@ -129,7 +129,8 @@ CREATE INDEX financings_invoice ON financings (invoice_id, id DESC);
 CREATE INDEX financings_seller ON financings (seller_id, id DESC);
 CREATE INDEX financings_buyer ON financings (buyer_id, id DESC) WHERE buyer_id IS NOT NULL;
 CREATE INDEX financings_waiting_buyer ON financings (buyer_email) WHERE buyer_id IS NULL;
-CREATE INDEX financings_on_offer ON financings (id DESC) WHERE state IN ('listed', 'partially_funded');
+CREATE INDEX financings_on_offer ON financings (listed_at DESC, id DESC) WHERE state IN ('listed', 'partially_funded');
+CREATE INDEX financings_state ON financings (state, id DESC);
 CREATE INDEX financings_due ON financings (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX financings_n1 ON financings (fp_n1) WHERE fp_n1 IS NOT NULL;
 
