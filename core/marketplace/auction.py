@@ -19,13 +19,12 @@ from fractions import Fraction
 from uuid import UUID
 
 from core.errors import Invalid
-from core.marketplace.pricing import BASIS, check_rate
-from core.marketplace.rounding import half_up, split
+from core.marketplace.pricing import BASIS, RATE_PLACES, check_rate
+from core.marketplace.rounding import decimal_of, half_up, split
 
 # Below this a slice could be priced at nothing by rounding.
 MIN_BID = 100
 _MOST_DISCOUNT = Fraction(9, 10)
-_RATE_PLACES = 8
 
 
 class Pricing(StrEnum):
@@ -143,7 +142,7 @@ def _discounts(amounts: Sequence[int], rates: Sequence[Decimal], days: int) -> l
 
 def _average(amounts: Sequence[int], rates: Sequence[Decimal]) -> Decimal:
     weighed = sum(amount * Fraction(rate) for amount, rate in zip(amounts, rates, strict=True))
-    return Decimal(half_up(Fraction(weighed) * 10**_RATE_PLACES / sum(amounts))).scaleb(-_RATE_PLACES)
+    return decimal_of(Fraction(weighed) / sum(amounts), RATE_PLACES)
 
 
 def clear(bids: Collection[Bid], target: int, ceiling: Decimal, pricing: Pricing, days: int) -> Clearing:

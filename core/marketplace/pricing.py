@@ -17,22 +17,22 @@ from typing import Literal
 
 from core.errors import Invalid
 from core.marketplace import yields
-from core.marketplace.rounding import ceil_div, half_up
+from core.marketplace.rounding import ceil_div, decimal_of, half_up
 from core.money import MAX_MINOR
 
 BASIS = 365
 GST = Decimal("0.18")
 MAX_RATE = Decimal(1)
 MAX_DAYS = 3650
+RATE_PLACES = 8
 _PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?")
-_RATE_PLACES = Decimal("0.00000001")
 
 
 def percent(value: str, field: str = "rate") -> Decimal:
     """Read percent such as "12" or "10.9125" as a fraction. Raises Invalid unless plain, with up to four places."""
     if not _PERCENT.fullmatch(value):
         raise Invalid(field, "must be percent such as 12 or 10.75, with up to four decimal places")
-    return Decimal(value).scaleb(-2)
+    return Decimal(f"{value}E-2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,7 @@ def implied_rate(principal: int, discount: int, days: int, basis: int = BASIS) -
     """The rate whose discount in advance this is, to eight places; None for zero days, which have no rate."""
     if days == 0:
         return None
-    places = -int(_RATE_PLACES.as_tuple().exponent)
-    return Decimal(half_up(Fraction(discount * basis * 10**places, principal * days))).scaleb(-places)
+    return decimal_of(Fraction(discount * basis, principal * days), RATE_PLACES)
 
 
 def check_rate(rate: Decimal, field: str = "discount_rate") -> Decimal:
@@ -197,9 +196,10 @@ def terms(
 class Slices:
     """How much of a principal is placed, and at what outlay: a value; `place` returns the next one.
 
-    The claims sold for a cumulative outlay X are the largest C with C - ceil(D·C/P) <= X. The left side grows by 0 or 1
-    with each unit of C, so every outlay from 0 to P - D is met exactly, and slices whose outlays sum to P - D have
-    claims that sum to P, however they were cut.
+    The outlay of the first C units of claim is C - ceil(D·C/P). It grows by 0 or 1 with each unit, so every cumulative
+    outlay X from 0 to P - D is met exactly, and what is sold for X is the least C that costs X: X·P/(P - D), rounded
+    up. Slices whose outlays sum to P - D have claims that sum to P, however they were cut, and a slice that is a
+    fraction of the outlay gets that fraction of the claim, to the unit where it comes out even.
     """
 
     principal: int
@@ -229,10 +229,9 @@ class Slices:
         """The claim that an outlay buys. Raises Invalid("amount") unless 1 to `outlay_left`."""
         if type(outlay) is not int or not 0 < outlay <= self.outlay_left:
             raise Invalid("amount", f"must be 1 to {self.outlay_left} minor units, which is what is left")
-        # C - ceil(D·C/P) is floor(C·(P - D)/P), so C is below (X + 1)·P/(P - D).
         until = self.placed_outlay + outlay
-        claims = ceil_div((until + 1) * self.principal, self.principal - self.discount) - 1
-        claim = min(claims, self.principal) - self.placed_claims
+        # C - ceil(D·C/P) is floor(C·(P - D)/P), which reaches X at X·P/(P - D).
+        claim = ceil_div(until * self.principal, self.principal - self.discount) - self.placed_claims
         if claim < outlay:
             raise Invalid("amount", "is too small for a slice of its own")
         return claim

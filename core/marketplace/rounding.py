@@ -17,6 +17,11 @@ def half_up(value: Number) -> int:
     return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
 
 
+def decimal_of(value: Number, places: int) -> Decimal:
+    """The value as a Decimal with so many places, half up; no thread's decimal context changes it."""
+    return Decimal(f"{half_up(Fraction(value) * 10**places)}E-{places}")
+
+
 def ceil_div(value: int, by: int) -> int:
     """The least whole number that is at least value / by."""
     return -(-value // by)
