@@ -65,6 +65,16 @@ def after_moment(cursor: str | None) -> tuple[datetime, UUID] | None:
     return moment, identity
 
 
+def after_number(cursor: str | None) -> int | None:
+    """The number in a cursor of a list ordered by one. Raises Invalid."""
+    if not cursor:
+        return None
+    spelled = _parts(cursor, 1)[0]
+    if not (spelled.isascii() and spelled.isdigit() and len(spelled) <= 18):
+        raise Invalid("cursor", "is not one that this list gave out")
+    return int(spelled)
+
+
 def page(
     rows: Sequence[Any], limit: int, shape: Callable[[Any], dict[str, Any]], *, by_moment: str | None = None
 ) -> dict[str, Any]:
