@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 
 from babel.core import Locale, UnknownLocaleError
@@ -57,6 +58,13 @@ def money(minor: int, currency: str, locale: str = "auto", *, plus: bool = False
 def decimal(minor: int, currency: str) -> str:
     """An amount as it stands in a form field: plain digits and a point."""
     return format(Money(minor, currency).to_decimal(), "f")
+
+
+def percent(value: Decimal | None, places: int = 2) -> str:
+    """A fraction as per cent: 0.122415 is 12.24 %. None, where a rate has no meaning, is a dash."""
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{(value * 100).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP):f} %"
 
 
 def plain(number: str) -> str:

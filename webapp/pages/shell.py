@@ -175,6 +175,8 @@ def _words(setup: BlueprintSetupState) -> None:
         money=lambda minor, currency, plus=False: formats.money(
             minor, currency, render.preferences()["locale"], plus=plus
         ),
+        percent=formats.percent,
+        decimal=formats.decimal,
         relative=lambda value: formats.relative(value, render.now()),
         absolute=formats.absolute,
         clock=formats.clock,
