@@ -12,6 +12,7 @@ from sqlalchemy import text
 from core.banking import matching
 from core.inbox import claim
 from core.live import announce
+from core.mail import queue as mails
 from core.migrations import partitions
 from core.notifications import connections as troubles
 from core.payments import apply as payments
@@ -32,6 +33,7 @@ def due(context: Context) -> dict[str, bool]:
                 "(EXISTS (SELECT FROM syncs WHERE state IN ('queued', 'running', 'waiting') AND due_at <= :now) "
                 "OR EXISTS (SELECT FROM sync_schedules WHERE due_at <= :now) "
                 "OR EXISTS (SELECT FROM registrations WHERE due_at <= :now)) AS pull, "
+                "EXISTS (SELECT FROM mails WHERE state = 'queued' AND due_at <= :now) AS mail, "
                 "EXISTS (SELECT FROM outbox) AS relay"
             ),
             {"now": context.now()},
@@ -88,6 +90,7 @@ def keep_house(context: Context) -> None:
     with context.database.connect() as connection:
         runs.drop(connection, now)
         schedule.drop(connection)
+        mails.forget(connection, now)
         announce(connection, troubles.forget_ended(connection))
         for statement in (
             "DELETE FROM sessions WHERE expires_at < :now",

@@ -8,7 +8,7 @@ from celery import shared_task
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from connectors import registry
-from workers import fetch, normalize, pull, register, sweep
+from workers import fetch, mail, normalize, pull, register, sweep
 from workers.context import context
 from workers.crew import Crew
 from workers.shift import shift
@@ -96,6 +96,31 @@ def pull_lists() -> None:
     _pullers().call()
 
 
+@lru_cache(maxsize=1)
+def _posters() -> Crew:
+    parts = context()
+
+    def work_off() -> None:
+        shift(
+            parts.doorbell,
+            "mail",
+            lambda: mail.drain(parts),
+            full=mail.BATCH,
+            send_for_another=crew.call,
+            linger_seconds=0.1,
+        )
+
+    # One a process: a mail server likes few connections, and mail can wait a second.
+    crew = Crew(1, work_off)
+    return crew
+
+
+@shared_task(name="ledgerwire.mail")
+def send_mails() -> None:
+    """Have somebody send the mails that are due; returns at once."""
+    _posters().call()
+
+
 @shared_task(name="ledgerwire.sweep")
 def look_what_is_due() -> None:
     """Ring for whatever waits: the way back for every ring that was lost."""
@@ -110,6 +135,8 @@ def look_what_is_due() -> None:
         parts.wake("fetch")
     if due["pull"]:
         parts.wake("pull")
+    if due["mail"]:
+        parts.wake("mail")
 
 
 @shared_task(name="ledgerwire.housekeeping")

@@ -1,0 +1,7 @@
+"""Mail: written in the transaction of what it tells, sent after it by a worker."""
+
+from __future__ import annotations
+
+from core.mail.store import Mail, list_mails, mail_for, write
+
+__all__ = ["Mail", "list_mails", "mail_for", "write"]
