@@ -30,9 +30,10 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """Another invoice that was brought for financing and looks like this one."""
+    """A likeness that `core.marketplace.likeness` found, and what is known of the invoice on the other side."""
 
     level: Level
+    sentence: str
     invoice_id: str
     number: str
     amount: int
@@ -67,7 +68,10 @@ class Bill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """Something that belongs to two parties who should be strangers. `kind` is pan, bank_account, phone, device, address."""
+    """Something that belongs to two parties who should be strangers.
+
+    `kind` is pan, bank_account, phone, device or address.
+    """
 
     kind: str
     first: str

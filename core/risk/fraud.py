@@ -14,43 +14,34 @@ from core.risk.findings import Finding, Kind, Other, plural
 from core.risk.statistics import shortest_way
 from core.risk.weights import Weights
 
-_LEVELS = {
-    "E1": "the same tax document (seller, year and number)",
-    "E2": "the same number between the same two companies in the same year",
-    "N1": "the same amount and date between the same two companies",
-    "N2": "nearly the same amount, date and number between the same two companies",
-    "N3": "the same file",
-    "N4": "the same order or e-way bill",
-}
 _IDENTITIES = {"pan": "PAN", "bank_account": "bank account", "phone": "telephone number", "device": "device"}
 
 
 def _others(hits: tuple[Hit, ...]) -> tuple[Other, ...]:
     """One entry an invoice, with every level it was hit on."""
-    levels: dict[str, list[Hit]] = {}
+    found: dict[str, list[Hit]] = {}
     for hit in hits:
-        levels.setdefault(hit.invoice_id, []).append(hit)
+        found.setdefault(hit.invoice_id, []).append(hit)
     return tuple(
         Other(
             invoice_id=identity,
-            number=found[0].number,
-            says="; ".join(f"{hit.level.value}: {_LEVELS[hit.level.value]}" for hit in found)
-            + (f" ({found[0].state.replace('_', ' ')})" if found[0].state else ""),
+            number=same[0].number,
+            says=" ".join(f"{hit.level.value}: {hit.sentence}" for hit in same)
+            + (f" Its financing: {same[0].state.replace('_', ' ')}." if same[0].state else ""),
         )
-        for identity, found in levels.items()
+        for identity, same in found.items()
     )
 
 
-def _duplicate(code: str, kind: Kind, hits: tuple[Hit, ...], history: History, words: str) -> Finding | None:
+def _duplicate(code: str, kind: Kind, hits: tuple[Hit, ...]) -> Finding | None:
     if not hits:
         return None
     others = _others(hits)
-    first = f"{others[0].number}, {_LEVELS[hits[0].level.value]}"
-    more = f", and {plural(len(others) - 1, 'more invoice')}" if len(others) > 1 else ""
+    more = f" So it is with {plural(len(others) - 1, 'more invoice')}." if len(others) > 1 else ""
     return Finding(
         code=code,
         kind=kind,
-        sentence=f"{history.number} {words} {first}{more}.",
+        sentence=f"{hits[0].sentence}{more}",
         values={
             "levels": sorted({hit.level.value for hit in hits}),
             "invoices": [
@@ -67,7 +58,7 @@ def _duplicate(code: str, kind: Kind, hits: tuple[Hit, ...], history: History, w
 def exact_duplicate(history: History, _weights: Weights) -> Finding | None:
     """D1: E1 or E2, any."""
     hits = tuple(hit for hit in history.hits if hit.level.exact)
-    return _duplicate("D1", Kind.STOP, hits, history, "was brought for financing before as")
+    return _duplicate("D1", Kind.STOP, hits)
 
 
 def without_exact(history: History, _weights: Weights) -> tuple[str, History]:
@@ -80,7 +71,7 @@ def without_exact(history: History, _weights: Weights) -> tuple[str, History]:
 def near_duplicate(history: History, _weights: Weights) -> Finding | None:
     """D2: N1 to N4, any; always a review, never a refusal."""
     hits = tuple(hit for hit in history.hits if not hit.level.exact)
-    return _duplicate("D2", Kind.REVIEW, hits, history, "looks like")
+    return _duplicate("D2", Kind.REVIEW, hits)
 
 
 def without_near(history: History, _weights: Weights) -> tuple[str, History]:
@@ -124,8 +115,8 @@ def circular_trade(history: History, weights: Weights) -> Finding | None:
     return Finding(
         code="C4",
         kind=Kind.REVIEW,
-        sentence=f"Invoices of the last {weights.circle_days} days go round in a circle of {len(way)}: "
-        f"{' → '.join(circle)}.",
+        sentence=f"Invoices of the last {weights.circle_days} days lead from the buyer back to the seller, in "
+        f"{plural(len(way), 'step')}.",
         values={"circle": circle, "days": weights.circle_days},
         evidence=">".join(circle),
     )

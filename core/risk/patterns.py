@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
-from itertools import pairwise
 from decimal import Decimal
+from itertools import pairwise
 from statistics import median
 
 from core.risk.facts import History, Part
