@@ -75,6 +75,30 @@ def after_number(cursor: str | None) -> int | None:
     return int(spelled)
 
 
+def after_key(cursor: str) -> tuple[str, str, UUID]:
+    """The name of the order, the last value and the last id in a cursor of `page_by_key`. Raises Invalid."""
+    order, value, identity_text = _parts(cursor, 3)
+    identity = parse_id(identity_text)
+    if identity is None:
+        raise Invalid("cursor", "is not one that this list gave out")
+    return order, value, identity
+
+
+def page_by_key(
+    rows: Sequence[Any],
+    limit: int,
+    shape: Callable[[Any], dict[str, Any]],
+    key: Callable[[Any], tuple[str, str, UUID]],
+) -> dict[str, Any]:
+    """One page out of `limit` + 1 rows of a list that can be ordered by several things; `key` is a row's place."""
+    shown = rows[:limit]
+    cursor = None
+    if len(rows) > limit:
+        order, value, identity = key(shown[-1])
+        cursor = _spell([order, value, str(identity)])
+    return {"items": [shape(row) for row in shown], "next_cursor": cursor}
+
+
 def page(
     rows: Sequence[Any], limit: int, shape: Callable[[Any], dict[str, Any]], *, by_moment: str | None = None
 ) -> dict[str, Any]:

@@ -118,6 +118,15 @@ def numbers(found: dict[str, Any]) -> dict[str, str | None]:
     }
 
 
+def day_count(found: dict[str, Any]) -> str | None:
+    """How the days of a financing are counted, in words; None before it has any."""
+    days = found["days"]
+    if days is None:
+        return None
+    unit = "day" if days == 1 else "days"
+    return f"{days} {unit}, actual/{yields.YEAR}: value date not counted, due date counted"
+
+
 def investment(row: Any) -> dict[str, Any]:
     """An investment in a row that has INVESTMENT."""
     return {
