@@ -22,6 +22,7 @@ from core.ids import new_id
 from core.invoicing import numbering, queries
 from core.invoicing.references import number_key
 from core.live import announce
+from core.marketplace import states
 from core.money import MAX_MINOR, exponent
 from core.payments import apply as payments
 
@@ -260,6 +261,9 @@ def update(
     row = _own(session, actor, invoice_id)
     if row.status in {"paid", "void"} and due_date is not None:
         raise Conflict(f"the due date of a {row.status} invoice stays as it is")
+    if due_date is not None and (state := states.holds_invoice(session, invoice_id)) is not None:
+        # The buyer accepts, and investors pay for, a debt that is due on this day.
+        raise Conflict(f"the due date of an invoice whose financing is {state.value} stays as it is")
     if due_date is not None and due_date.year not in _YEARS:
         raise Invalid("due_date", f"must lie in {_YEARS.start} to {_YEARS.stop - 1}")
     for field, value in (("notes", notes), ("payment_terms", payment_terms)):
@@ -291,6 +295,8 @@ def void(session: Session, actor: Actor, invoice_id: UUID, now: datetime) -> dic
         raise Conflict("money was paid towards this invoice; refund it first")
     if row.status == "void":
         return queries.get_invoice(session, actor, invoice_id)
+    if (state := states.holds_invoice(session, invoice_id)) is not None:
+        raise Conflict(f"this invoice is on the marketplace ({state.value}); withdraw it first")
     session.execute(
         text("UPDATE invoices SET status = 'void', version = version + 1, updated_at = :now WHERE id = :id"),
         {"id": invoice_id, "now": now},

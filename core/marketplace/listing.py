@@ -17,7 +17,7 @@ from core.events import DomainEvent
 from core.identity import Actor, Role
 from core.invoicing import queries as invoicing
 from core.live import announce
-from core.marketplace import clock, funding, pricing, reviewing, states
+from core.marketplace import funding, pricing, reviewing, states
 from core.marketplace.pricing import Terms
 from core.marketplace.rules import LISTING_DAYS, Rules, today
 from core.marketplace.states import Financing, State
@@ -129,7 +129,6 @@ def offer(session: Session, actor: Actor, invoice_id: UUID, asked: Offer, *, rul
         listed_at=now,
         closes_at=closes,
     )
-    moved = states.change(session, moved, now, due_at=clock.next_look(moved, rules.calendar))
     announce(session, [DomainEvent(room="marketplace", name="invoice.listed", data=states.summary(moved))])
     return moved
 
@@ -148,9 +147,7 @@ def withdraw(session: Session, actor: Actor, invoice_id: UUID, *, now: datetime)
         raise Conflict(f"an invoice that is {financing.state.value} is not withdrawn")
     if financing.state in states.ON_OFFER:
         financing = funding.release(session, financing, now, reason="withdrawn by the seller", actor=actor)
-    moved = states.move(
-        session, financing, State.WITHDRAWN, now, actor=actor, reason="withdrawn by the seller", due_at=None
-    )
+    moved = states.move(session, financing, State.WITHDRAWN, now, actor=actor, reason="withdrawn by the seller")
     if financing.listed_at is not None:
         announce(session, [DomainEvent(room="marketplace", name="invoice.updated", data=states.summary(moved))])
     return moved

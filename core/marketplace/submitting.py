@@ -280,7 +280,6 @@ def confirm(
         confirmed_at=now,
         reason_code=None,
     )
-    moved = states.change(session, moved, now, due_at=clock.next_look(moved, rules.calendar))
     keeper.record(session, moved, who, now)
     _answered(session, moved, "Confirmed", "Its buyer accepted it. You can list it on the marketplace now.", now)
     return moved
@@ -294,7 +293,6 @@ def reject(
     reason: str,
     code: str = "other",
     dispute: bool = False,
-    rules: Rules,
     now: datetime,
 ) -> Financing:
     """The buyer says no, with a reason; as a dispute it may still be confirmed when seller and buyer agree."""
@@ -316,7 +314,6 @@ def reject(
         data={"reason_code": code},
         reason_code=code,
     )
-    moved = states.change(session, moved, now, due_at=clock.next_look(moved, rules.calendar))
     _answered(session, moved, "Disputed" if dispute else "Rejected", f"Its buyer says: {reason.strip()}", now)
     return moved
 

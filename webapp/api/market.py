@@ -98,7 +98,6 @@ def reject(invoice_id: UUID, body: inputs.RejectInput) -> Response:
             reason=body.reason,
             code=body.reason_code,
             dispute=body.dispute,
-            rules=services().rules,
             now=auth.now(),
         ),
     )

@@ -320,7 +320,6 @@ def reject_invoice(invoice_id: UUID) -> Response:
                 reason=reason,
                 code=code,
                 dispute=form.raw("dispute") == "yes",
-                rules=services().rules,
                 now=look.now,
             )
     except Conflict as error:
