@@ -16,7 +16,6 @@ from core.ledger.accounts import Account
 from core.ledger.errors import Unbalanced
 from core.money import MAX_MINOR
 
-
 _KIND = re.compile(r"[a-z][a-z0-9_.]{0,59}")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CURRENCY = re.compile(r"[A-Z]{3}")

@@ -305,12 +305,12 @@ BEGIN
     IF NEW.outcome = 'posted' AND (
         (SELECT sum(amount) FROM ledger_entries
          WHERE transfer_id = NEW.transfer_id AND account_id = hold.account_id AND amount < 0)
-        + (SELECT sum(other.amount) FROM ledger_resolutions AS other JOIN ledger_holds ON ledger_holds.id = other.hold_id
-           WHERE other.transfer_id = NEW.transfer_id AND account_id = hold.account_id) <= 0
+        + (SELECT sum(other.amount) FROM ledger_resolutions AS other JOIN ledger_holds AS held ON held.id = hold_id
+           WHERE other.transfer_id = NEW.transfer_id AND held.account_id = hold.account_id) <= 0
         AND (SELECT sum(amount) FROM ledger_entries
              WHERE transfer_id = NEW.transfer_id AND account_id = hold.to_account_id AND amount > 0)
-        - (SELECT sum(other.amount) FROM ledger_resolutions AS other JOIN ledger_holds ON ledger_holds.id = other.hold_id
-           WHERE other.transfer_id = NEW.transfer_id AND to_account_id = hold.to_account_id) >= 0
+        - (SELECT sum(other.amount) FROM ledger_resolutions AS other JOIN ledger_holds AS held ON held.id = hold_id
+           WHERE other.transfer_id = NEW.transfer_id AND held.to_account_id = hold.to_account_id) >= 0
     ) IS NOT TRUE THEN
         RAISE EXCEPTION 'transfer % does not move % of hold %', NEW.transfer_id, NEW.amount, NEW.hold_id
             USING ERRCODE = 'check_violation', CONSTRAINT = 'ledger_resolutions_fit';
