@@ -31,7 +31,7 @@ from core.errors import AuthenticationFailed, Forbidden, Invalid, NotFound, Plat
 from core.identity import Actor, Role, tokens, users
 from core.ids import parse_id
 from core.invoicing.invoices import may_see
-from core.live import FeedEvent, after, sequences
+from core.live import FeedEvent, after, default_rooms, sequences
 from webapp import runtime
 from webapp.auth import COOKIE, now
 from webapp.presence import BEAT_SECONDS, Presence
@@ -129,16 +129,6 @@ class Client:
     family: UUID | None = None
     expires_at: datetime | None = None
     rooms: set[str] = field(default_factory=set)
-
-
-def default_rooms(actor: Actor) -> list[str]:
-    """The rooms a person is in without asking."""
-    rooms = [f"user:{actor.id}"]
-    if actor.role in {Role.INVESTOR, Role.SELLER}:
-        rooms.append("marketplace")
-    if actor.is_operator:
-        rooms.append("operators")
-    return rooms
 
 
 def may_hear(session: Session, actor: Actor, room: str) -> bool:

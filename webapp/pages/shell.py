@@ -19,6 +19,7 @@ from connectors import registry
 from core import live, notifications
 from core.errors import Forbidden
 from core.identity import Actor, Role
+from core.live import default_rooms
 from webapp import auth
 from webapp.pages import blueprint, render
 from webapp.pages import format as formats
@@ -110,7 +111,7 @@ class Look:
 def looking(*joined: str) -> Iterator[Look]:
     """Read as the signed-in person. `joined` are the rooms that the page listens to beside the personal ones."""
     actor = auth.actor()
-    rooms = [f"user:{actor.id}", *(["operators"] if actor.is_operator else []), *joined]
+    rooms = [*default_rooms(actor), *joined]
     with services().database.session() as db:
         # The numbers first: what is read after them can only be newer, so the page misses nothing.
         feed = live.sequences(db, rooms)

@@ -58,11 +58,40 @@ function invoice({ data }) {
   }, GATHER_MS);
 }
 
+let listings = [];
+let listingTimer = 0;
+
+function gatherListing(data) {
+  listings.push(data);
+  clearTimeout(listingTimer);
+  listingTimer = setTimeout(() => {
+    const [only] = listings;
+    const many = listings.length;
+    listings = [];
+    if (many > 1) toast({ title: `${many} invoices were listed`, href: "/marketplace", link: "Look at them", tone: "accent" });
+    else toast({ title: `New on the marketplace: ${money(only.outlay, only.currency)}`, href: `/marketplace/${only.invoice_id}`, link: "Look at it", tone: "accent" });
+  }, GATHER_MS);
+}
+
 const TELL = {
   "payment.received": payment,
   "invoice.updated": invoice,
   "invoice.created": ({ data }) => {
     if (role === "buyer") toast({ title: `New invoice ${data.number}`, href: `/invoices/${data.invoice_id ?? data.id}` });
+  },
+  "invoice.listed": ({ data }) => {
+    if (role === "investor") gatherListing(data);
+  },
+  "invoice.funded": ({ data }) => {
+    const from = data.investor?.name ? `from ${data.investor.name}` : "";
+    const rest = data.remaining ? `${money(data.remaining, data.currency ?? "INR")} is left to fund.` : "It is fully funded.";
+    toast({ title: `${money(data.amount, data.currency ?? "INR")} ${from} for ${data.number}`, text: rest, href: `/invoices/${data.invoice_id}`, tone: "good" });
+  },
+  "investment.made": ({ data }) => {
+    toast({ title: `You invested ${money(data.amount, data.currency ?? "INR")}`, text: `${money(data.expected_return, data.currency ?? "INR")} comes back when the buyer pays.`, href: "/portfolio", tone: "good" });
+  },
+  "investment.repaid": ({ data }) => {
+    toast({ title: `${money(data.amount, data.currency ?? "INR")} was repaid to you`, text: data.number ? `For ${data.number}.` : "", href: "/portfolio", tone: "good" });
   },
   "connection.updated": ({ data }) => {
     if (data.health !== "active") toast({ title: "A connection needs attention", text: data.reason ?? "", href: `/connections/${data.connection_id}`, tone: "warn" });
