@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, Row
 from sqlalchemy.orm import Session
 
 from core import ledger, paging
-from core.ledger import Leg, Purpose, Transfer
+from core.ledger import Account, Leg, Purpose, Transfer
 from core.money import Money
 
 CURRENCY = "INR"
 # ₹10,00,000 in paise.
 WELCOME = 1_00_000_000
-EXPORT_COLUMNS = ("at", "type", "amount", "balance_after", "currency", "kind", "description", "invoice_id", "id")
+EXPORT_COLUMNS = (
+    "at", "type", "amount", "balance_after", "currency", "amount_minor", "balance_after_minor", "kind", "description",
+    "invoice_id", "id",
+)  # fmt: skip
+Side = Literal["credit", "debit"]
 _EXPORT_BATCH = 500
 
 
@@ -35,9 +39,12 @@ def welcome(where: Session | Connection, user_id: UUID, now: datetime) -> bool:
     return not ledger.post(where, [grant], now)[0].duplicate
 
 
-def balance(where: Session | Connection, user_id: UUID, currency: str = CURRENCY) -> dict[str, Any]:
-    """`{balance, available, held, currency}`, amounts in minor units."""
-    found = ledger.balance(where, ledger.wallet(user_id, currency))
+def balance(
+    where: Session | Connection, user_id: UUID, currency: str = CURRENCY, *, at: datetime | None = None
+) -> dict[str, Any]:
+    """`{balance, available, held, currency}`, amounts in minor units; with `at` as the books said at that instant."""
+    account = ledger.wallet(user_id, currency)
+    found = ledger.balance(where, account) if at is None else ledger.books_at(where, account, at)
     return {"balance": found.balance, "available": found.available, "held": found.held, "currency": currency}
 
 
@@ -47,26 +54,54 @@ def transactions(
     *,
     limit: int = 25,
     cursor: str | None = None,
+    side: Side | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     currency: str = CURRENCY,
 ) -> dict[str, Any]:
     """One page of a wallet's movements, newest first: `{items, next_cursor}`. Raises Invalid.
 
-    An item is `{id, type: credit|debit, amount, balance_after, currency, kind, description, invoice_id, transfer_id,
-    at}`, amounts in minor units, `amount` without a sign.
+    `side` leaves one side; `since` (inclusive) and `until` (exclusive) are instants of recording. An item is `{id,
+    type: credit|debit, amount, balance_after, currency, kind, description, invoice_id, transfer_id, at,
+    effective_at}`, amounts in minor units, `amount` without a sign. `at` is when it was recorded, by which the list
+    is ordered and `balance_after` adds up; `effective_at` is when it counts from.
     """
-    before = paging.after_number(cursor)
-    rows = ledger.statement(where, ledger.wallet(user_id, currency), limit=paging.check_limit(limit) + 1, before=before)
+    account = ledger.wallet(user_id, currency)
+    before, after = _between(where, account, paging.after_number(cursor), since, until)
+    rows = ledger.statement(where, account, limit=paging.check_limit(limit) + 1, before=before, after=after, side=side)
     return paging.page(rows, limit, _shape)
 
 
-def export(where: Session | Connection, user_id: UUID, currency: str = CURRENCY) -> Iterator[tuple[str, ...]]:
-    """The whole statement as rows of a CSV file, newest first, its header (EXPORT_COLUMNS) first.
+_INSTANT = timedelta(microseconds=1)
 
-    Amounts are decimal text in major units, debits with a minus.
+
+def _between(
+    where: Session | Connection, account: Account, before: int | None, since: datetime | None, until: datetime | None
+) -> tuple[int | None, int]:
+    """Sequence numbers around the entries of a time: (before, after), neither included."""
+    if until is not None:
+        end = ledger.sequence_at(where, account, until - _INSTANT) + 1
+        before = end if before is None else min(before, end)
+    return before, 0 if since is None else ledger.sequence_at(where, account, since - _INSTANT)
+
+
+def export(
+    where: Session | Connection,
+    user_id: UUID,
+    currency: str = CURRENCY,
+    *,
+    side: Side | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Iterator[tuple[str, ...]]:
+    """The statement as rows of a CSV file, newest first, its header (EXPORT_COLUMNS) first; filters as above.
+
+    Amounts are decimal text in major units, and again whole minor units; debits with a minus.
     """
     yield EXPORT_COLUMNS
-    before: int | None = None
-    while rows := ledger.statement(where, ledger.wallet(user_id, currency), limit=_EXPORT_BATCH, before=before):
+    account = ledger.wallet(user_id, currency)
+    before, after = _between(where, account, None, since, until)
+    while rows := ledger.statement(where, account, limit=_EXPORT_BATCH, before=before, after=after, side=side):
         for row in rows:
             yield _exported(row)
         before = rows[-1].id
@@ -83,13 +118,15 @@ def _shape(row: Row[Any]) -> dict[str, Any]:
         "description": row.description,
         "invoice_id": str(row.invoice_id) if row.invoice_id else None,
         "transfer_id": str(row.transfer_id),
-        "at": row.effective_at,
+        "at": row.recorded_at,
+        "effective_at": row.effective_at,
     }
 
 
 def _exported(row: Row[Any]) -> tuple[str, ...]:
     shape = _shape(row)
-    shape["at"] = row.effective_at.isoformat()
+    shape["at"] = row.recorded_at.isoformat()
+    shape["amount_minor"], shape["balance_after_minor"] = row.amount, row.balance_after
     shape["amount"] = Money(row.amount, row.currency).to_decimal()
     shape["balance_after"] = Money(row.balance_after, row.currency).to_decimal()
     shape["description"] = _plain(row.description)

@@ -24,7 +24,16 @@ and by the database once more (migration 0006). The modules: `accounts`, `work` 
 from __future__ import annotations
 
 from core.ledger.accounts import Account, Purpose, escrow, outside, platform, recoverable, unapplied, wallet
-from core.ledger.balances import Balance, balance, balance_at, balances, expired_holds, statement
+from core.ledger.balances import (
+    Balance,
+    balance,
+    balance_at,
+    balances,
+    books_at,
+    expired_holds,
+    sequence_at,
+    statement,
+)
 from core.ledger.errors import (
     AlreadyReversed,
     HoldExceeded,
@@ -63,6 +72,7 @@ __all__ = [
     "balance",
     "balance_at",
     "balances",
+    "books_at",
     "escrow",
     "expired_holds",
     "outside",
@@ -70,6 +80,7 @@ __all__ = [
     "post",
     "recoverable",
     "reverse",
+    "sequence_at",
     "statement",
     "try_post",
     "unapplied",

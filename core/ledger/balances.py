@@ -33,8 +33,7 @@ _EFFECTIVE = text(
     "SELECT coalesce(sum(amount), 0)::bigint FROM ledger_entries WHERE account_id = :id AND effective_at <= :moment"
 )
 # Recorded time never runs backwards on an account, so the last entry of a moment is found by halving.
-_RECORDED = text(
-    """
+_HALVES = """
     WITH RECURSIVE halves AS (
         SELECT 0::bigint AS low, sequence AS high FROM ledger_accounts WHERE id = :id
         UNION ALL
@@ -44,19 +43,31 @@ _RECORDED = text(
             ON entry.account_id = :id AND entry.sequence = (low + high + 1) / 2
         WHERE low < high
     )
+"""
+_RECORDED = text(
+    f"""{_HALVES}
     SELECT coalesce((SELECT balance_after FROM ledger_entries
         WHERE account_id = :id AND sequence = (SELECT low FROM halves WHERE low = high)), 0)
     """
 )
-_STATEMENT = text(
+_SEQUENCE = text(f"{_HALVES} SELECT coalesce((SELECT low FROM halves WHERE low = high), 0)")
+_HELD = text(
     """
+    SELECT coalesce(sum(ledger_holds.amount), 0)::bigint FROM ledger_holds
+    LEFT JOIN ledger_resolutions ON ledger_resolutions.hold_id = ledger_holds.id
+    WHERE account_id = :id AND ledger_holds.created_at <= :moment
+      AND (ledger_resolutions.at IS NULL OR ledger_resolutions.at > :moment)
+    """
+)
+_STATEMENT = """
     SELECT entry.sequence AS id, entry.id AS entry_id, entry.transfer_id, entry.amount, entry.currency,
            entry.balance_after, entry.effective_at, entry.recorded_at,
            ledger_transfers.kind, ledger_transfers.description, ledger_transfers.invoice_id, ledger_transfers.event_id
     FROM ledger_entries AS entry JOIN ledger_transfers ON ledger_transfers.id = entry.transfer_id
-    WHERE entry.account_id = :account AND entry.sequence < :before ORDER BY entry.sequence DESC LIMIT :limit
-    """
-)
+    WHERE entry.account_id = :account AND entry.sequence < :before AND entry.sequence > :after {sides}
+    ORDER BY entry.sequence DESC LIMIT :limit
+"""
+_SIDES: dict[str | None, str] = {None: "", "credit": "AND entry.amount > 0", "debit": "AND entry.amount < 0"}
 _NO_END = 2**62
 
 
@@ -87,16 +98,40 @@ def balance_at(
     return int(where.execute(query, {"id": account.id, "moment": moment}).scalar_one())
 
 
+def books_at(where: Session | Connection, account: Account, moment: datetime) -> Balance:
+    """How the books said, at a past instant, that an account stands: by recorded time, holds of then included."""
+    values = {"id": account.id, "moment": moment}
+    return Balance(
+        balance=int(where.execute(_RECORDED, values).scalar_one()), held=int(where.execute(_HELD, values).scalar_one())
+    )
+
+
+def sequence_at(where: Session | Connection, account: Account, moment: datetime) -> int:
+    """The number of the account's last entry recorded by then, 0 before the first."""
+    return int(where.execute(_SEQUENCE, {"id": account.id, "moment": moment}).scalar_one())
+
+
 def statement(
-    where: Session | Connection, account: Account, *, limit: int, before: int | None = None
+    where: Session | Connection,
+    account: Account,
+    *,
+    limit: int,
+    before: int | None = None,
+    after: int = 0,
+    side: Literal["credit", "debit"] | None = None,
 ) -> list[Row[Any]]:
-    """Entries of an account, newest first, at most `limit`, older than sequence number `before`.
+    """Entries of an account, newest first, at most `limit`, between two sequence numbers, on one side or both.
 
     A row has id (the account's own sequence number), entry_id, transfer_id, amount (credit above zero), currency,
     balance_after, effective_at, recorded_at, kind, description, invoice_id, event_id.
     """
-    values = {"account": account.id, "before": _NO_END if before is None else before, "limit": limit}
-    return list(where.execute(_STATEMENT, values).all())
+    values = {
+        "account": account.id,
+        "before": _NO_END if before is None else before,
+        "after": after,
+        "limit": limit,
+    }
+    return list(where.execute(text(_STATEMENT.format(sides=_SIDES[side])), values).all())
 
 
 def expired_holds(where: Session | Connection, now: datetime, limit: int = 100) -> list[UUID]:
