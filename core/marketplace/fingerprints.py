@@ -12,11 +12,11 @@ first is stored, all of them are looked for.
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import product
-from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -31,6 +31,7 @@ _BETWEEN = "\x1f"
 EWAY, ORDER = "eway:", "po:"
 # A reference's token is text in an array; 128 bits are enough to tell references apart.
 _REFERENCE_DIGITS = 32
+_EWAY_BILL = re.compile(r"[0-9]{12}")
 
 
 def key(secret: str) -> bytes:
@@ -42,7 +43,8 @@ def key(secret: str) -> bytes:
 class Document:
     """An invoice as it is known at submission. `amount` is its face, in minor units.
 
-    `file_hashes` are SHA-256 in hexadecimal of the invoice's own document; `orders` are the buyer's order numbers.
+    `file_hashes` are SHA-256 in hexadecimal of the invoice's own document; `references` are numbers of e-way bills
+    (twelve digits) and of the buyer's orders (anything else).
     """
 
     seller_id: UUID
@@ -55,34 +57,27 @@ class Document:
     seller: Party = field(default_factory=Party)
     buyer: Party = field(default_factory=Party)
     file_hashes: Sequence[str] = ()
-    eway_bills: Sequence[str] = ()
-    orders: Sequence[str] = ()
+    references: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprints:
-    """The tokens of a document. Of each level the first is the one to store."""
+    """The tokens of a document, one a level as they are stored. `also` are those under its parties' other names."""
 
-    e1: tuple[bytes, ...]
-    e2: tuple[bytes, ...]
-    n1: tuple[bytes, ...]
+    e1: bytes
+    e2: bytes
+    n1: bytes
     # The two parties, whatever the invoice: where near duplicates are looked for.
-    pair: tuple[bytes, ...]
+    pair: bytes
     number_groups: str
     file_hashes: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    also: tuple[bytes, ...] = ()
 
-    def columns(self) -> dict[str, Any]:
-        """What a row of `financings` keeps, by its column names."""
-        return {
-            "fp_e1": self.e1[0],
-            "fp_e2": self.e2[0],
-            "fp_n1": self.n1[0],
-            "fp_pair": self.pair[0],
-            "number_groups": self.number_groups,
-            "file_hashes": list(self.file_hashes),
-            "document_references": list(self.references),
-        }
+    @property
+    def tokens(self) -> frozenset[bytes]:
+        """All of them. A token holds its level, so that two levels have none in common."""
+        return frozenset((self.e1, self.e2, self.n1, self.pair, *self.also))
 
 
 def _names(known: str | None, fallback: str) -> list[str]:
@@ -95,41 +90,48 @@ def _tokens(secret: bytes, level: str, rows: Iterable[Sequence[object]]) -> tupl
     )
 
 
-def _digits(text: str) -> str:
-    return "".join(character for character in text if character.isascii() and character.isdigit())
-
-
-def _references(secret: bytes, document: Document, buyers: Sequence[str]) -> tuple[str, ...]:
-    eway = ((number,) for given in document.eway_bills if (number := _digits(given)))
-    # Order numbers are the buyer's own series, e-way bills the country's.
-    orders = ((buyer, order) for given in document.orders if (order := number_key(given)) for buyer in buyers)
-    return (
-        *(EWAY + token.hex()[:_REFERENCE_DIGITS] for token in _tokens(secret, "eway", eway)),
-        *(ORDER + token.hex()[:_REFERENCE_DIGITS] for token in _tokens(secret, "po", orders)),
-    )
+def _reference_tokens(secret: bytes, given: Sequence[str], buyers: Sequence[str]) -> tuple[str, ...]:
+    eway: list[tuple[str, ...]] = []
+    orders: list[tuple[str, ...]] = []
+    for reference in given:
+        joined = "".join(reference.split())
+        if _EWAY_BILL.fullmatch(joined):
+            eway.append((joined,))
+        elif order := number_key(reference):
+            # Order numbers are the buyer's own series, e-way bills the country's.
+            orders.extend((buyer, order) for buyer in buyers)
+    found = [(EWAY, token) for token in _tokens(secret, "eway", eway)]
+    found += [(ORDER, token) for token in _tokens(secret, "po", orders)]
+    return tuple(sorted({prefix + token.hex()[:_REFERENCE_DIGITS] for prefix, token in found}))
 
 
 def of(document: Document, secret: bytes) -> Fingerprints:
     """The fingerprints of a document. `secret` is what `key` made.
 
     E1 is the recipe of the IRN: supplier's GSTIN, year, kind, number as printed (capitals). E2 takes both PANs, year
-    and the number's normal form; N1 both PANs, amount and date. An unreadable GSTIN counts as none.
+    and the number's normal form; N1 both PANs, amount and date. An unreadable GSTIN proves no PAN.
     """
     year = financial_year(document.issued)
-    sellers = _names(cross.identity(document.seller), f"user:{document.seller_id}")
+    account = f"user:{document.seller_id}"
+    sellers = _names(cross.identity(document.seller), account)
     buyers = _names(cross.identity(document.buyer), f"email:{document.buyer_email.strip().lower()}")
     pairs = list(product(sellers, buyers))
     groups = number_key(document.number)
     printed = "".join(document.number.split()).upper()
-    registered = _names(
-        gstin.clean(document.seller.gstin) if document.seller.gstin else None, f"user:{document.seller_id}"
+    registered = _names(gstin.clean(document.seller.gstin) if document.seller.gstin else None, account)
+    e1, *also_e1 = _tokens(secret, "E1", ((name, year, document.kind.value, printed) for name in registered))
+    e2, *also_e2 = _tokens(secret, "E2", ((*each, year, groups) for each in pairs))
+    n1, *also_n1 = _tokens(
+        secret, "N1", ((*each, document.amount, document.currency, document.issued) for each in pairs)
     )
+    pair, *also_pair = _tokens(secret, "pair", pairs)
     return Fingerprints(
-        e1=_tokens(secret, "E1", ((name, year, document.kind.value, printed) for name in registered)),
-        e2=_tokens(secret, "E2", ((*pair, year, groups) for pair in pairs)),
-        n1=_tokens(secret, "N1", ((*pair, document.amount, document.currency, document.issued) for pair in pairs)),
-        pair=_tokens(secret, "pair", pairs),
+        e1=e1,
+        e2=e2,
+        n1=n1,
+        pair=pair,
         number_groups=groups,
         file_hashes=tuple(sorted({given.lower() for given in document.file_hashes})),
-        references=_references(secret, document, buyers),
+        references=_reference_tokens(secret, document.references, buyers),
+        also=(*also_e1, *also_e2, *also_n1, *also_pair),
     )

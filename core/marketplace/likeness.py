@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from functools import lru_cache
+from typing import Literal
 from uuid import UUID
 
 from core.marketplace.fingerprints import EWAY, ORDER, Fingerprints
@@ -31,20 +31,16 @@ _LOOKALIKES = str.maketrans("OQDILZSGB", "000112568")
 _ONLY_LOOKALIKES = re.compile(r"[OQDILZSGB]+")
 
 
-class Verdict(StrEnum):
-    """What a hit does: stops the financing, or sends it to an operator's review."""
-
-    STOP = "stop"
-    REVIEW = "review"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """One likeness. `code` is the risk feature (D1 exact, D2 near), `other` the financing it is like."""
+    """One likeness: it stops the financing, or sends it to an operator's review.
+
+    `code` is the risk feature (D1 exact, D2 near), `other` the financing it is like.
+    """
 
     level: str
     code: str
-    verdict: Verdict
+    kind: Literal["stop", "review"]
     sentence: str
     other: UUID | None
 
@@ -119,6 +115,11 @@ def number_distance(one: str, two: str) -> int:
     return found if found <= 1 else min(found, _aligned(_as_read(left), _as_read(right)))
 
 
+def _shared(one: Sighting, two: Sighting, level: str) -> bool:
+    """Whether two invoices have a token of a level in common, under whichever names their parties were known."""
+    return getattr(one.prints, level) in two.prints.tokens or getattr(two.prints, level) in one.prints.tokens
+
+
 def _same_amount(one: Sighting, two: Sighting) -> bool:
     return (
         one.currency == two.currency
@@ -141,7 +142,7 @@ def _is_next(one: Sighting, two: Sighting) -> bool:
 
 
 def _near_number(mine: Sighting, other: Sighting) -> bool:
-    if not set(mine.prints.pair) & set(other.prints.pair) or not _same_amount(mine, other):
+    if not _shared(mine, other, "pair") or not _same_amount(mine, other):
         return False
     if abs((mine.issued - other.issued).days) > DAYS or _is_next(mine, other):
         return False
@@ -158,14 +159,14 @@ def _days(count: int) -> str:
 
 
 def _exact(mine: Sighting, other: Sighting) -> Iterable[tuple[str, str]]:
-    if set(mine.prints.e1) & set(other.prints.e1):
+    if _shared(mine, other, "e1"):
         yield "E1", "An invoice of the same supplier, year, kind and number is in another financing."
-    if set(mine.prints.e2) & set(other.prints.e2):
+    if _shared(mine, other, "e2"):
         yield "E2", "An invoice between the same two parties with the same number is in another financing this year."
 
 
 def _near(mine: Sighting, other: Sighting) -> Iterable[tuple[str, str]]:
-    if set(mine.prints.n1) & set(other.prints.n1):
+    if _shared(mine, other, "n1"):
         yield "N1", "Another invoice between the same two parties has the same amount and the same date."
     if _near_number(mine, other):
         apart = abs((mine.issued - other.issued).days)
@@ -186,10 +187,10 @@ def _near(mine: Sighting, other: Sighting) -> Iterable[tuple[str, str]]:
 def compare(mine: Sighting, other: Sighting) -> list[Hit]:
     """In which ways two invoices are alike. An exact likeness says all: near ones are then left out."""
     exact = [
-        Hit(level=level, code="D1", verdict=Verdict.STOP, sentence=sentence, other=other.id)
+        Hit(level=level, code="D1", kind="stop", sentence=sentence, other=other.id)
         for level, sentence in _exact(mine, other)
     ]
     return exact or [
-        Hit(level=level, code="D2", verdict=Verdict.REVIEW, sentence=sentence, other=other.id)
+        Hit(level=level, code="D2", kind="review", sentence=sentence, other=other.id)
         for level, sentence in _near(mine, other)
     ]

@@ -169,10 +169,10 @@ def submit(
     session.execute(
         text(
             "INSERT INTO financings (id, invoice_id, seller_id, buyer_id, buyer_email, state, currency, face, "
-            "deductions, due_date, issue_date, document, fp_e1, fp_e2, fp_n1, number_groups, file_hashes, "
-            "document_references, submitted_at, confirm_by, created_at, updated_at) "
+            "deductions, due_date, issue_date, document, fp_e1, fp_e2, fp_n1, fp_pair, number_groups, "
+            "file_hashes, document_references, submitted_at, confirm_by, created_at, updated_at) "
             "VALUES (:id, :invoice, :seller, :buyer, :email, :state, :currency, :face, :deductions, :due, :issue, "
-            "CAST(:document AS jsonb), :e1, :e2, :n1, :groups, :hashes, :references, :now, :confirm_by, :now, :now)"
+            "CAST(:document AS jsonb), :e1, :e2, :n1, :pair, :groups, :hashes, :references, :now, :confirm_by, :now, :now)"
         ),
         {
             "id": identity,
@@ -190,6 +190,7 @@ def submit(
             "e1": prints.e1,
             "e2": prints.e2,
             "n1": prints.n1,
+            "pair": prints.pair,
             "groups": prints.number_groups,
             "hashes": list(prints.file_hashes),
             "references": list(prints.references),
