@@ -100,6 +100,7 @@ class Financing:
     fp_e1: bytes | None
     fp_e2: bytes | None
     fp_n1: bytes | None
+    fp_pair: bytes | None
     number_groups: str | None
     file_hashes: list[str]
     document_references: list[str]
