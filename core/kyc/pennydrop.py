@@ -13,6 +13,7 @@ from difflib import SequenceMatcher
 
 # At this score two spellings are taken for one name.
 ENOUGH = 85
+_INITIAL = _LEAST = 0.5
 _WORDS = re.compile(r"[^\W_]+")
 _SAME = {
     "pvt": "private", "ltd": "limited", "co": "company", "corp": "corporation", "bros": "brothers", "intl":
@@ -43,7 +44,7 @@ def _words(name: str) -> list[str]:
 def _alike(one: str, two: str) -> float:
     if len(one) == 1 or len(two) == 1:
         # An initial stands for a name that begins with it, and proves less than the name.
-        return 0.9 if one[:1] == two[:1] else 0.0
+        return _INITIAL if one[:1] == two[:1] else 0.0
     return SequenceMatcher(None, one, two, autojunk=False).ratio()
 
 
@@ -58,7 +59,7 @@ def compare(account_name: str, legal_name: str) -> NameMatch:
     used_theirs: set[int] = set()
     weight = 0.0
     for alike, a, b in pairs:
-        if alike >= 0.5 and a not in used_mine and b not in used_theirs:
+        if alike >= _LEAST and a not in used_mine and b not in used_theirs:
             used_mine.add(a)
             used_theirs.add(b)
             weight += alike * (len(mine[a]) + len(theirs[b]))

@@ -172,7 +172,8 @@ def submit(
             "deductions, due_date, issue_date, document, fp_e1, fp_e2, fp_n1, fp_pair, number_groups, "
             "file_hashes, document_references, submitted_at, confirm_by, created_at, updated_at) "
             "VALUES (:id, :invoice, :seller, :buyer, :email, :state, :currency, :face, :deductions, :due, :issue, "
-            "CAST(:document AS jsonb), :e1, :e2, :n1, :pair, :groups, :hashes, :references, :now, :confirm_by, :now, :now)"
+            "CAST(:document AS jsonb), :e1, :e2, :n1, :pair, :groups, :hashes, :references, :now, :confirm_by, "
+            ":now, :now)"
         ),
         {
             "id": identity,

@@ -18,7 +18,13 @@ from core.identity import Actor
 from core.ids import new_id
 
 # Where the thing that a notification speaks of is shown.
-_PLACES = {"connection": "/connections/{}", "comment": "/comments/{}", "mail": "/mailbox/{}"}
+_PLACES = {
+    "connection": "/connections/{}",
+    "comment": "/comments/{}",
+    "mail": "/mailbox/{}",
+    "kyc": "/kyc",
+    "kyc_review": "/kyc/{}",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,9 +40,9 @@ CREATE TABLE kyc_profiles (
     decided_by uuid REFERENCES users,
     decision_reason text CHECK (length(decision_reason) BETWEEN 1 AND 500),
     updated_at timestamptz NOT NULL,
+    -- Nothing was handed in, or a demo asked for nothing: otherwise all of it is there.
     CONSTRAINT kyc_submitted_is_complete CHECK (
-        state NOT IN ('submitted', 'rejected', 'expired') AND evidence IS DISTINCT FROM 'documents'
-        OR evidence = 'demo'
+        state = 'not_started' OR (evidence IS NOT DISTINCT FROM 'demo' AND state <> 'submitted')
         OR (legal_name IS NOT NULL AND constitution IS NOT NULL AND pan IS NOT NULL AND account_name IS NOT NULL)),
     CONSTRAINT kyc_verified_has_evidence CHECK (state <> 'verified' OR evidence IS NOT NULL),
     -- Maker and checker are two.
