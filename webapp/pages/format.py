@@ -67,6 +67,11 @@ def percent(value: Decimal | None, places: int = 2) -> str:
     return f"{(value * 100).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP):f} %"
 
 
+def rate(value: str | Decimal | None, places: int = 2) -> str:
+    """Per cent as the books spell it, to two places: "12.2415" is 12.24 %. None is a dash."""
+    return percent(None if value is None else Decimal(value) / 100, places)
+
+
 def plain(number: str) -> str:
     """A decimal text without zeros that say nothing: 2.500000 is 2.5."""
     return number.rstrip("0").rstrip(".") if "." in number else number

@@ -177,6 +177,7 @@ def _words(setup: BlueprintSetupState) -> None:
             minor, currency, render.preferences()["locale"], plus=plus
         ),
         percent=formats.percent,
+        rate=formats.rate,
         decimal=formats.decimal,
         relative=lambda value: formats.relative(value, render.now()),
         absolute=formats.absolute,
