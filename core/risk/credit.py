@@ -258,8 +258,8 @@ def dilution(history: History, weights: Weights) -> Finding | None:
     return Finding(
         code="B2",
         kind=Kind.HAIRCUT,
-        sentence=f"{percent(history.dilution)} of what this seller invoiced was credited or never paid: hold back "
-        f"{percent(haircut(history, weights))}.",
+        sentence=f"{percent(history.dilution)} of what was invoiced to this buyer was credited or left unpaid: "
+        f"hold back {percent(haircut(history, weights))}.",
         values={"diluted": history.diluted, "sold": history.sold, "dilution": float(round(history.dilution, 4))},
     )
 

@@ -12,8 +12,8 @@ from core.risk.weights import Weights
 _WORDS: Mapping[str, tuple[str, str]] = {
     "seller_gstin": ("The seller's GSTIN is not known.", "the seller's GSTIN were known"),
     "buyer_gstin": ("The buyer's GSTIN is not known.", "the buyer's GSTIN were known"),
-    "seller_verified": ("The seller's identity is not verified.", "the seller were verified"),
-    "buyer_verified": ("The buyer's identity is not verified.", "the buyer were verified"),
+    "seller_verified": ("The seller's identity is not proven by papers.", "the seller's papers were verified"),
+    "buyer_verified": ("The buyer's identity is not proven by papers.", "the buyer's papers were verified"),
     "buyer_account": ("The buyer has no account here.", "the buyer had an account here"),
     "irn": ("The invoice has no registration number (IRN).", "the invoice had its IRN"),
     "document": ("No document is attached.", "the document were attached"),

@@ -105,19 +105,19 @@ class Assessment:
         return {
             "version": self.version,
             "fraud": {
-                "stops": [_spell(each) for each in self.stops],
-                "reviews": [_spell(each) for each in self.reviews],
+                "stops": [spell_finding(each) for each in self.stops],
+                "reviews": [spell_finding(each) for each in self.reviews],
             },
             "credit": {
                 "score": float(self.score),
                 "band": self.band,
-                "reasons": [_spell(each) for each in self.reasons],
+                "reasons": [spell_finding(each) for each in self.reasons],
             },
             "quality": {"score": self.data_quality, "gaps": [asdict(gap) for gap in self.gaps]},
             "haircut": None
             if self.haircut is None
-            else {"share": float(self.haircut), "reasons": [_spell(each) for each in self.haircut_reasons]},
-            "notes": [_spell(each) for each in self.notes],
+            else {"share": float(self.haircut), "reasons": [spell_finding(each) for each in self.haircut_reasons]},
+            "notes": [spell_finding(each) for each in self.notes],
             "loss": None
             if self.loss is None
             else {
@@ -131,7 +131,8 @@ class Assessment:
         }
 
 
-def _spell(finding: Finding) -> dict[str, Any]:
+def spell_finding(finding: Finding) -> dict[str, Any]:
+    """As it is stored and shown."""
     return {
         "code": finding.code,
         "title": TITLES[finding.code],

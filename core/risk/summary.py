@@ -151,13 +151,16 @@ def redated(books: Ledger) -> tuple[Redated, ...]:
     )
 
 
-def fill(history: History, books: Ledger, weights: Weights = CURRENT) -> History:
-    """A History with every figure that follows from the seller's invoices."""
+def fill(history: History, books: Ledger, weights: Weights = CURRENT, *, credited: int = 0) -> History:
+    """A History with every figure that follows from the seller's invoices.
+
+    `credited` are credit notes to this buyer that stand outside of them, in minor units.
+    """
     subject, recent, pair = books.subject, books.since(weights.sequence_days), books.pair
     mine = number_in_series(subject.number)
     to_buyer = [sale for sale in recent if sale.buyer == subject.buyer]
     standing = [sale for sale in books.others if not sale.void]
-    lost, sold = diluted(books.others, books.today, weights)
+    lost, sold = diluted(pair, books.today, weights)
     usual = pair if len(pair) >= weights.tenor_least else standing
     return replace(
         history,
@@ -174,6 +177,6 @@ def fill(history: History, books: Ledger, weights: Weights = CURRENT) -> History
         sales_by_buyer=_by_buyer(books.since(weights.concentration_days)),
         pair_repaid=sum(1 for sale in pair if sale.paid_on is not None),
         tenors=tuple((sale.due - sale.issued).days for sale in usual),
-        diluted=lost,
+        diluted=lost + min(credited, sold),
         sold=sold,
     )
