@@ -16,6 +16,7 @@ from core.connections.sealing import KeyRing
 from core.database import Database
 from core.files import Cabinet
 from core.identity.tokens import Signing
+from core.marketplace.confirmations import Notary
 from webapp import api, auth, limits, problems, uploads, webhooks
 from webapp.services import EXTENSION, Services, services
 
@@ -65,6 +66,7 @@ def create_app(
         role=role,
         ring=ring,
         cabinet=Cabinet(settings.data_dir / "files", ring),
+        notary=Notary.of(secret),
         signing=Signing(
             key=secret,
             access_seconds=settings.access_token_seconds,

@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from core import errors, files
+from core.marketplace.links import LinkExpired
 from webapp.services import services
 
 log = structlog.get_logger(__name__)
@@ -70,6 +71,7 @@ STATUS: tuple[tuple[type[errors.PlatformError], int], ...] = (
     (errors.Forbidden, 403),
     (errors.NotFound, 404),
     (errors.Conflict, 409),
+    (LinkExpired, 410),
     (files.FileTooLarge, 413),
     (UnsupportedMediaType, 415),
     (files.FileTypeRefused, 415),

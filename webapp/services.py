@@ -13,6 +13,7 @@ from core.connections.sealing import KeyRing
 from core.database import Database
 from core.files import Cabinet
 from core.identity.tokens import Signing
+from core.marketplace.confirmations import Notary
 
 if TYPE_CHECKING:
     from flask_socketio import SocketIO
@@ -32,6 +33,7 @@ class Services:
     ring: KeyRing = field(repr=False)
     signing: Signing = field(repr=False)
     cabinet: Cabinet
+    notary: Notary
     socketio: SocketIO | None = None
     presence: Presence | None = None
     # Set by webapp.webhooks, which owns it.

@@ -74,9 +74,8 @@ CREATE TABLE confirmations (
     amount bigint NOT NULL CHECK (amount > 0),
     due_date date NOT NULL,
     document jsonb NOT NULL,
-    -- Keyed hashes: they compare, and do not tell.
-    address_hash bytea CHECK (length(address_hash) = 32),
-    agent_hash bytea CHECK (length(agent_hash) = 32),
+    -- Of the request: keyed hashes, which compare and do not tell.
+    evidence jsonb NOT NULL,
     -- The very text that is signed. The columns above are for queries; this is the record.
     canonical text NOT NULL,
     sha256 bytea NOT NULL,
