@@ -1,4 +1,4 @@
-"""Reading the marketplace: what is on offer, one offer with its slices and bids, and a person's investments.
+"""Reading the marketplace: what is on offer, and one offer with its slices and bids.
 
 What an investor may know of a seller and a buyer is their organisation. Other investors are told apart by number,
 never by name, and nobody reads another's bid.
@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core import paging
 from core.errors import Forbidden, Invalid, NotFound
 from core.identity import Actor, Role
 from core.marketplace import shapes
-from core.marketplace.states import ON_OFFER, Financing
+from core.marketplace.states import ON_OFFER
 
 _ON_OFFER: Final = ", ".join(f"'{state.value}'" for state in sorted(ON_OFFER))
 BANDS: Final = ("low", "elevated", "high")
@@ -301,81 +301,3 @@ def bids_of(session: Session, actor: Actor, financing_id: UUID) -> list[dict[str
         {"financing": financing_id, "actor": actor.id},
     )
     return [{**row._asdict(), "id": str(row.id), "rate": shapes.plain(row.rate)} for row in rows]
-
-
-STATUSES: Final = ("held", "settled", "repaid", "voided", "open", "overdue")
-_GROUPS: Final = {
-    # Still to come back.
-    "open": "investments.status IN ('held', 'settled')",
-    "overdue": "investments.status = 'settled' AND financings.state IN ('overdue', 'defaulted', 'written_off')",
-}
-
-
-def investments(
-    session: Session,
-    actor: Actor,
-    *,
-    status: str | None = None,
-    search: str | None = None,
-    currency: str | None = None,
-    limit: int = 25,
-    cursor: str | None = None,
-    at: datetime | None = None,
-) -> dict[str, Any]:
-    """A page of a person's own investments, newest first; those whose hold was released only when asked for.
-
-    With `at`, those that were made by then, as they stand now.
-    """
-    conditions = ["investments.investor_id = :actor"]
-    values: dict[str, Any] = {"actor": actor.id, "limit": paging.check_limit(limit) + 1}
-    if status and status not in STATUSES:
-        raise Invalid("status", f"must be one of {', '.join(STATUSES)}")
-    if status:
-        conditions.append(_GROUPS.get(status, "investments.status = :status"))
-        values["status"] = status
-    else:
-        conditions.append("investments.status <> 'voided'")
-    if currency:
-        conditions.append("financings.currency = :currency")
-        values["currency"] = currency
-    if search:
-        conditions.append(f"(invoices.number ILIKE :search OR {_SELLER} ILIKE :search OR {_BUYER} ILIKE :search)")
-        values["search"] = paging.contains(search)
-    if at is not None:
-        conditions.append("investments.created_at <= :at")
-        values["at"] = at.astimezone(UTC)
-    if (after := paging.after_id(cursor)) is not None:
-        conditions.append("investments.id < :after")
-        values["after"] = after
-    rows = session.execute(
-        text(
-            f"SELECT {shapes.INVESTMENT}, financings.state, {_SELLER} AS seller, {_BUYER} AS buyer "
-            f"FROM {shapes.INVESTED_IN} JOIN users AS sellers ON sellers.id = invoices.seller_id "
-            "JOIN contacts ON contacts.id = invoices.contact_id "
-            "LEFT JOIN users AS buyers ON buyers.id = invoices.buyer_id "
-            f"WHERE {' AND '.join(conditions)} ORDER BY investments.id DESC LIMIT :limit"
-        ),
-        values,
-    ).all()
-    return paging.page(rows, limit, _held)
-
-
-def _held(row: Any) -> dict[str, Any]:
-    return {**shapes.investment(row), "invoice_status": row.state, "seller": row.seller, "buyer": row.buyer}
-
-
-def investment(session: Session | Connection, investment_id: UUID) -> dict[str, Any]:
-    """One investment in the shape that everybody uses. Raises NotFound. Whose it is, the caller has checked."""
-    row = session.execute(
-        text(f"SELECT {shapes.INVESTMENT} FROM {shapes.INVESTED_IN} WHERE investments.id = :id"), {"id": investment_id}
-    ).one_or_none()
-    if row is None:
-        raise NotFound("investment", investment_id)
-    return shapes.investment(row)
-
-
-def financing(found: Financing) -> dict[str, Any]:
-    """A financing at hand in the shape that everybody uses."""
-    shown = shapes.financing(found, prefix="")
-    assert shown is not None  # noqa: S101 - Only a row of a join can lack it.
-    return shown
