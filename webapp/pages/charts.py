@@ -1,0 +1,63 @@
+"""Pictures of figures, drawn by the server: points and bars in the units of an SVG view box."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+WIDTH = 600
+HEIGHT = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line and the area under it, as SVG path data; `top` is the largest value shown."""
+
+    line: str
+    area: str
+    top: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar: its place in the view box, and what it stands for."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+    amount: int
+    late: bool
+
+
+def line(values: Sequence[int]) -> Line | None:
+    """The line through values at even distances; None when there are fewer than two."""
+    if len(values) < 2:
+        return None
+    top = max(*values, 1)
+    step = WIDTH / (len(values) - 1)
+    points = [f"{place * step:.1f} {HEIGHT - HEIGHT * value / top:.1f}" for place, value in enumerate(values)]
+    drawn = "M" + " L".join(points)
+    return Line(line=drawn, area=f"{drawn} L{WIDTH} {HEIGHT} L0 {HEIGHT} Z", top=top)
+
+
+def bars(columns: Sequence[tuple[str, int, bool]]) -> list[Bar]:
+    """Bars for (label, amount, late), scaled to the largest."""
+    if not columns:
+        return []
+    top = max(*(amount for _, amount, _ in columns), 1)
+    step = WIDTH / len(columns)
+    width = min(step * 0.7, 64.0)
+    return [
+        Bar(
+            x=place * step + (step - width) / 2,
+            y=HEIGHT - HEIGHT * amount / top,
+            width=width,
+            height=HEIGHT * amount / top,
+            label=label,
+            amount=amount,
+            late=late,
+        )
+        for place, (label, amount, late) in enumerate(columns)
+    ]
