@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from core.events import (
     Refund,
 )
 from core.live.feed import announce_all
+from core.marketplace import repayments
 from core.mirroring import apply as mirroring_apply
 from core.payments import apply as payments_apply
 from core.statements import Effect, EffectKind, Outcome, Statement
@@ -68,11 +70,19 @@ _ORDER: tuple[_Area, ...] = (
 )
 
 
-def apply(connection: Connection, statements: Sequence[Statement], *, most_of_a_kind: int | None = None) -> Outcome:
+def apply(
+    connection: Connection,
+    statements: Sequence[Statement],
+    *,
+    most_of_a_kind: int | None = None,
+    now: datetime | None = None,
+) -> Outcome:
     """Apply a batch and write what it announces and effects it had; the caller commits.
 
     Of what is announced more often than `most_of_a_kind` times to one room by one name, one is told: months of
     payments that are pulled at once are no news each, and whoever hears of one looks again.
+    Money for financed invoices is passed on in the same transaction; `now` (the transaction's moment when left out)
+    is when the ledger records that.
     Repeats are harmless. Raises what the database raises when a statement cannot be held by the books.
     """
     outcome = Outcome()
@@ -83,6 +93,7 @@ def apply(connection: Connection, statements: Sequence[Statement], *, most_of_a_
         if area in by_area:
             area(connection, by_area[area], outcome)
     matching.refresh(connection, outcome)
+    repayments.collect(connection, outcome, now)
     _announce_dashboards(outcome)
     if most_of_a_kind is not None:
         outcome.announcements = _fewer(outcome.announcements, most_of_a_kind)

@@ -43,6 +43,10 @@ class Outcome:
     announcements: list[tuple[DomainEvent, UUID | None]] = field(default_factory=list)
     # Invoices whose paid amount changed, with what is due of them now in minor units.
     due: dict[UUID, int] = field(default_factory=dict)
+    # Invoices whose payments were written, with the event that did it last: whoever ends the transaction's work
+    # hands them to `core.marketplace.repayments.collect`. And which event changed which payment.
+    settled: dict[UUID, UUID | None] = field(default_factory=dict)
+    origins: dict[UUID, UUID] = field(default_factory=dict)
 
     def tell(self, rooms: Sequence[str], name: str, data: dict[str, object], event_id: UUID | None) -> None:
         """Announce the same thing to several rooms."""

@@ -139,7 +139,9 @@ def _page(context: Context, run: Run, *, tell: bool) -> Run | None:
             return None
         seen = counting.look(connection, run, page.records)
         event_id = new_id()
-        outcome = intake.apply(connection, _statements(run, page, event_id), most_of_a_kind=MOST_OF_A_KIND)
+        outcome = intake.apply(
+            connection, _statements(run, page, event_id), most_of_a_kind=MOST_OF_A_KIND, now=answered_at
+        )
         counts = counting.count(connection, run, seen, asked_at)
         if any(effect.effect != "unchanged" for effect in outcome.effects):
             pages.keep(

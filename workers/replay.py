@@ -30,6 +30,7 @@ _TABLES = {
     "account": "bank_accounts",
     "connection": "connections",
     "invoice": "invoices",
+    "repayment": "repayments",
 }
 _UNTOLD = frozenset({"updated_at", "version", "health_version"})
 
@@ -68,7 +69,7 @@ def preview(database: Database, event_ids: Sequence[UUID], now: datetime) -> Pre
             # One by one, so that an event that the books refuse is told and hides no other.
             attempt = connection.begin_nested()
             try:
-                outcome = intake.apply(connection, statements_of(event, records, Trust(event.trust)))
+                outcome = intake.apply(connection, statements_of(event, records, Trust(event.trust)), now=now)
             except (DBAPIError, PlatformError) as error:
                 attempt.rollback()
                 failures.append((event.event_id, f"{type(error).__name__}: the books refuse it"))

@@ -21,6 +21,7 @@ from core.errors import Conflict, NotFound
 from core.ids import new_id
 from core.invoicing.references import candidate_keys
 from core.live.feed import announce_all
+from core.marketplace import repayments
 from core.payments import apply as payments
 from core.payments.merge import PaymentState
 from core.statements import Outcome
@@ -341,6 +342,7 @@ def accept(session: Session, user_id: UUID, transaction_id: UUID, invoice_id: UU
     _set_match_state(connection, transaction.id, transaction, "accepted", outcome)
     # Other transactions were proposed for this invoice, and it may need them no more.
     refresh(connection, outcome)
+    repayments.collect(connection, outcome, now)
     announce_all(connection, outcome.announcements)
     return state.id
 
@@ -369,6 +371,7 @@ def undo(session: Session, user_id: UUID, transaction_id: UUID, now: datetime) -
     )
     _set_match_state(connection, transaction.id, transaction, "proposed", outcome)
     refresh(connection, outcome)
+    repayments.collect(connection, outcome, now)
     announce_all(connection, outcome.announcements)
 
 

@@ -213,7 +213,7 @@ def create(session: Session, actor: Actor, new: NewInvoice, now: datetime, *, dr
     audit.record(session, actor, "invoice.created", "invoice", identity, {"number": number}, now)
     made = queries.get_invoice(session, actor, identity)
     _tell(session, "invoice.created", made)
-    if not draft and payments.adopt_waiting(session, identity):
+    if not draft and payments.adopt_waiting(session, identity, now=now):
         return queries.get_invoice(session, actor, identity)
     return made
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from core import paging
+from core.bulk import Rows
 from core.errors import NotFound
 from core.events import DomainEvent
 from core.identity import Actor
@@ -66,27 +67,83 @@ def tell(session: Session | Connection, notice: Notice, now: datetime | None = N
     ).one_or_none()
     if row is None:
         return []
+    return [_created(row.id, notice)]
+
+
+def _created(identity: UUID, notice: Notice) -> DomainEvent:
     data: dict[str, object] = {
-        "notification_id": str(row.id),
+        "notification_id": str(identity),
         "kind": notice.kind,
         "title": notice.title[:200],
         "body": notice.body[:1000],
         "url": _PLACES.get(notice.subject_kind, "").format(notice.subject_id) or None,
     }
-    return [DomainEvent(room=f"user:{notice.user_id}", name="notification.created", data=data)]
+    return DomainEvent(room=f"user:{notice.user_id}", name="notification.created", data=data)
+
+
+_NOTICES = Rows(
+    id="uuid",
+    user_id="uuid",
+    kind="text",
+    subject_kind="text",
+    subject_id="uuid",
+    title="text",
+    body="text",
+    event_id="uuid",
+    created_at="timestamptz",
+)
+_TELL_ALL = text(
+    _NOTICES.insert(
+        "notifications", "ON CONFLICT (subject_id, kind, user_id) WHERE cleared_at IS NULL DO NOTHING RETURNING id"
+    )
+)
+
+
+def tell_all(session: Session | Connection, notices: Sequence[Notice], now: datetime) -> list[DomainEvent]:
+    """`tell` for many, in one statement."""
+    if not notices:
+        return []
+    # In one order everywhere: two transactions that tell the same people wait for each other once, not both ways.
+    ordered = sorted(notices, key=lambda notice: (notice.subject_id, notice.kind, notice.user_id))
+    given = {new_id(): notice for notice in ordered}
+    rows = session.execute(
+        _TELL_ALL,
+        _NOTICES.parameters(
+            {
+                "id": identity,
+                "user_id": notice.user_id,
+                "kind": notice.kind,
+                "subject_kind": notice.subject_kind,
+                "subject_id": notice.subject_id,
+                "title": notice.title[:200],
+                "body": notice.body[:1000],
+                "event_id": notice.event_id,
+                "created_at": now,
+            }
+            for identity, notice in given.items()
+        ),
+    )
+    return [_created(row.id, given[row.id]) for row in rows]
 
 
 def clear(
     session: Session | Connection, subject_id: UUID, kinds: Sequence[str], now: datetime | None = None
 ) -> list[DomainEvent]:
     """End the open notifications of a subject, because it is well again; return what to announce."""
+    return clear_all(session, [subject_id], kinds, now)
+
+
+def clear_all(
+    session: Session | Connection, subject_ids: Sequence[UUID], kinds: Sequence[str], now: datetime | None = None
+) -> list[DomainEvent]:
+    """`clear` for many subjects, in one statement."""
     rows = session.execute(
         text(
             "UPDATE notifications SET cleared_at = coalesce(CAST(:now AS timestamptz), now()) "
-            "WHERE subject_id = :subject AND kind = ANY(CAST(:kinds AS text[])) AND cleared_at IS NULL "
-            "RETURNING id, user_id, kind"
+            "WHERE subject_id = ANY(CAST(:subjects AS uuid[])) AND kind = ANY(CAST(:kinds AS text[])) "
+            "AND cleared_at IS NULL RETURNING id, user_id, kind"
         ),
-        {"subject": subject_id, "kinds": list(kinds), "now": now},
+        {"subjects": list(subject_ids), "kinds": list(kinds), "now": now},
     ).all()
     return [
         DomainEvent(

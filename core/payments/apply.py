@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from core.events import Dispute, Payment, Reference, Refund, Trust
 from core.ids import new_id, parse_id
 from core.invoicing.references import candidate_keys
 from core.live.feed import announce_all
+from core.marketplace import repayments
 from core.payments.merge import (
     PaymentState,
     Share,
@@ -335,6 +337,8 @@ def settle(
 
     `origins` says which event changed which payment. With `resolve` the invoice of each payment is looked up
     from its references; without, `invoice_id` is taken as it stands. `quiet` ones are not announced themselves.
+    What the payments then do to financed invoices is the caller's to run, once and last
+    (`core.marketplace.repayments.collect`): it takes locks that come after those of every invoice.
     """
     if not touched:
         return
@@ -384,6 +388,11 @@ def settle(
                     for (payment_id, invoice_id), amount in changes.items()
                 ),
             )
+    outcome.origins |= origins
+    for identity, state in touched.items():
+        for named in (state.invoice_id, before[identity]):
+            if named in invoices:
+                outcome.settled[named] = origins.get(identity) or outcome.settled.get(named)
     told = {identity: state for identity, state in touched.items() if identity not in quiet}
     _announce(told, invoices, changed, changes, origins, outcome)
 
@@ -561,7 +570,7 @@ def _announce(
         )
 
 
-def adopt_waiting(session: Session | Connection, *invoice_ids: UUID) -> int:
+def adopt_waiting(session: Session | Connection, *invoice_ids: UUID, now: datetime | None = None) -> int:
     """Apply payments that arrived before the invoice they name, and announce it; return how many there were."""
     connection = session.connection() if isinstance(session, Session) else session
     rows = connection.execute(
@@ -579,5 +588,6 @@ def adopt_waiting(session: Session | Connection, *invoice_ids: UUID) -> int:
     objects.identify(connection, [(row.connection_id, "payment", row.object_id) for row in rows])
     outcome = Outcome()
     settle(connection, load(connection, [row.id for row in rows]), {}, outcome)
+    repayments.collect(connection, outcome, now)
     announce_all(connection, outcome.announcements)
     return len(rows)
