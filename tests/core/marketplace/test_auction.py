@@ -103,6 +103,15 @@ def test_nobody_gets_a_claim_for_nothing() -> None:
     assert sum(fill.discount for fill in result.fills) == result.discount == 182
 
 
+@pytest.mark.parametrize("pricing", Pricing)
+def test_a_hold_covers_the_unit_that_a_shared_rounding_may_cost(pricing: Pricing) -> None:
+    """At 10 % over the time each bid's own discount is a tenth; their sum is rounded, and the last one loses a unit."""
+    bids = [bid(place, "36.5", amount) for place, amount in enumerate((198, 298, 248, 1840))]
+    last = clear(bids, 2584, percent("36.5"), pricing, 100).fills[-1]
+    assert last.outlay == 1840 - 184 + 1 == hold_for(1840, percent("36.5"), 100)
+    assert hold_for(100, Decimal(0), 100) == 100
+
+
 def test_two_bids_with_one_sequence_number_are_refused() -> None:
     with pytest.raises(Invalid):
         clear([bid(1, "9", LAKH), bid(1, "10", LAKH)], LAKH, CEILING, Pricing.UNIFORM, 60)

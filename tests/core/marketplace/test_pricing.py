@@ -63,6 +63,11 @@ def test_the_other_models_and_fees_of_the_worked_example() -> None:
     assert comparisons.charge_in_arrears(4 * LAKH, TWELVE, 60) == 7_890_41
 
 
+def test_gst_is_taken_of_the_rounded_fee_and_rounded_half_up_itself() -> None:
+    """0.50 % of 49.40 is 24.7 paise: a fee of 25, whose GST of 4.5 is 5."""
+    assert STANDARD.lines(49_40, 60) == (25, 5)
+
+
 def test_a_haircut_is_suggested_from_dilution_and_never_takes_all() -> None:
     assert 1 - comparisons.suggested_haircut(percent("3")) == Decimal("0.89")
     assert 1 - comparisons.suggested_haircut(percent("6")) == Decimal("0.83")
@@ -142,6 +147,7 @@ def test_the_most_extreme_terms_have_a_price_and_no_arithmetic_error() -> None:
         ("due_date", {"rate": TWELVE, "days": -1}),
         ("due_date", {"rate": TWELVE, "days": 3651}),
         ("fee_plan", {"ask": 500_00, "fee_plan": STANDARD}),
+        ("fee_plan", {"ask": 590_00, "fee_plan": STANDARD}),
     ],
 )
 def test_terms_that_make_no_sense_are_refused_by_the_name_of_their_field(field: str, given: dict[str, object]) -> None:

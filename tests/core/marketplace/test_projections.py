@@ -91,6 +91,11 @@ def test_default_with_full_recourse_makes_the_seller_pay_what_is_missing() -> No
     assert outcome.seller == 3_89_749_59 - outcome.repurchased
 
 
+def test_full_recourse_buys_nothing_back_before_default() -> None:
+    outcome = project(worked(), short(worked(), percent("30"), late_days=15), recourse=Recourse.FULL)
+    assert (outcome.repurchased, outcome.total.received) == (0, 3_50_000_00)
+
+
 def test_a_default_with_nothing_recovered_loses_everything() -> None:
     outcome = project(worked(), default(worked(), Decimal(0)), HOLDERS)
     assert outcome.total.received == 0
