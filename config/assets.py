@@ -36,11 +36,12 @@ FILES: Mapping[str, str] = {
 # Outline icons of @tabler/icons that pages use: `<svg><use href="…/icons.svg#home"></use></svg>`.
 ICONS = (
     "alert-circle", "alert-triangle", "arrow-back-up", "arrow-down-left", "arrow-up-right",
-    "arrows-exchange", "ban", "bell", "bolt", "briefcase", "broadcast", "building-bank", "cash", "check",
+    "arrows-exchange", "ban", "bell", "bolt", "briefcase", "broadcast", "building-bank", "cash", "cash-banknote",
+    "chart-pie", "check",
     "chevron-down", "chevron-left", "chevron-right", "circle-check", "clock", "copy", "cpu", "credit-card",
     "database", "download", "file-invoice", "file-search", "git-merge", "inbox", "info-circle", "key",
     "layout-dashboard", "lock", "logout", "menu-2", "pencil", "plug-connected", "plus", "receipt",
-    "refresh", "search", "send", "shield-check", "shield-x", "trash", "webhook", "x",
+    "refresh", "search", "send", "shield-check", "shield-x", "trash", "wallet", "webhook", "x",
 )  # fmt: skip
 
 _SVG = re.compile(r"<svg\b[^>]*>(?P<body>.*)</svg>", re.DOTALL)

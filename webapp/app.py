@@ -16,6 +16,7 @@ from core.connections.sealing import KeyRing
 from core.database import Database
 from core.files import Cabinet
 from core.identity.tokens import Signing
+from core.marketplace import rules
 from core.marketplace.confirmations import Notary
 from webapp import api, auth, limits, problems, uploads, webhooks
 from webapp.services import EXTENSION, Services, services
@@ -67,6 +68,7 @@ def create_app(
         ring=ring,
         cabinet=Cabinet(settings.data_dir / "files", ring),
         notary=Notary.of(secret),
+        rules=rules.of(settings),
         signing=Signing(
             key=secret,
             access_seconds=settings.access_token_seconds,

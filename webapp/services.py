@@ -14,6 +14,7 @@ from core.database import Database
 from core.files import Cabinet
 from core.identity.tokens import Signing
 from core.marketplace.confirmations import Notary
+from core.marketplace.rules import Rules
 
 if TYPE_CHECKING:
     from flask_socketio import SocketIO
@@ -34,6 +35,7 @@ class Services:
     signing: Signing = field(repr=False)
     cabinet: Cabinet
     notary: Notary
+    rules: Rules
     socketio: SocketIO | None = None
     presence: Presence | None = None
     # Set by webapp.webhooks, which owns it.

@@ -17,7 +17,8 @@ from core.marketplace.listing import Offer
 from core.marketplace.submitting import Confirmer, Papers
 from webapp import auth
 from webapp.api import market_inputs as inputs
-from webapp.api import market_models, models
+from webapp.api import market_outputs as outputs
+from webapp.api import models
 from webapp.api.edge import once, reply
 from webapp.openapi import operation
 from webapp.services import services
@@ -140,7 +141,7 @@ def withdraw(invoice_id: UUID) -> Response:
 
 
 @blueprint.get("/<uuid:invoice_id>/quote")
-@operation("marketplace", {200: market_models.Quote}, query=inputs.QuoteQuery, problems=(403, 404, 409))
+@operation("marketplace", {200: outputs.Quote}, query=inputs.QuoteQuery, problems=(403, 404, 409))
 def quote(invoice_id: UUID, query: inputs.QuoteQuery) -> Response:
     """What an amount would buy: return, four rates, each fee, the day count, and what could go wrong."""
     person = auth.actor()
@@ -149,7 +150,7 @@ def quote(invoice_id: UUID, query: inputs.QuoteQuery) -> Response:
 
 
 @blueprint.post("/<uuid:invoice_id>/fund")
-@operation("marketplace", {201: market_models.Funded}, body=inputs.FundInput, problems=(403, 404, 409, 422))
+@operation("marketplace", {201: outputs.Funded}, body=inputs.FundInput, problems=(403, 404, 409, 422))
 def fund(invoice_id: UUID, body: inputs.FundInput) -> Response:
     """Put money into a listed invoice: all that is left of it, or a slice."""
     person = auth.require(Role.INVESTOR)
@@ -173,21 +174,19 @@ def fund(invoice_id: UUID, body: inputs.FundInput) -> Response:
 
 
 @blueprint.post("/<uuid:invoice_id>/bids")
-@operation("marketplace", {201: market_models.Bid}, body=inputs.BidInput, problems=(403, 404, 409, 422))
+@operation("marketplace", {201: outputs.Bid}, body=inputs.BidInput, problems=(403, 404, 409, 422))
 def bid(invoice_id: UUID, body: inputs.BidInput) -> Response:
     """Bid in an auction. The whole outlay is held until it closes; nobody else sees the bid."""
     person = auth.require(Role.INVESTOR)
 
     def work(session: Session) -> tuple[dict[str, Any], int]:
-        return bidding.bid(
-            session, person, invoice_id, body.rate / 100, body.amount, auth.now(), rules=services().rules
-        ), 201
+        return bidding.bid(session, person, invoice_id, body.rate / 100, body.amount, auth.now()), 201
 
     return once(person, work)
 
 
 @blueprint.delete("/<uuid:invoice_id>/bids/<uuid:bid_id>")
-@operation("marketplace", {200: market_models.Bid}, problems=(403, 404, 409))
+@operation("marketplace", {200: outputs.Bid}, problems=(403, 404, 409))
 def withdraw_bid(invoice_id: UUID, bid_id: UUID) -> Response:
     """Take a bid back, unless it leads in the last minutes of the auction."""
     person = auth.require(Role.INVESTOR)

@@ -211,6 +211,12 @@ _STATES: dict[str, dict[str, State]] = {
         "paused": State("Paused", "warn"),
         "dead": State("Gave up", "bad"),
     },
+    "review": {
+        "stop": State("Stop", "bad"),
+        "review": State("To look at", "warn"),
+        "cleared": State("Cleared", "good"),
+        "upheld": State("Upheld", "bad"),
+    },
     "trust": {
         "signed": State("Signed", "good"),
         "fetched": State("Fetched", "good"),

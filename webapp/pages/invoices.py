@@ -16,6 +16,7 @@ from core.invoicing import queries
 from core.money import exponent
 from webapp.auth import page_login_required
 from webapp.pages import blueprint
+from webapp.pages.financing import REASONS as REJECT_REASONS
 from webapp.pages.forms import Form
 from webapp.pages.shell import Look, choice, cursor, limit, looking, only, search
 
@@ -79,7 +80,11 @@ def invoices() -> Response:
 def invoice(invoice_id: UUID) -> Response:
     """One invoice: lines, what was paid, and everything that happened to it."""
     with looking(f"invoice:{invoice_id}") as look:
-        return look.show("pages/invoice.html", invoice=queries.get_invoice(look.db, look.actor, invoice_id))
+        return look.show(
+            "pages/invoice.html",
+            invoice=queries.get_invoice(look.db, look.actor, invoice_id),
+            reject_reasons=REJECT_REASONS,
+        )
 
 
 def _lines(form: Form) -> list[dict[str, str]]:

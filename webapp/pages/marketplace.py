@@ -167,7 +167,7 @@ def bid_listing(invoice_id: UUID) -> Response:
         if form and amount is not None and rate is not None:
             try:
                 with look.db.begin_nested():
-                    bidding.bid(look.db, look.actor, invoice_id, rate / 100, amount, look.now, rules=services().rules)
+                    bidding.bid(look.db, look.actor, invoice_id, rate / 100, amount, look.now)
             except Invalid as error:
                 _blame(form, error, "rate" if error.field == "rate" else "amount")
             except (Conflict, Forbidden, ledger.InsufficientFunds) as error:

@@ -39,13 +39,20 @@ _OWNERS = frozenset({Role.SELLER, Role.OPERATOR})
 _EVERYONE = frozenset(Role)
 _BOOKS = frozenset({Role.SELLER, Role.BUYER, Role.OPERATOR})
 _OPERATORS = frozenset({Role.OPERATOR})
+_INVESTORS = frozenset({Role.INVESTOR})
+_PEOPLE = frozenset({Role.SELLER, Role.BUYER, Role.INVESTOR})
+_MARKET = frozenset({Role.SELLER, Role.INVESTOR, Role.OPERATOR})
 _PLACES: tuple[tuple[str, tuple[_Place, ...]], ...] = (
     (
         "",
         (
             _Place("dashboard", "Dashboard", "layout-dashboard", _EVERYONE, "Home"),
             _Place("invoices", "Invoices", "file-invoice", _BOOKS, "Invoices"),
+            _Place("marketplace", "Marketplace", "briefcase", _MARKET, "Market"),
+            _Place("portfolio", "Portfolio", "chart-pie", _INVESTORS, "Portfolio"),
+            _Place("financing", "Financing", "cash-banknote", _BOOKS),
             _Place("payments", "Payments", "cash", _BOOKS, "Payments"),
+            _Place("wallet", "Wallet", "wallet", _PEOPLE, "Wallet"),
             _Place("transactions", "Transactions", "arrows-exchange", _OWNERS, "Bank"),
         ),
     ),
@@ -55,6 +62,7 @@ _PLACES: tuple[tuple[str, tuple[_Place, ...]], ...] = (
             _Place("connections", "Connections", "plug-connected", _OWNERS),
             _Place("deliveries", "Deliveries", "webhook", _OWNERS),
             _Place("quarantine", "Quarantine", "shield-x", _OPERATORS),
+            _Place("reviews", "Reviews", "alert-triangle", _OPERATORS),
         ),
     ),
 )
