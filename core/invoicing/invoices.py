@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from core import audit
 from core.bulk import Rows
-from core.errors import Conflict, Forbidden, Invalid, NotFound
+from core.errors import Conflict, Forbidden, Invalid
 from core.events import DomainEvent
 from core.identity import Actor, Role
 from core.identity.users import clean_email
@@ -308,23 +308,6 @@ def void(session: Session, actor: Actor, invoice_id: UUID, now: datetime) -> dic
     return invoice
 
 
-def parties(session: Session, invoice_id: UUID) -> tuple[UUID, UUID | None]:
-    """The seller and the buyer (None: not registered, or a draft that is not theirs to see). Raises NotFound."""
-    row = session.execute(
-        text(
-            "SELECT seller_id, CASE WHEN status <> 'draft' THEN buyer_id END AS buyer_id FROM invoices WHERE id = :id"
-        ),
-        {"id": invoice_id},
-    ).one_or_none()
-    if row is None:
-        raise NotFound("invoice", invoice_id)
-    return row.seller_id, row.buyer_id
-
-
 def may_see(session: Session, actor: Actor, invoice_id: UUID) -> bool:
-    """Whether an invoice is the actor's to look at."""
-    try:
-        seller, buyer = parties(session, invoice_id)
-    except NotFound:
-        return False
-    return actor.is_operator or actor.id == seller or (actor.role is Role.BUYER and actor.id == buyer)
+    """Whether an invoice is the actor's to look at, and to hear of: for investors what is on offer or theirs."""
+    return queries.may_read(session, actor, invoice_id)

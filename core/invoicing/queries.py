@@ -156,6 +156,15 @@ def _with_status(status: str) -> str:
     return f"invoices.id IN (SELECT invoice_id FROM financings WHERE state = :status) AND {shapes.STATUS} = :status"
 
 
+def may_read(session: Session, actor: Actor, invoice_id: UUID) -> bool:
+    """Whether `get_invoice` would find it."""
+    found = session.scalar(
+        text(f"SELECT EXISTS (SELECT FROM {_FROM} WHERE invoices.id = :id AND {_readable(actor)})"),
+        {"id": invoice_id, "actor": actor.id},
+    )
+    return bool(found)
+
+
 def get_invoice(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, Any]:
     """An invoice with its lines, the payments towards it and its history. Raises NotFound.
 
