@@ -20,6 +20,7 @@ from core.errors import NotFound
 from core.marketplace import fingerprints
 from core.marketplace.fingerprints import Document, Fingerprints
 from core.marketplace.likeness import AMOUNT_PERCENT, DAYS, Hit, Sighting, compare
+from core.marketplace.series import SERIES_DAYS, Series
 from core.taxids import DocumentKind, Party
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _ENDED = "('rejected', 'expired', 'withdrawn')"
 _UNCONFIRMED = "('pending_buyer_confirmation', 'disputed', 'rejected', 'expired', 'withdrawn')"
 # So many rows are compared at most; a pair of parties has far fewer invoices in two months.
 _MOST = 500
+_MOST_NUMBERS = 2000
 
 
 def _party(session: Session, user_id: UUID | None, gstin: str | None) -> Party:
@@ -109,6 +111,28 @@ def _sighting(row: Any) -> Sighting:
     )
 
 
+def _series(session: Session, document: Document, excluding: UUID | None) -> Series:
+    """The supplier's other numbers around that time: of invoices made here, and of papers brought from elsewhere."""
+    rows = session.execute(
+        text(
+            "SELECT number_key AS groups, issue_date FROM invoices WHERE seller_id = :seller "
+            "AND issue_date BETWEEN :since AND :until AND status NOT IN ('draft', 'void') AND id IS DISTINCT FROM "
+            "(SELECT invoice_id FROM financings WHERE id = CAST(:except AS uuid)) "
+            "UNION SELECT number_groups, issue_date FROM financings WHERE seller_id = :seller "
+            "AND issue_date BETWEEN :since AND :until AND number_groups IS NOT NULL "
+            f"AND state NOT IN {_ENDED} AND id IS DISTINCT FROM CAST(:except AS uuid) LIMIT :limit"
+        ),
+        {
+            "seller": document.seller_id,
+            "since": document.issued - timedelta(days=SERIES_DAYS),
+            "until": document.issued + timedelta(days=DAYS),
+            "except": excluding,
+            "limit": _MOST_NUMBERS,
+        },
+    ).all()
+    return Series([(row.groups, row.issue_date) for row in rows])
+
+
 def find(session: Session, document: Document, secret: bytes, *, excluding: UUID | None = None) -> list[Hit]:
     """Every likeness of a document to a financing that has not ended, stops first. `excluding` is its own."""
     prints = fingerprints.of(document, secret)
@@ -128,7 +152,10 @@ def find(session: Session, document: Document, secret: bytes, *, excluding: UUID
             "limit": _MOST,
         },
     ).all()
-    hits = [hit for row in rows for hit in compare(mine, _sighting(row))]
+    if not rows:
+        return []
+    series = _series(session, document, excluding)
+    hits = [hit for row in rows for hit in compare(mine, _sighting(row), series)]
     return sorted(hits, key=lambda hit: (hit.kind != "stop", hit.level))
 
 

@@ -1,9 +1,9 @@
 """How alike two invoices are: the levels E1, E2 and N1 to N4 of marketplace rules 2.9. Pure.
 
 The rule book's N2 and N4, taken by the letter, also catch honest habits: a standing order of the same amount has
-the next number a week later, and one order of the buyer is delivered in many parts. Both are told apart here by
-what an edited copy cannot have at once: order of dates, order of numbers and distance in time. What that costs in
-detection is measured by `ledgerwire risk duplicates`.
+the next number a week later, and one order of the buyer is delivered in many parts. These are told from copies by
+their number, which stands where the supplier's series would have it on that day (core.marketplace.series). What that
+costs in detection is measured by `ledgerwire risk duplicates`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Literal
 from uuid import UUID
 
 from core.marketplace.fingerprints import EWAY, ORDER, Fingerprints
+from core.marketplace.series import Series
 
 # N2 of the rule book: amounts within one percent, dates within thirty days, numbers one change apart.
 AMOUNT_PERCENT = 1
@@ -127,26 +128,35 @@ def _same_amount(one: Sighting, two: Sighting) -> bool:
     )
 
 
-def _is_next(one: Sighting, two: Sighting) -> bool:
-    """Whether one is the other's successor: days later, and a little higher in the one group where they differ."""
+def _is_next(one: Sighting, two: Sighting, series: Series) -> bool:
+    """Whether the younger of two invoices is another one of the same series, and no copy of the elder."""
     first, second = sorted((one, two), key=lambda sighting: sighting.issued)
-    if (second.issued - first.issued).days < _HABIT_DAYS:
+    if first.issued == second.issued:
         return False
     left, right = first.prints.number_groups.split("·"), second.prints.number_groups.split("·")
-    if len(left) != len(right):
+    moved = [place for place, (old, new) in enumerate(zip(left, right, strict=False)) if old != new]
+    if len(left) != len(right) or len(moved) != 1:
         return False
-    moved = [(old, new) for old, new in zip(left, right, strict=True) if old != new]
-    if len(moved) != 1 or not (moved[0][0].isdecimal() and moved[0][1].isdecimal()):
+    place = moved[0]
+    if not left[place].isdecimal() or not right[place].isdecimal() or int(left[place]) >= int(right[place]):
         return False
-    return 0 < int(moved[0][1]) - int(moved[0][0]) <= _HABIT_STEP
+    expected = series.expects(second.prints.number_groups, place, second.issued)
+    if expected is None:
+        # Nothing is known of the series: days apart, and a little higher, is what a weekly order looks like.
+        return (second.issued - first.issued).days >= _HABIT_DAYS and int(right[place]) - int(
+            left[place]
+        ) <= _HABIT_STEP
+    return expected
 
 
-def _near_number(mine: Sighting, other: Sighting) -> bool:
+def _near_number(mine: Sighting, other: Sighting, series: Series) -> bool:
     if not _shared(mine, other, "pair") or not _same_amount(mine, other):
         return False
-    if abs((mine.issued - other.issued).days) > DAYS or _is_next(mine, other):
+    if abs((mine.issued - other.issued).days) > DAYS:
         return False
-    return number_distance(mine.prints.number_groups, other.prints.number_groups) <= NUMBER_CHANGES
+    if number_distance(mine.prints.number_groups, other.prints.number_groups) > NUMBER_CHANGES:
+        return False
+    return not _is_next(mine, other, series)
 
 
 def _percent(mine: Sighting, other: Sighting) -> str:
@@ -165,10 +175,10 @@ def _exact(mine: Sighting, other: Sighting) -> Iterable[tuple[str, str]]:
         yield "E2", "An invoice between the same two parties with the same number is in another financing this year."
 
 
-def _near(mine: Sighting, other: Sighting) -> Iterable[tuple[str, str]]:
+def _near(mine: Sighting, other: Sighting, series: Series) -> Iterable[tuple[str, str]]:
     if _shared(mine, other, "n1"):
         yield "N1", "Another invoice between the same two parties has the same amount and the same date."
-    if _near_number(mine, other):
+    if _near_number(mine, other, series):
         apart = abs((mine.issued - other.issued).days)
         sentence = (
             f"Number {mine.prints.number_groups} is at most one change away from {other.prints.number_groups} of the "
@@ -180,17 +190,26 @@ def _near(mine: Sighting, other: Sighting) -> Iterable[tuple[str, str]]:
     shared = set(mine.prints.references) & set(other.prints.references)
     if any(reference.startswith(EWAY) for reference in shared):
         yield "N4", "The same e-way bill was given with another invoice."
-    elif _same_amount(mine, other) and any(each.startswith(ORDER) for each in shared) and not _is_next(mine, other):
+    elif _again_for(mine, other, shared, series):
         yield "N4", "The same order of the buyer was given with another invoice of the same amount."
 
 
-def compare(mine: Sighting, other: Sighting) -> list[Hit]:
-    """In which ways two invoices are alike. An exact likeness says all: near ones are then left out."""
+def _again_for(mine: Sighting, other: Sighting, shared: set[str], series: Series) -> bool:
+    """Whether an order is invoiced a second time: for the same amount, and not as a further part in its turn."""
+    named = any(reference.startswith(ORDER) for reference in shared)
+    return named and _same_amount(mine, other) and not _is_next(mine, other, series)
+
+
+def compare(mine: Sighting, other: Sighting, series: Series = Series()) -> list[Hit]:  # noqa: B008 - it is frozen.
+    """In which ways two invoices are alike. An exact likeness says all: near ones are then left out.
+
+    `series` holds the supplier's other invoices, by which an honest next number is known.
+    """
     exact = [
         Hit(level=level, code="D1", kind="stop", sentence=sentence, other=other.id)
         for level, sentence in _exact(mine, other)
     ]
     return exact or [
         Hit(level=level, code="D2", kind="review", sentence=sentence, other=other.id)
-        for level, sentence in _near(mine, other)
+        for level, sentence in _near(mine, other, series)
     ]
