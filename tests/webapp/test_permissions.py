@@ -65,6 +65,10 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("mirrored_invoices.show", "GET"): {"owner", "operator"},
     ("payments.index", "GET"): PEOPLE,
     ("payments.show", "GET"): {"owner", "buyer", "operator"},
+    ("reviews.index", "GET"): {"operator"},
+    ("reviews.show", "GET"): {"operator"},
+    ("reviews.decide", "POST"): {"operator"},
+    ("risk.show", "GET"): {"owner", "operator"},
     ("service_tokens.index", "GET"): {"operator"},
     ("service_tokens.create", "POST"): {"operator"},
     ("service_tokens.delete", "DELETE"): {"operator"},
@@ -93,6 +97,7 @@ BODIES: dict[str, Any] = {
     "connections.update": {"name": "Changed"},
     "custom.try_definition": {"body": "{}"},
     "auth.update_profile": {"name": "Changed"},
+    "reviews.decide": {"decision": "clear", "reason": "It is not what it looks like."},
     "service_tokens.create": {"name": "reports"},
     "deliveries.replay": {"dry_run": True},
 }
@@ -159,14 +164,18 @@ INSERT INTO mirrored_invoices (id, user_id, connection_id, object_id, version, s
 INSERT INTO quarantine (id, connector, connection_id, received_at, path, remote_addr, headers, body, body_bytes, reason)
     VALUES (:quarantine_id, 'razorpay', :connection, :now, '/', '', '[]', '{}', 2, 'stale');
 INSERT INTO notifications (id, user_id, kind, subject_kind, subject_id, title, body, created_at)
-    VALUES (:notification_id, :owner, 'connection.sync', 'connection', :connection, 'Trouble', 'Do something.', :now)
+    VALUES (:notification_id, :owner, 'connection.sync', 'connection', :connection, 'Trouble', 'Do something.', :now);
+INSERT INTO risk_assessments (id, invoice_id, version, cause, outputs, at)
+    VALUES (:event_id, :invoice, '1', 'person', '{"fraud": {}}', :now);
+INSERT INTO reviews (id, invoice_id, codes, stops, hard, findings, assessment_id, opened_at)
+    VALUES (:review_id, :invoice, ARRAY['C3'], true, false, '{}', :event_id, :now)
 """
 
 
 def _books(world: World, owner: UUID, connection: UUID, invoice: UUID) -> dict[str, str]:
     """A delivery, a payment, a transaction, an invoice elsewhere, a refused delivery and a notice of the owner."""
     mine = ("delivery_id", "payment_id", "transaction_id", "mirrored_invoice_id", "quarantine_id", "event_id")
-    ids = {name: new_id() for name in (*mine, "notification_id")}
+    ids = {name: new_id() for name in (*mine, "notification_id", "review_id")}
     values = {**ids, "owner": owner, "connection": connection, "invoice": invoice, "now": datetime.now(UTC)}
     with world.session() as session:
         for statement in _BOOKS.split(";"):
@@ -213,7 +222,7 @@ def test_everybody_gets_what_is_theirs_and_nothing_else(scene: Scene, who: str) 
         else:
             assert answer.status in {403, 404}, said
             # To a stranger a thing of the owner's is not there; what a role may not do at all says so.
-            assert answer.status == 404 or who != "stranger" or endpoint.startswith("service_tokens."), said
+            assert answer.status == 404 or who != "stranger" or endpoint.startswith(("reviews.", "service_tokens.")), said
 
 
 @pytest.mark.parametrize("who", sorted(PEOPLE))
@@ -255,6 +264,7 @@ def test_no_page_shows_what_is_somebody_elses(scene: Scene) -> None:
         "transaction_id": scene.ids["transaction_id"],
         "connection_id": scene.ids["connection_id"],
         "delivery_id": scene.ids["delivery_id"],
+        "review_id": scene.ids["review_id"],
     }
     for who in ("stranger", "investor"):
         browser = scene.world.browser(scene.people[who])
