@@ -19,7 +19,7 @@ blueprint = Blueprint("reviews", __name__, url_prefix="/api/reviews")
 
 
 @blueprint.get("")
-@operation("risk", {200: models.Reviews}, query=models.ReviewsQuery)
+@operation("reviews", {200: models.Reviews}, query=models.ReviewsQuery)
 def index(query: models.ReviewsQuery) -> Response:
     """Stops and questions about invoices, newest first. For operators."""
     person = auth.actor()
@@ -39,7 +39,7 @@ def index(query: models.ReviewsQuery) -> Response:
 
 
 @blueprint.get("/<uuid:review_id>")
-@operation("risk", {200: models.Review}, problems=(404,))
+@operation("reviews", {200: models.Review}, problems=(404,))
 def show(review_id: UUID) -> Response:
     """One review, with both sides of a likeness. For operators."""
     person = auth.actor()
@@ -48,7 +48,7 @@ def show(review_id: UUID) -> Response:
 
 
 @blueprint.post("/<uuid:review_id>/decide")
-@operation("risk", {200: models.Review}, body=models.DecisionInput, problems=(404, 409))
+@operation("reviews", {200: models.Review}, body=models.DecisionInput, problems=(404, 409))
 def decide(review_id: UUID, body: models.DecisionInput) -> Response:
     """Clear or uphold a review. What is decided stays; an exact duplicate cannot be cleared."""
     person = auth.actor()
