@@ -81,8 +81,9 @@ _LOCK_WITH_HOLDS = text(
 )
 # Whoever resolves a hold has locked its account, so what is read after that lock stays as it is.
 _READ_HOLDS = text(
-    "SELECT id, account_id, to_account_id, amount, expires_at, open FROM ledger_holds "
-    "WHERE id = ANY(CAST(:holds AS uuid[]))"
+    "SELECT id, account_id, to_account_id, amount, expires_at, "
+    "NOT EXISTS (SELECT FROM ledger_resolutions WHERE hold_id = ledger_holds.id) AS open "
+    "FROM ledger_holds WHERE id = ANY(CAST(:holds AS uuid[]))"
 )
 _READ_ORIGINALS = text(
     "SELECT transfer_id, account_id, amount, "
