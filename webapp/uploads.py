@@ -9,7 +9,8 @@ from flask import Flask, Response, current_app, request
 from werkzeug.datastructures import FileStorage
 
 from core.errors import Invalid
-from core.files import DOCUMENTS, MAX_BYTES, FileTooLarge, Kept, StoredFile
+from core.files import DOCUMENTS, MAX_BYTES, FileTooLarge, Kept, StoredFile, require_room
+from core.identity import Actor
 from webapp import runtime
 from webapp.problems import UnsupportedMediaType
 from webapp.services import services
@@ -52,12 +53,15 @@ def read_file(field: str = "file") -> tuple[str, bytes]:
     return (given[0].filename or "").replace("\x00", ""), content
 
 
-def keep_file(field: str = "file", allowed: frozenset[str] = DOCUMENTS) -> Kept:
+def keep_file(owner: Actor, field: str = "file", allowed: frozenset[str] = DOCUMENTS) -> Kept:
     """The uploaded file, judged and on disk; `core.files.record` writes its row. Raises what `read_file` and core do.
 
-    Hashing, sealing and flushing a file takes long: it is done beside the other greenlets.
+    To be called once it is known that `owner` may bring a file there. Hashing, sealing and flushing it takes long: it
+    is done beside the other greenlets, and while no connection to the database is held.
     """
     name, content = read_file(field)
+    with services().database.session() as session:
+        require_room(session, owner.id, len(content))
     return runtime.offload(services().cabinet.keep, name, content, allowed)
 
 

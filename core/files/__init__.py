@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from core.files.cabinet import Cabinet, FileQuotaReached, FileUnavailable, Kept, StoredFile, describe, record
+from core.files.cabinet import (
+    Cabinet,
+    FileQuotaReached,
+    FileUnavailable,
+    Kept,
+    StoredFile,
+    describe,
+    record,
+    require_room,
+)
 from core.files.kinds import DOCUMENTS, MAX_BYTES, PAPERS, FileTooLarge, FileTypeRefused, clean_name, media_type_of
 
 __all__ = [
@@ -20,4 +29,5 @@ __all__ = [
     "describe",
     "media_type_of",
     "record",
+    "require_room",
 ]

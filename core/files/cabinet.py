@@ -73,11 +73,16 @@ class StoredFile:
         }
 
 
+def require_room(session: Session, owner_id: UUID, size: int) -> None:
+    """Raises FileQuotaReached when so many bytes more would be too many. To be asked before a content is written."""
+    used = session.scalar(text("SELECT coalesce(sum(size), 0) FROM files WHERE owner_id = :owner"), {"owner": owner_id})
+    if int(used or 0) + size > MAX_OWNER_BYTES:
+        raise FileQuotaReached(f"your files may have {MAX_OWNER_BYTES // (1024 * 1024)} MB together")
+
+
 def record(session: Session, owner_id: UUID, kept: Kept, now: datetime) -> StoredFile:
     """Write the row of a content that `Cabinet.keep` wrote. Raises FileQuotaReached."""
-    used = session.scalar(text("SELECT coalesce(sum(size), 0) FROM files WHERE owner_id = :owner"), {"owner": owner_id})
-    if int(used or 0) + kept.size > MAX_OWNER_BYTES:
-        raise FileQuotaReached(f"your files may have {MAX_OWNER_BYTES // (1024 * 1024)} MB together")
+    require_room(session, owner_id, kept.size)
     made = StoredFile(
         id=new_id(),
         owner_id=owner_id,
