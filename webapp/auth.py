@@ -12,6 +12,7 @@ from flask import Flask, g, redirect, request, session, url_for
 from flask_wtf.csrf import CSRFProtect, generate_csrf
 from werkzeug.wrappers import Response
 
+from core import kyc, wallets
 from core.errors import AuthenticationFailed, Forbidden
 from core.identity import Actor, Role, passwords, tokens, users
 from webapp import runtime
@@ -133,16 +134,22 @@ def register(*, email: str, password: str, name: str, role: Role, organisation: 
     cleaned = users.clean_email(email)
     passwords.check(password, email=cleaned, demo=services().settings.demo_mode)
     password_hash = runtime.offload(passwords.hash_password, password)
+    moment = now()
     with services().database.session() as db:
-        return users.register(
+        person = users.register(
             db,
             email=cleaned,
             name=name,
             password_hash=password_hash,
             role=role,
             organisation=organisation,
-            now=now(),
+            now=moment,
         )
+        if services().settings.demo_mode:
+            # Demo money, and a demo's identity: outside demo mode neither comes of itself.
+            kyc.welcome(db, person.id, moment)
+            wallets.welcome(db, person.id, moment)
+        return person
 
 
 def start_page_session(response: Response, person: Actor) -> Response:

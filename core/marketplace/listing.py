@@ -17,7 +17,7 @@ from core.events import DomainEvent
 from core.identity import Actor, Role
 from core.invoicing import queries as invoicing
 from core.live import announce
-from core.marketplace import funding, pricing, reviewing, states
+from core.marketplace import auction, funding, pricing, reviewing, states
 from core.marketplace.pricing import Terms
 from core.marketplace.rules import LISTING_DAYS, Rules, today
 from core.marketplace.states import Financing, State
@@ -101,6 +101,10 @@ def offer(session: Session, actor: Actor, invoice_id: UUID, asked: Offer, *, rul
     least = asked.min_slice if asked.min_slice is not None else min(MIN_SLICE, terms.outlay)
     if type(least) is not int or not 0 < least <= terms.outlay:
         raise Invalid("min_slice", f"must be 1 to {terms.outlay} minor units, what investors pay in all")
+    if asked.mode == "auction":
+        if terms.rate is None:
+            raise Invalid("closes_at", "must come before the day on which the invoice is due")
+        auction.check_terms(terms.principal, terms.rate, terms.days, least)
     reviewing.check(session, financing, rules, now, at="listing")
     reviewing.require_clear(session, financing)
     accepted = now if asked.mode == "fixed" else closes

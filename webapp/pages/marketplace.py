@@ -14,9 +14,10 @@ from core.errors import Conflict, Forbidden, Invalid, NotFound, PlatformError
 from core.identity import Role
 from core.marketplace import bidding, funding, queries
 from core.marketplace.queries import BANDS, SORTS, Wanted
-from core.marketplace.refusals import CapExceeded
+from core.marketplace.refusals import CapExceeded, MoreThanRemaining
 from webapp.auth import page_login_required
-from webapp.pages import blueprint
+from webapp.pages import blueprint, render
+from webapp.pages.format import money
 from webapp.pages.forms import Form
 from webapp.pages.shell import Look, choice, cursor, limit, looking, only, search
 from webapp.services import services
@@ -121,6 +122,11 @@ def _there(invoice_id: UUID) -> Response:
 
 def _blame(form: Form, error: PlatformError, field: str = "amount") -> None:
     words = error.message if isinstance(error, Invalid) else str(error)
+    if isinstance(error, ledger.InsufficientFunds):
+        # Minor units are for programs.
+        words = f"you can spend {money(error.available, CURRENCY, render.preferences()['locale'])}"
+    elif isinstance(error, MoreThanRemaining):
+        words = f"only {money(error.remaining, CURRENCY, render.preferences()['locale'])} is left to fund"
     form.errors[field] = f"{words[:1].upper()}{words[1:]}."
 
 

@@ -138,7 +138,7 @@ def test_whoever_has_too_little_is_refused(world: World, people: tuple[Person, P
     world.post(f"{at}/confirm", buyer)
     world.post(f"{at}/list", seller, json={"ask_amount": 15 * LAKH})
     answer = world.post(f"{at}/fund", investor, json={"amount": 10 * LAKH + 1})
-    assert (answer.status, answer.body["code"]) == (422, "insufficient_funds"), answer.body
+    assert (answer.status, answer.body["code"]) == (409, "insufficient_funds"), answer.body
     assert balance(world, investor)["available"] == 10 * LAKH
 
 
