@@ -64,16 +64,16 @@ def attach(invoice_id: UUID) -> Response:
     person = auth.actor()
     with services().database.session() as session:
         talk.require_party(session, person, invoice_id)
-    kept = uploads.keep_file(person, allowed=PAPERS)
+    kept = uploads.keep_file(allowed=PAPERS)
     with services().database.session() as session:
         return reply(talk.bring(session, person, invoice_id, kept, auth.now()).shape(), 201)
 
 
-@blueprint.get("/<uuid:invoice_id>/attachments/<uuid:file_id>")
+@blueprint.get("/<uuid:invoice_id>/attachments/<uuid:attachment_id>")
 @operation("talk", {200: None}, problems=(404,))
-def attachment(invoice_id: UUID, file_id: UUID) -> Response:
+def attachment(invoice_id: UUID, attachment_id: UUID) -> Response:
     """The content of a file that was brought to this invoice."""
     person = auth.actor()
     with services().database.session() as session:
-        stored = talk.find(session, person, invoice_id, file_id)
+        stored = talk.find(session, person, invoice_id, attachment_id)
     return uploads.send_file(stored, services().cabinet.read(stored.sha256))
