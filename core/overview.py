@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from core import statistics, wallets
 from core.banking.queries import list_transactions
 from core.identity import Actor, Role
 from core.ids import lowest_id_at
@@ -69,4 +70,6 @@ def dashboard(session: Session, actor: Actor, now: datetime) -> dict[str, Any]:
         "recent_transactions": list_transactions(session, actor, limit=_ROWS)["items"],
         "proposed_matches": counts.proposed,
         "connections": counts.connections,
+        "wallet": wallets.balance(session, actor.id),
+        "figures": statistics.figures(session, actor, now),
     }

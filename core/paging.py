@@ -84,6 +84,16 @@ def after_key(cursor: str) -> tuple[str, str, UUID]:
     return order, value, identity
 
 
+def after_places(cursor: str | None, count: int) -> list[str]:
+    """How far each of several lists was read, as `spell_places` wrote it; empty texts at the start. Raises Invalid."""
+    return _parts(cursor, count) if cursor else [""] * count
+
+
+def spell_places(places: Sequence[str]) -> str:
+    """A cursor of several lists that are shown as one."""
+    return _spell(places)
+
+
 def page_by_key(
     rows: Sequence[Any],
     limit: int,

@@ -69,7 +69,7 @@ def transactions(
     account = ledger.wallet(user_id, currency)
     before, after = _between(where, account, paging.after_number(cursor), since, until)
     rows = ledger.statement(where, account, limit=paging.check_limit(limit) + 1, before=before, after=after, side=side)
-    return paging.page(rows, limit, _shape)
+    return paging.page(rows, limit, shape)
 
 
 _INSTANT = timedelta(microseconds=1)
@@ -107,7 +107,8 @@ def export(
         before = rows[-1].id
 
 
-def _shape(row: Row[Any]) -> dict[str, Any]:
+def shape(row: Row[Any]) -> dict[str, Any]:
+    """An entry of a wallet, a row of `ledger.statement`, as `transactions` shows it."""
     return {
         "id": str(row.entry_id),
         "type": "credit" if row.amount > 0 else "debit",
@@ -124,13 +125,13 @@ def _shape(row: Row[Any]) -> dict[str, Any]:
 
 
 def _exported(row: Row[Any]) -> tuple[str, ...]:
-    shape = _shape(row)
-    shape["at"] = row.recorded_at.isoformat()
-    shape["amount_minor"], shape["balance_after_minor"] = row.amount, row.balance_after
-    shape["amount"] = Money(row.amount, row.currency).to_decimal()
-    shape["balance_after"] = Money(row.balance_after, row.currency).to_decimal()
-    shape["description"] = _plain(row.description)
-    return tuple("" if shape[name] is None else str(shape[name]) for name in EXPORT_COLUMNS)
+    shown = shape(row)
+    shown["at"] = row.recorded_at.isoformat()
+    shown["amount_minor"], shown["balance_after_minor"] = row.amount, row.balance_after
+    shown["amount"] = Money(row.amount, row.currency).to_decimal()
+    shown["balance_after"] = Money(row.balance_after, row.currency).to_decimal()
+    shown["description"] = _plain(row.description)
+    return tuple("" if shown[name] is None else str(shown[name]) for name in EXPORT_COLUMNS)
 
 
 def _plain(text: str) -> str:

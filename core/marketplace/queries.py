@@ -6,8 +6,8 @@ never by name, and nobody reads another's bid.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -21,6 +21,7 @@ from core.errors import Forbidden, Invalid, NotFound
 from core.identity import Actor, Role
 from core.marketplace import shapes
 from core.marketplace.states import ON_OFFER
+from core.risk import assessments
 
 _ON_OFFER: Final = ", ".join(f"'{state.value}'" for state in sorted(ON_OFFER))
 BANDS: Final = ("low", "elevated", "high")
@@ -87,22 +88,21 @@ class Wanted:
     search: str | None = None
 
 
-# The newest judgement of an invoice; the risk module writes a row whenever it judges.
-_RISK = (
-    "LEFT JOIN LATERAL (SELECT outputs, at FROM risk_assessments WHERE risk_assessments.invoice_id = invoices.id "
-    "ORDER BY risk_assessments.id DESC LIMIT 1) AS risk ON true"
+# The band of the newest judgement of an invoice.
+_BAND = (
+    "(SELECT outputs #>> '{credit,band}' FROM risk_assessments WHERE risk_assessments.invoice_id = invoices.id "
+    "ORDER BY risk_assessments.id DESC LIMIT 1)"
 )
 _SELLER = "coalesce(nullif(sellers.organisation, ''), sellers.name)"
 _BUYER = "coalesce(nullif(buyers.organisation, ''), nullif(buyers.name, ''), contacts.name)"
 _COLUMNS = f"""
     invoices.id, invoices.number, invoices.status AS payment_status, {shapes.STATUS} AS status, invoices.issue_date,
     invoices.due_date, invoices.seller_id, invoices.buyer_id, {_SELLER} AS seller, {_BUYER} AS buyer,
-    risk.outputs AS risk, risk.at AS risk_at, {shapes.COLUMNS}
+    {shapes.COLUMNS}
 """
-_JOINED = f"""
+_JOINED = """
     JOIN invoices ON invoices.id = financing.invoice_id JOIN users AS sellers ON sellers.id = invoices.seller_id
     JOIN contacts ON contacts.id = invoices.contact_id LEFT JOIN users AS buyers ON buyers.id = invoices.buyer_id
-    {_RISK}
 """
 
 
@@ -125,7 +125,7 @@ def _conditions(wanted: Wanted, values: dict[str, Any]) -> list[str]:
     if wanted.band:
         if wanted.band not in BANDS:
             raise Invalid("band", f"must be one of {', '.join(BANDS)}")
-        conditions.append("risk.outputs #>> '{credit,band}' = :band")
+        conditions.append(f"{_BAND} = :band")
         values["band"] = wanted.band
     if wanted.search:
         conditions.append(f"(invoices.number ILIKE :search OR {_SELLER} ILIKE :search OR {_BUYER} ILIKE :search)")
@@ -177,8 +177,12 @@ def listings(
         ),
         values,
     ).all()
+    judged = assessments.latest(session, [row.id for row in rows])
     return paging.page_by_key(
-        rows, limit, lambda row: _listing(row, actor), lambda row: (sort, _spelled(row.sorted_by), row.financing_id)
+        rows,
+        limit,
+        lambda row: _listing(row, actor, judged),
+        lambda row: (sort, _spelled(row.sorted_by), row.financing_id),
     )
 
 
@@ -186,7 +190,7 @@ def _spelled(value: date | datetime | Decimal | int) -> str:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def _listing(row: Any, actor: Actor) -> dict[str, Any]:
+def _listing(row: Any, actor: Actor, judged: Mapping[UUID, dict[str, Any]]) -> dict[str, Any]:
     offer = shapes.financing(row)
     assert offer is not None  # noqa: S101 - The row is one of a financing.
     return {
@@ -203,28 +207,17 @@ def _listing(row: Any, actor: Actor) -> dict[str, Any]:
         "progress": shapes.share(offer["placed"], offer["outlay"]) if offer["outlay"] else None,
         "numbers": shapes.numbers(offer),
         "day_count": shapes.day_count(offer),
-        "risk": risk_of(row.risk, actor),
+        "risk": _risk(judged.get(row.id), actor, mine=row.seller_id == actor.id),
         "mine": row.seller_id == actor.id,
     }
 
 
-_PRIVATE_TO_OPERATORS = frozenset({"others", "evidence", "values"})
-
-
-def _openly(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _openly(inner) for name, inner in value.items() if name not in _PRIVATE_TO_OPERATORS}
-    return [_openly(inner) for inner in value] if isinstance(value, list) else value
-
-
-def risk_of(outputs: Any, actor: Actor) -> dict[str, Any] | None:
-    """A judgement as somebody may read it: reasons in words, and to operators alone what they rest on.
-
-    The raw values name other people's invoices.
-    """
+def _risk(outputs: dict[str, Any] | None, actor: Actor, *, mine: bool) -> dict[str, Any] | None:
+    """A judgement as somebody may read it; another seller reads no more of it than an investor."""
     if outputs is None:
         return None
-    return dict(outputs) if actor.is_operator else dict(_openly(outputs))
+    reader = actor if mine or actor.role is not Role.SELLER else replace(actor, role=Role.INVESTOR)
+    return assessments.shown(outputs, reader)
 
 
 def listing(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, Any]:
@@ -247,8 +240,7 @@ def listing(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, Any]:
     ).one_or_none()
     if row is None:
         raise NotFound("listing", invoice_id)
-    found = _listing(row, actor)
-    found["risk_at"] = row.risk_at
+    found = _listing(row, actor, assessments.latest(session, [row.id]))
     found["confirmation"] = {
         "present": row.recorded or row.financing_confirmed_at is not None,
         "recorded": row.recorded,

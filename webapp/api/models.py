@@ -919,6 +919,22 @@ class CurrencyTotal(Output):
     paid_30_days: int
 
 
+class DashboardWallet(Output):
+    """Demo money: `balance` is there, `held` is promised, `available` can be spent."""
+
+    balance: int
+    available: int
+    held: int
+    currency: str
+
+
+class Figure(Output):
+    """So many, and what they come to in minor units."""
+
+    count: int
+    amount: int
+
+
 class Dashboard(Output):
     """What a person looks at first."""
 
@@ -928,6 +944,9 @@ class Dashboard(Output):
     recent_transactions: list[TransactionRow]
     proposed_matches: int
     connections: int
+    wallet: DashboardWallet
+    # What waits, by name; docs/marketplace.md says which names each role has.
+    figures: dict[str, Figure]
 
 
 class Backlog(Output):

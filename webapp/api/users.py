@@ -56,9 +56,7 @@ def transactions(query: market_models.MovementsQuery) -> Response:
     """Every movement of my money, in the wallet and on connected bank accounts, newest first."""
     person = auth.actor()
     with services().database.session() as session:
-        return reply(
-            movements.movements(session, person, source=query.source, limit=query.limit, cursor=query.cursor)
-        )
+        return reply(movements.movements(session, person, source=query.source, limit=query.limit, cursor=query.cursor))
 
 
 @blueprint.get("/statistics")
