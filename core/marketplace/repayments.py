@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from core import ledger
 from core.bulk import array, pipelined
+from core.live.feed import announce_all
 from core.marketplace import clock, moves, promises, repayment_news, repayment_rows, states
 from core.marketplace.calendar import Calendar
 from core.marketplace.moves import Step
@@ -101,6 +102,26 @@ def _leave(connection: Connection, financing: Financing, now: datetime, event_id
         promises.release(
             Session(connection), financing, now, reason, to=State.WITHDRAWN, due_at=None, event_id=event_id
         )
+
+
+def repurchase(session: Session, financing: Financing, number: str, now: datetime, calendar: Calendar) -> Financing:
+    """The seller buys the claims of a locked, defaulted financing back, as full recourse says, and it is told.
+
+    It counts from the day of the default. What the seller's wallet lacks the platform advances, and claims.
+    """
+    connection = session.connection()
+    bought = Receipt(
+        payment_id=financing.id,
+        amount=0,
+        paid_at=clock.opening(calendar.default_day(financing.due_date)),
+        repurchase=True,
+    )
+    money = _receipts(connection, [financing])
+    money[financing.id].append(bought)
+    outcome = Outcome()
+    found = repay(connection, [(financing, number)], money, outcome, now, calendar, {})
+    announce_all(connection, outcome.announcements)
+    return found[financing.id]
 
 
 def repay(
