@@ -81,22 +81,22 @@ def operation(
     query: type[BaseModel] | None = None,
     problems: tuple[int, ...] = (),
     public: bool = False,
-    form: Mapping[str, Any] | None = None,
+    upload: tuple[str, ...] = (),
 ) -> Callable[[_View], _View]:
     """Describe a view and read its input: it is called with `body` and `query` where it has them.
 
-    `problems` are the error statuses beside those that every operation of its kind can have. `form` are the
-    fields of a multipart form with their schemas, which the view reads itself (webapp.uploads).
+    `problems` are the error statuses beside those that every operation of its kind can have. `upload` names the
+    fields of a multipart form, which the view reads itself; `file` among them is the file.
     """
     usual = {400, 429, 503} if public else {400, 401, 403, 429, 503}
-    usual |= {415, 413, 422} if body or form else set()
+    usual |= {415, 413, 422} if body or upload else set()
     usual |= {422} if query else set()
     codes: dict[str, Any] = {f"HTTP_{status}": model for status, model in answers.items()}
     codes |= {f"HTTP_{status}": Problem for status in sorted(usual | set(problems))}
 
     def decorate(view: _View) -> _View:
-        if form is not None:
-            _FORMS[f"{tag}.{view.__name__}"] = form
+        if upload:
+            _UPLOADS[f"{tag}.{view.__name__}"] = upload
 
         @wraps(view)
         def reading(*arguments: Any, **named: Any) -> Any:
@@ -142,7 +142,17 @@ _KEY_HEADER = {
     "description": "Makes a repeat of this request harmless for 24 hours.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
+# Fields of the multipart forms, by operation.
+_UPLOADS: dict[str, tuple[str, ...]] = {}
 _KEYED = ("invoices.create", "connections.create", "service_tokens.create", "sync.start", "talk.communicate")
+
+
+def _form(fields: tuple[str, ...]) -> dict[str, Any]:
+    """A form of texts and one file."""
+    file = {"type": "string", "contentMediaType": "application/octet-stream", "minLength": 1}
+    properties = {name: file if name == "file" else {"type": "string"} for name in fields}
+    schema = {"type": "object", "required": list(fields), "properties": properties, "additionalProperties": False}
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 
 def _finish(made: dict[str, Any]) -> dict[str, Any]:
@@ -152,6 +162,8 @@ def _finish(made: dict[str, Any]) -> dict[str, Any]:
                 content = answer.get("content", {})
                 if int(status) >= 400 and "application/json" in content:
                     content["application/problem+json"] = content.pop("application/json")
+            if each["operationId"] in _UPLOADS:
+                each["requestBody"] = _form(_UPLOADS[each["operationId"]])
             if each["operationId"] in _KEYED:
                 each["parameters"].append(_KEY_HEADER)
             # Without a length an identifier could be anything; with a format it is a UUID.

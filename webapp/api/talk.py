@@ -14,7 +14,7 @@ from core.talk import NewComment, Party
 from webapp import auth, uploads
 from webapp.api import models, talk_models
 from webapp.api.edge import once, reply
-from webapp.openapi import A_FILE, operation
+from webapp.openapi import operation
 from webapp.services import services
 
 blueprint = Blueprint("talk", __name__, url_prefix="/api/invoices")
@@ -55,7 +55,7 @@ def communicate(invoice_id: UUID, body: talk_models.CommentInput) -> Response:
 
 @blueprint.post("/<uuid:invoice_id>/attachments")
 @uploads.takes_file
-@operation("talk", {201: talk_models.StoredFile}, problems=(404, 409), form={"file": A_FILE})
+@operation("talk", {201: talk_models.StoredFile}, problems=(404, 409), upload=("file",))
 def attach(invoice_id: UUID) -> Response:
     """Bring a file of at most 5 MB: PDF, PNG, JPEG, plain text or CSV, judged by its content.
 
@@ -64,7 +64,7 @@ def attach(invoice_id: UUID) -> Response:
     person = auth.actor()
     with services().database.session() as session:
         talk.require_party(session, person, invoice_id)
-    kept = uploads.keep_file(allowed=PAPERS)
+    kept = uploads.keep_file(person, allowed=PAPERS)
     with services().database.session() as session:
         return reply(talk.bring(session, person, invoice_id, kept, auth.now()).shape(), 201)
 
