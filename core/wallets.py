@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, text
 from sqlalchemy.orm import Session
 
 from core import ledger, paging
@@ -25,9 +25,8 @@ Side = Literal["credit", "debit"]
 _EXPORT_BATCH = 500
 
 
-def welcome(where: Session | Connection, user_id: UUID, now: datetime) -> bool:
-    """Issue a person's demo money, once. Whether this call did."""
-    grant = Transfer(
+def _grant(user_id: UUID) -> Transfer:
+    return Transfer(
         kind="wallet.welcome",
         key=f"welcome:{user_id}",
         legs=[
@@ -36,7 +35,23 @@ def welcome(where: Session | Connection, user_id: UUID, now: datetime) -> bool:
         ],
         description="Welcome: demo money",
     )
-    return not ledger.post(where, [grant], now)[0].duplicate
+
+
+def welcome(where: Session | Connection, user_id: UUID, now: datetime) -> bool:
+    """Issue a person's demo money, once. Whether this call did."""
+    return not ledger.post(where, [_grant(user_id)], now)[0].duplicate
+
+
+_WITHOUT = text(
+    "SELECT id FROM users WHERE is_active AND NOT EXISTS "
+    "(SELECT FROM ledger_keys WHERE ledger_keys.key = 'welcome:' || users.id) ORDER BY id LIMIT :limit"
+)
+
+
+def welcome_all(where: Session | Connection, now: datetime, limit: int = 500) -> int:
+    """The same for people who were here before; returns how many. For the housekeeping of a demo installation."""
+    people = where.execute(_WITHOUT, {"limit": limit}).scalars().all()
+    return sum(not one.duplicate for one in ledger.post(where, [_grant(person) for person in people], now))
 
 
 def balance(

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
+from core import kyc, wallets
 from core.banking import matching
 from core.inbox import claim
 from core.live import announce
@@ -101,3 +102,14 @@ def keep_house(context: Context) -> None:
         connection.execute(
             text("DELETE FROM idempotency_keys WHERE created_at < :limit"), {"limit": now - _IDEMPOTENCY_KEPT}
         )
+    if context.settings.demo_mode:
+        welcome(context)
+
+
+def welcome(context: Context) -> int:
+    """Demo money and a demo KYC for people who were here before there were any; return how many got something."""
+    now = context.now()
+    with context.database.session() as session:
+        verified = kyc.welcome_all(session, now)
+    with context.database.session() as session:
+        return max(verified, wallets.welcome_all(session, now))
