@@ -1,4 +1,4 @@
-"""Rate limits of what strangers may try: signing in, registering, refreshing.
+"""Rate limits of what may be tried: signing in, registering, refreshing, uploading, asking the registry.
 
 Counted in Redis over all processes; with Redis down, in the memory of each.
 """
@@ -38,6 +38,10 @@ login_limit = limiter.shared_limit(
 )
 login_address_limit = limiter.shared_limit("100 per minute", scope="login-address", deduct_when=_failed)
 register_limit = limiter.shared_limit("60 per minute", scope="register")
+# Files are sealed and flushed to disk one by one.
+upload_limit = limiter.shared_limit("60 per minute", scope="upload")
+# Whoever may ask whether an invoice is financed shall not ask for all of them.
+registry_limit = limiter.shared_limit("120 per minute;1000 per hour", scope="registry")
 refresh_limit = limiter.shared_limit("120 per minute", scope="refresh")
 
 

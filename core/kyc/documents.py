@@ -24,14 +24,20 @@ def check_kind(kind: str) -> str:
     return kind
 
 
+def require_person(actor: Actor) -> Actor:
+    """The actor, when it is a person. Raises Forbidden for a service."""
+    if actor.is_service:
+        raise Forbidden("a service token has no KYC")
+    return actor
+
+
 def add(session: Session, actor: Actor, kind: str, kept: files.Kept, now: datetime) -> dict[str, Any]:
     """Hand in a paper that `Cabinet.keep` wrote. A newer one of its kind takes the place of the older, which stays.
 
     Raises Invalid, Forbidden for a service, or FileQuotaReached.
     """
     check_kind(kind)
-    if actor.is_service:
-        raise Forbidden("a service token has no KYC")
+    require_person(actor)
     row = lock(session, actor.id, now)
     stored = files.record(session, actor.id, kept, now)
     session.execute(
