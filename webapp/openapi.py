@@ -22,6 +22,8 @@ from webapp.api import edge
 _View = TypeVar("_View", bound=Callable[..., Any])
 _BEARER: dict[str, list[str]] = {"bearer": []}
 _COOKIE: dict[str, list[str]] = {"session": [], "csrf": []}
+A_FILE = {"type": "string", "contentMediaType": "application/octet-stream", "minLength": 1}
+_TEXT = {"type": "string"}
 
 
 class FieldProblem(BaseModel):
@@ -82,21 +84,23 @@ def operation(
     problems: tuple[int, ...] = (),
     public: bool = False,
     upload: tuple[str, ...] = (),
+    form: Mapping[str, Any] | None = None,
 ) -> Callable[[_View], _View]:
     """Describe a view and read its input: it is called with `body` and `query` where it has them.
 
     `problems` are the error statuses beside those that every operation of its kind can have. `upload` names the
-    fields of a multipart form, which the view reads itself; `file` among them is the file.
+    fields of a multipart form, which the view reads itself; `file` among them is the file. `form` are such fields
+    with their schemas, where texts are not just any.
     """
     usual = {400, 429, 503} if public else {400, 401, 403, 429, 503}
-    usual |= {415, 413, 422} if body or upload else set()
+    usual |= {415, 413, 422} if body or upload or form else set()
     usual |= {422} if query else set()
     codes: dict[str, Any] = {f"HTTP_{status}": model for status, model in answers.items()}
     codes |= {f"HTTP_{status}": Problem for status in sorted(usual | set(problems))}
 
     def decorate(view: _View) -> _View:
-        if upload:
-            _UPLOADS[f"{tag}.{view.__name__}"] = upload
+        if upload or form:
+            _FORMS[f"{tag}.{view.__name__}"] = form or {name: A_FILE if name == "file" else _TEXT for name in upload}
 
         @wraps(view)
         def reading(*arguments: Any, **named: Any) -> Any:
@@ -143,16 +147,8 @@ _KEY_HEADER = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
 # Fields of the multipart forms, by operation.
-_UPLOADS: dict[str, tuple[str, ...]] = {}
+_FORMS: dict[str, Mapping[str, Any]] = {}
 _KEYED = ("invoices.create", "connections.create", "service_tokens.create", "sync.start", "talk.communicate")
-
-
-def _form(fields: tuple[str, ...]) -> dict[str, Any]:
-    """A form of texts and one file."""
-    file = {"type": "string", "contentMediaType": "application/octet-stream", "minLength": 1}
-    properties = {name: file if name == "file" else {"type": "string"} for name in fields}
-    schema = {"type": "object", "required": list(fields), "properties": properties, "additionalProperties": False}
-    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 
 def _finish(made: dict[str, Any]) -> dict[str, Any]:
@@ -162,8 +158,9 @@ def _finish(made: dict[str, Any]) -> dict[str, Any]:
                 content = answer.get("content", {})
                 if int(status) >= 400 and "application/json" in content:
                     content["application/problem+json"] = content.pop("application/json")
-            if each["operationId"] in _UPLOADS:
-                each["requestBody"] = _form(_UPLOADS[each["operationId"]])
+            if fields := _FORMS.get(each["operationId"]):
+                schema = {"type": "object", "required": list(fields), "properties": dict(fields)}
+                each["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
             if each["operationId"] in _KEYED:
                 each["parameters"].append(_KEY_HEADER)
             # Without a length an identifier could be anything; with a format it is a UUID.

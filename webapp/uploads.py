@@ -11,7 +11,7 @@ from werkzeug.datastructures import FileStorage
 from core.errors import Invalid
 from core.files import DOCUMENTS, MAX_BYTES, FileTooLarge, Kept, StoredFile, require_room
 from core.identity import Actor
-from webapp import runtime
+from webapp import auth, runtime
 from webapp.problems import UnsupportedMediaType
 from webapp.services import services
 
@@ -53,15 +53,16 @@ def read_file(field: str = "file") -> tuple[str, bytes]:
     return (given[0].filename or "").replace("\x00", ""), content
 
 
-def keep_file(owner: Actor, field: str = "file", allowed: frozenset[str] = DOCUMENTS) -> Kept:
+def keep_file(owner: Actor | None = None, field: str = "file", allowed: frozenset[str] = DOCUMENTS) -> Kept:
     """The uploaded file, judged and on disk; `core.files.record` writes its row. Raises what `read_file` and core do.
 
-    To be called once it is known that `owner` may bring a file there. Hashing, sealing and flushing it takes long: it
+    To be called once it is known that `owner` (the asker) may bring a file there. Hashing, sealing and flushing it takes long: it
     is done beside the other greenlets, and while no connection to the database is held.
     """
+    person = owner or auth.actor()
     name, content = read_file(field)
     with services().database.session() as session:
-        require_room(session, owner.id, len(content))
+        require_room(session, person.id, len(content))
     return runtime.offload(services().cabinet.keep, name, content, allowed)
 
 
