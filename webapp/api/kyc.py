@@ -10,16 +10,14 @@ from sqlalchemy.orm import Session
 
 from core import kyc
 from core.identity import Role
-from core.kyc import checks, documents, queries
+from core.kyc import documents, queries
 from webapp import auth, limits, uploads
 from webapp.api import kyc_models as models
 from webapp.api.edge import once, reply
-from webapp.openapi import A_FILE, operation
+from webapp.openapi import operation
 from webapp.services import services
 
 blueprint = Blueprint("kyc", __name__, url_prefix="/api")
-
-_PAPER = {"kind": {"type": "string", "enum": list(checks.DOCUMENTS)}, "file": A_FILE}
 
 
 @blueprint.get("/auth/kyc")
@@ -55,7 +53,7 @@ def submit(body: models.KycInput) -> Response:
 @blueprint.post("/auth/kyc/documents")
 @uploads.takes_file
 @limits.upload_limit
-@operation("kyc", {201: models.KycDocument}, form=_PAPER, problems=(409,))
+@operation("kyc", {201: models.KycDocument}, upload=("kind", "file"), problems=(409,))
 def add_document() -> Response:
     """Hand in a paper: PDF, PNG or JPEG of at most 5 MB, judged by its content, in the field `file`."""
     person = documents.require_person(auth.actor())
