@@ -56,8 +56,8 @@ def read_file(field: str = "file") -> tuple[str, bytes]:
 def keep_file(owner: Actor | None = None, field: str = "file", allowed: frozenset[str] = DOCUMENTS) -> Kept:
     """The uploaded file, judged and on disk; `core.files.record` writes its row. Raises what `read_file` and core do.
 
-    To be called once it is known that `owner` (the asker) may bring a file there. Hashing, sealing and flushing it takes long: it
-    is done beside the other greenlets, and while no connection to the database is held.
+    To be called once it is known that `owner` (the asker) may bring a file there. Hashing, sealing and flushing it
+    takes long: it is done beside the other greenlets, and while no connection to the database is held.
     """
     person = owner or auth.actor()
     name, content = read_file(field)
