@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from config.settings import Settings
 from connectors import registry
 from connectors.base import Delivery
+from core import kyc, wallets
 from core.connections import store as connections
 from core.connections.sealing import KeyRing
 from core.database import Database
@@ -29,8 +30,10 @@ from core.inbox import store
 from core.inbox.store import NewDelivery, NewEvent
 from core.invoicing import invoices
 from core.invoicing.invoices import NewInvoice, NewItem
+from core.ledger import clearing as ledger_clearing
 from core.money import Money
 from workers import context, fetch, normalize
+from workers.demo_market import Market
 from workers.simulators.basiq import DEMO_API_KEY, DEMO_USER, SimulatedTransaction, Simulator
 from workers.simulators.playing import set_api_base
 from workers.simulators.sending import Changes, build_delivery
@@ -114,10 +117,13 @@ def load(settings: Settings) -> bool:
             if session.scalar(text("SELECT EXISTS (SELECT FROM users)")):
                 return False
             now = datetime.now(UTC)
-            people = _people(session, now)
+            # One hash for all: it is the same published password, and hashing is slow on purpose.
+            password_hash = passwords.hash_password(PASSWORD)
+            people = _people(session, password_hash, now)
             seller = people[Role.SELLER]
             made = [_invoice(session, seller, sale, now) for sale in _SALES]
             addresses = _connect(session, seller, parts.ring, now)
+            Market(session, settings, people, now).open(password_hash)
         _pay(parts, addresses["razorpay"], made, now)
         _bank(parts, addresses["basiq"], made)
     finally:
@@ -125,28 +131,40 @@ def load(settings: Settings) -> bool:
     return True
 
 
+# What a table holds from the migrations on.
+_KEPT = ("alembic_version", "relay_state", "financing_transitions", "kyc_transitions", "ledger_chain_head")
+
+
 def clear(database: Database) -> None:
     """Remove every row of every table, the schema stays."""
     with database.connect() as connection:
         tables = connection.scalars(
             text(
-                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' "
-                "AND tablename NOT IN ('alembic_version', 'relay_state') "
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> ALL(:kept) "
+                "AND NOT starts_with(tablename, 'ledger_') "
                 "AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = format('public.%I', tablename)::regclass)"
-            )
+            ),
+            {"kept": list(_KEPT)},
         ).all()
+        # Books are append-only and refuse to be emptied: their owner switches that off by name, and on again.
+        ledger_clearing.empty(connection)
+        for table in tables:
+            connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         connection.exec_driver_sql(f"TRUNCATE {', '.join(tables)}")
+        for table in tables:
+            connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
 
-def _people(session: Session, now: datetime) -> dict[Role, Actor]:
-    # One hash for all four: it is the same published password, and hashing is slow on purpose.
-    password_hash = passwords.hash_password(PASSWORD)
-    return {
+def _people(session: Session, password_hash: str, now: datetime) -> dict[Role, Actor]:
+    people = {
         role: users.register(
             session, email=email, name=name, organisation=organisation, role=role, password_hash=password_hash, now=now
         )
         for email, name, organisation, role in PEOPLE
     }
+    kyc.welcome_all(session, now)
+    wallets.welcome_all(session, now)
+    return people
 
 
 def _invoice(session: Session, seller: Actor, sale: _Sale, now: datetime) -> dict[str, Any]:
