@@ -14,8 +14,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from core.identity import Role
+from core import talk
+from core.identity import Role, users
 from core.ids import new_id
+from core.talk import NewComment
+from tests.papers import PDF
 from tests.webapp.conftest import INVOICE, Person, World
 
 ANYBODY = {"anonymous", "owner", "buyer", "stranger", "investor", "operator"}
@@ -30,6 +33,8 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("auth.logout", "POST"): ANYBODY,
     ("auth.profile", "GET"): PEOPLE,
     ("auth.update_profile", "PUT"): PEOPLE,
+    ("confirmations.keys", "GET"): ANYBODY,
+    ("confirmations.show", "GET"): {"owner", "buyer", "operator"},
     ("connections.connectors", "GET"): PEOPLE,
     ("connections.index", "GET"): PEOPLE,
     ("connections.create", "POST"): {"owner", "stranger"},
@@ -80,6 +85,10 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("service_tokens.index", "GET"): {"operator"},
     ("service_tokens.create", "POST"): {"operator"},
     ("service_tokens.delete", "DELETE"): {"operator"},
+    ("talk.thread", "GET"): {"owner", "buyer", "operator"},
+    ("talk.communicate", "POST"): {"owner", "buyer", "operator"},
+    ("talk.attach", "POST"): {"owner", "buyer", "operator"},
+    ("talk.attachment", "GET"): {"owner", "buyer", "operator"},
     ("transactions.index", "GET"): PEOPLE,
     ("transactions.show", "GET"): {"owner", "operator"},
     ("transactions.match", "POST"): {"owner"},
@@ -108,6 +117,7 @@ BODIES: dict[str, Any] = {
     "reviews.decide": {"decision": "clear", "reason": "It is not what it looks like."},
     "service_tokens.create": {"name": "reports"},
     "deliveries.replay": {"dry_run": True},
+    "talk.communicate": {"body": "Hello"},
 }
 
 
@@ -176,7 +186,18 @@ INSERT INTO notifications (id, user_id, kind, subject_kind, subject_id, title, b
 INSERT INTO risk_assessments (id, invoice_id, version, cause, outputs, at)
     VALUES (:event_id, :invoice, '1', 'person', '{"fraud": {}}', :now);
 INSERT INTO reviews (id, invoice_id, codes, stops, hard, findings, assessment_id, opened_at)
-    VALUES (:review_id, :invoice, ARRAY['C3'], true, false, '{}', :event_id, :now)
+    VALUES (:review_id, :invoice, ARRAY['C3'], true, false, '{}', :event_id, :now);
+INSERT INTO financings (id, invoice_id, seller_id, buyer_email, state, currency, face, confirmed_amount, due_date,
+    issue_date, submitted_at, confirm_by, created_at, updated_at)
+    VALUES (:event_id, :invoice, :owner, 'buyer@example.com', 'withdrawn', 'INR', 5, 5, '2026-12-01', '2026-11-01',
+    :now, :now, :now, :now);
+INSERT INTO financing_moves (id, financing_id, version, after, reason, at)
+    VALUES (:event_id, :event_id, 1, 'withdrawn', 'test', :now);
+INSERT INTO confirmation_keys (id, public_key, created_at) VALUES ('0123456789abcdef', sha256('key'), :now);
+INSERT INTO confirmations (id, financing_id, invoice_id, version, buyer_email, via, currency, face, deductions, amount,
+    due_date, document, evidence, canonical, sha256, signature, key_id, accepted_at)
+    VALUES (:event_id, :event_id, :invoice, 1, 'buyer@example.com', 'link', 'INR', 5, 0, 5, '2026-12-01', '{}', '{}',
+    'x', sha256('x'), sha256('a') || sha256('b'), '0123456789abcdef', :now)
 """
 
 
@@ -188,7 +209,19 @@ def _books(world: World, owner: UUID, connection: UUID, invoice: UUID) -> dict[s
     with world.session() as session:
         for statement in _BOOKS.split(";"):
             session.execute(text(statement), values)
-    return {name: str(identity) for name, identity in ids.items()}
+    said = {"attachment_id": _talk(world, owner, invoice)}
+    return {name: str(identity) for name, identity in (ids | said).items()}
+
+
+def _talk(world: World, owner: UUID, invoice: UUID) -> UUID:
+    """A comment of the owner's with a file on it."""
+    kept = world.parts.cabinet.keep("note.pdf", PDF)
+    with world.session() as session:
+        person = users.get(session, owner)
+        assert person is not None
+        stored = talk.bring(session, person, invoice, kept, datetime.now(UTC))
+        talk.say(session, person, invoice, NewComment(body="See this", attachments=[stored.id]), datetime.now(UTC))
+    return stored.id
 
 
 def _routes(world: World) -> Iterator[tuple[str, str, str]]:
@@ -230,7 +263,9 @@ def test_everybody_gets_what_is_theirs_and_nothing_else(scene: Scene, who: str) 
         else:
             assert answer.status in {403, 404}, said
             # To a stranger a thing of the owner's is not there; what a role may not do at all says so.
-            assert answer.status == 404 or who != "stranger" or endpoint.startswith(("reviews.", "service_tokens.")), said
+            assert answer.status == 404 or who != "stranger" or endpoint.startswith(("reviews.", "service_tokens.")), (
+                said
+            )
 
 
 @pytest.mark.parametrize("who", sorted(PEOPLE))
