@@ -47,7 +47,9 @@ def read_file(field: str = "file") -> tuple[str, bytes]:
     given: list[FileStorage] = [each for each in request.files.getlist(field) if each.filename]
     if len(given) != 1:
         raise Invalid(field, "must be one file")
-    content = given[0].stream.read(MAX_BYTES + 1)
+    # A large one lies in a file of its own, which would stay open until it is collected.
+    with given[0].stream as stream:
+        content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise FileTooLarge
     return (given[0].filename or "").replace("\x00", ""), content
