@@ -207,14 +207,11 @@ def _tell(
     now: datetime,
 ) -> None:
     bidders = [bid.investor_id for _, bid in made] + [row.investor_id for row in lost]
-    names: dict[UUID, str] = dict(
-        session.execute(
-            text("SELECT id, name FROM users WHERE id = ANY(CAST(:ids AS uuid[]))"),
-            {"ids": array(sorted(set(bidders)), "uuid")},
-        )
-        .tuples()
-        .all()
+    rows = session.execute(
+        text("SELECT id, name FROM users WHERE id = ANY(CAST(:ids AS uuid[]))"),
+        {"ids": array(sorted(set(bidders)), "uuid")},
     )
+    names: dict[UUID, str] = {row.id: row.name for row in rows}
     for identity, bid in made:
         news.bid_decided(session, bid, financing, number, "won")
         news.invested(session, identity, (bid.investor_id, names[bid.investor_id]), financing)
