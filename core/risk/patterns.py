@@ -92,7 +92,7 @@ def spaced(history: History, _weights: Weights) -> tuple[str, History]:
 
 
 def round_amounts(history: History, weights: Weights) -> Finding | None:
-    """A1: a round amount, and this pair's recent share of them more than three times the seller's own."""
+    """A1: the third round amount or more, and this pair's recent share of them over three times the seller's own."""
     recent, base = history.round_recent, history.round_base
     if (
         history.amount % weights.round_unit
@@ -101,7 +101,7 @@ def round_amounts(history: History, weights: Weights) -> Finding | None:
     ):
         return None
     usual = max(base.share, weights.round_base_floor)
-    if recent.share <= weights.round_times * usual:
+    if recent.hits < weights.round_hits or recent.share <= weights.round_times * usual:
         return None
     return Finding(
         code="A1",

@@ -135,11 +135,12 @@ def diluted(sales: Sequence[Sale], today: date, weights: Weights = CURRENT) -> t
     return lost, sold
 
 
-def redated(books: Ledger) -> tuple[Redated, ...]:
-    """Earlier invoices with the same content that were taken back, or are overdue.
+def redated(books: Ledger, weights: Weights = CURRENT) -> tuple[Redated, ...]:
+    """Earlier invoices with the same content that were taken back, or are long overdue.
 
-    What is paid, or not yet due, is a service that comes every month and says the same each time.
+    What is paid, not yet due or a little late is a service that comes every month and says the same each time.
     """
+    overdue = books.today - timedelta(days=weights.redate_overdue_days)
     subject = books.subject
     return tuple(
         Redated(invoice_id=sale.id, number=sale.number, issued=sale.issued)
@@ -147,7 +148,7 @@ def redated(books: Ledger) -> tuple[Redated, ...]:
         if subject.content
         and sale.content == subject.content
         and sale.issued < subject.issued
-        and (sale.void or (sale.paid_on is None and sale.due < books.today))
+        and (sale.void or (sale.paid_on is None and sale.due < overdue))
     )
 
 
@@ -164,7 +165,7 @@ def fill(history: History, books: Ledger, weights: Weights = CURRENT, *, credite
     usual = pair if len(pair) >= weights.tenor_least else standing
     return replace(
         history,
-        redated=redated(books),
+        redated=redated(books, weights),
         velocity=velocity(books, weights),
         series=around(_series(recent, subject), mine[1] if mine else None, weights.reversal_days),
         pair_numbers=tuple(number for number, _ in _series(to_buyer, subject)),

@@ -58,6 +58,7 @@ class Weights:
     round_least: int = 5
     round_base_least: int = 20
     round_base_floor: float = 0.02
+    round_hits: int = 3
     round_points: int = 5
     approval_limits: tuple[int, ...] = (_LAKH, 2 * _LAKH, 5 * _LAKH, 10 * _LAKH, 25 * _LAKH, 50 * _LAKH, 100 * _LAKH)
     near_limit_share: float = 0.95
@@ -93,7 +94,9 @@ class Weights:
     stale_points: int = 5
     very_stale_days: int = 90
     very_stale_points: int = 10
+    # T3: a week later at least; and an unpaid one is old when it is two weeks overdue.
     redate_days: int = 7
+    redate_overdue_days: int = 15
 
     # B1: recency-weighted. Until a year old a payment counts in full, until two half, then a quarter.
     late_share_most: int = 20
