@@ -331,6 +331,59 @@ CREATE INDEX repayment_shares_investment ON repayment_shares (investment_id);
 CREATE TRIGGER repayment_shares_append_only BEFORE UPDATE OR DELETE ON repayment_shares
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
+-- Of a repayment nothing changes but that it is taken back, once, by a reversal of its own transfer.
+CREATE FUNCTION keep_repayment() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.reversed_by IS NOT NULL OR NOT EXISTS (SELECT FROM ledger_transfers WHERE id = NEW.transfer_id) THEN
+            RAISE EXCEPTION 'a repayment begins with its transfer' USING ERRCODE = 'check_violation',
+                CONSTRAINT = 'repayments_have_transfers';
+        END IF;
+        RETURN NEW;
+    END IF;
+    IF TG_OP = 'DELETE' OR OLD.reversed_by IS NOT NULL
+        OR (to_jsonb(NEW) - 'reversed_by') <> (to_jsonb(OLD) - 'reversed_by') THEN
+        RAISE EXCEPTION 'repayments are append-only' USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF NOT EXISTS (SELECT FROM ledger_reversals WHERE original = OLD.transfer_id AND transfer_id = NEW.reversed_by) THEN
+        RAISE EXCEPTION 'a repayment is taken back by the reversal of its transfer' USING ERRCODE = 'check_violation',
+            CONSTRAINT = 'repayments_have_transfers';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER repayments_keep BEFORE INSERT OR UPDATE OR DELETE ON repayments
+    FOR EACH ROW EXECUTE FUNCTION keep_repayment();
+CREATE TRIGGER repayments_not_truncated BEFORE TRUNCATE ON repayments
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER repayment_shares_not_truncated BEFORE TRUNCATE ON repayment_shares
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- What a financing says came back is the sum of the repayments that stand, whoever wrote either.
+CREATE FUNCTION check_repayment_sum() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    subject uuid;
+    stored record;
+    summed record;
+BEGIN
+    IF TG_ARGV[0] = 'financings' THEN subject := NEW.id; ELSE subject := NEW.financing_id; END IF;
+    SELECT collected, repaid_principal, repaid_interest, seller_reserve_paid, surplus INTO stored
+        FROM financings WHERE id = subject;
+    SELECT coalesce(sum(amount) FILTER (WHERE payment_id <> subject), 0)::bigint AS collected,
+           coalesce(sum(principal), 0)::bigint AS principal, coalesce(sum(interest), 0)::bigint AS interest,
+           coalesce(sum(seller), 0)::bigint AS seller, coalesce(sum(repayments.surplus), 0)::bigint AS surplus
+        INTO summed FROM repayments WHERE financing_id = subject AND reversed_by IS NULL;
+    IF stored IS DISTINCT FROM summed THEN
+        RAISE EXCEPTION 'financing % and its repayments disagree: % and %', subject, stored, summed
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'financings_are_sum_of_repayments';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER financings_repaid_is_sum AFTER UPDATE OF collected, repaid_principal, repaid_interest,
+    seller_reserve_paid, surplus ON financings
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_repayment_sum('financings');
+CREATE CONSTRAINT TRIGGER repayments_fit AFTER INSERT OR UPDATE ON repayments
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_repayment_sum('repayments');
+
 -- What an investor allows themselves, in per cent of their money; none means the suggested caps, as warnings.
 CREATE TABLE investor_limits (
     user_id uuid PRIMARY KEY REFERENCES users ON DELETE CASCADE,

@@ -50,7 +50,7 @@ class Deal:
         given = {"id": "pmt_1", "amount_minor": amount, "invoice_id": str(self.invoice_id), **more}
         return payment(name, at, **given)
 
-    def returned(self, amount: int, **more: object) -> Json:
+    def returned(self, amount: int, **more: Any) -> Json:
         """What it says of a refund of that payment."""
         return refund(amount_minor=amount, **more)
 
