@@ -222,18 +222,19 @@ def _tell(
 
 
 def close_due(session: Session, now: datetime, limit: int, *, rules: Rules) -> int:
-    """Close auctions whose time is over, at most `limit`, the oldest first; return how many were looked at.
+    """Close auctions whose time is over, at most `limit`, the oldest first; return how many were closed.
 
     As with `settlement.settle_due`, whoever runs beside others passes 1.
     """
-    due = session.scalars(
-        text(
-            "SELECT invoice_id FROM financings WHERE mode = 'auction' AND state IN ('listed', 'partially_funded') "
-            "AND closes_at <= :now ORDER BY closes_at, id LIMIT :limit"
-        ),
-        {"now": now, "limit": limit},
-    ).all()
-    for financing in states.lock_many(session, sorted(due)).values():
+    done = 0
+    for financing in promises.lock_due(
+        session,
+        "mode = 'auction' AND financings.state IN ('listed', 'partially_funded') AND closes_at <= :now",
+        "closes_at",
+        limit,
+        now=now,
+    ):
         if financing.state in states.ON_OFFER:
             close(session, financing, now, rules=rules)
-    return len(due)
+            done += 1
+    return done

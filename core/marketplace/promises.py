@@ -32,6 +32,22 @@ def number_of(session: Session, financing: Financing) -> str:
     return str(session.scalar(text("SELECT number FROM invoices WHERE id = :id"), {"id": financing.invoice_id}))
 
 
+def lock_due(session: Session, condition: str, order: str, limit: int, **values: object) -> list[Financing]:
+    """Financings that meet a condition, locked with their invoices, the first by `order`, at most `limit`.
+
+    What somebody else has locked is left out, so that nobody waits. It may have changed while it was being locked: the
+    caller looks at its state again.
+    """
+    due = session.scalars(
+        text(
+            "SELECT invoices.id FROM financings JOIN invoices ON invoices.id = financings.invoice_id "
+            f"WHERE {condition} ORDER BY {order}, financings.id LIMIT :limit FOR UPDATE OF invoices SKIP LOCKED"
+        ),
+        {"limit": limit, **values},
+    ).all()
+    return list(states.lock_many(session, sorted(due)).values())
+
+
 def payment_status(session: Session, financing: Financing) -> str:
     """What is paid of the invoice: draft, open, partial, paid or void. What was paid is not financed any more."""
     return str(session.scalar(text("SELECT status FROM invoices WHERE id = :id"), {"id": financing.invoice_id}))

@@ -164,19 +164,20 @@ def settle(session: Session, financing: Financing, now: datetime, *, rules: Rule
 
 
 def settle_due(session: Session, now: datetime, limit: int, *, rules: Rules) -> int:
-    """Settle what is due by now, at most `limit` of it, the oldest first; return how many were looked at.
+    """Settle what is due by now, at most `limit` of it, the oldest first; return how many were settled or given back.
 
-    Each settlement posts for itself, so a transaction that settles several may wait for another that does: whoever
-    runs beside others passes 1.
+    What somebody else is at is left to them. Each settlement posts for itself, so a transaction that settles several
+    may wait for another that does: whoever runs beside others passes 1.
     """
-    due = session.scalars(
-        text(
-            "SELECT invoice_id FROM financings WHERE state = 'settlement_pending' AND settle_on <= :today "
-            "ORDER BY settle_on, id LIMIT :limit"
-        ),
-        {"today": today(now), "limit": limit},
-    ).all()
-    for financing in states.lock_many(session, sorted(due)).values():
+    done = 0
+    for financing in promises.lock_due(
+        session,
+        "financings.state = 'settlement_pending' AND settle_on <= :today",
+        "settle_on",
+        limit,
+        today=today(now),
+    ):
         if financing.state is State.SETTLEMENT_PENDING:
             settle(session, financing, now, rules=rules)
-    return len(due)
+            done += 1
+    return done
