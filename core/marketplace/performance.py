@@ -26,7 +26,7 @@ _STEPS = 48
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Money that came back on a day; below zero where a payment was taken back."""
+    """Money that came back on a day."""
 
     day: date
     principal: int

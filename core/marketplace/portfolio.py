@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -39,20 +40,16 @@ _THEN = text(
         "AND financing_moves.at <= :at ORDER BY version DESC LIMIT 1)"
     )
 )
-# A payment that was taken back gave, on one day, and took, on another: the books forget neither.
+# What came back and, as far as was recorded by then, was not taken back. It counts from the day of the payment.
 _RECEIPTS = text(
     """
-    WITH mine AS (
-        SELECT share.investment_id, share.principal, share.interest, repayments.created_at, repayments.reversed_by
-        FROM investments JOIN repayment_shares AS share ON share.investment_id = investments.id
-        JOIN repayments ON repayments.id = share.repayment_id
-        WHERE investments.investor_id = :investor AND repayments.currency = :currency
-    )
-    SELECT investment_id, principal, interest, created_at AS at FROM mine WHERE created_at <= :at
-    UNION ALL
-    SELECT investment_id, -principal, -interest, ledger_transfers.recorded_at FROM mine
-    JOIN ledger_transfers ON ledger_transfers.id = mine.reversed_by WHERE ledger_transfers.recorded_at <= :at
-    ORDER BY at
+    SELECT share.investment_id, share.principal, share.interest, repayments.paid_at
+    FROM investments JOIN repayment_shares AS share ON share.investment_id = investments.id
+    JOIN repayments ON repayments.id = share.repayment_id
+    LEFT JOIN ledger_transfers AS reversal ON reversal.id = repayments.reversed_by
+    WHERE investments.investor_id = :investor AND repayments.currency = :currency AND repayments.created_at <= :at
+      AND (repayments.reversed_by IS NULL OR reversal.recorded_at > :at)
+    ORDER BY repayments.paid_at, repayments.sequence
     """
 )
 
@@ -69,20 +66,24 @@ def positions(
     values = {"investor": investor_id, "currency": currency, "at": until}
     back: dict[UUID, list[Receipt]] = defaultdict(list)
     for row in session.execute(_RECEIPTS, values):
-        back[row.investment_id].append(Receipt(today(row.at), row.principal, row.interest))
-    return [
-        Position(
-            id=row.id,
-            outlay=row.outlay,
-            principal=row.principal,
-            day=today(row.settled_at) if row.settled_at is not None and row.settled_at <= until else None,
-            pay_date=row.pay_date,
-            state=row.state,
-            receipts=tuple(back[row.id]),
-            **_debtor(row),
-        )
-        for row in session.execute(_NOW if at is None else _THEN, values)
-    ]
+        back[row.investment_id].append(Receipt(today(row.paid_at), row.principal, row.interest))
+    return [_position(row, back[row.id], until) for row in session.execute(_NOW if at is None else _THEN, values)]
+
+
+def _position(row: Any, back: list[Receipt], until: datetime) -> Position:
+    settled = row.settled_at is not None and row.settled_at <= until
+    day = today(row.settled_at) if settled else None
+    return Position(
+        id=row.id,
+        outlay=row.outlay,
+        principal=row.principal,
+        day=day,
+        pay_date=row.pay_date,
+        state=row.state,
+        # A buyer may have paid before investors did: to them it came the day they were in.
+        receipts=tuple(one if day is None or one.day >= day else replace(one, day=day) for one in back),
+        **_debtor(row),
+    )
 
 
 def _debtor(row: Any) -> dict[str, Any]:
