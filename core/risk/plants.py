@@ -35,13 +35,13 @@ def _again(draft: Draft, earlier: Sale, **changes: object) -> None:
 def exact(draft: Draft, chance: random.Random) -> None:
     """D1: the same number again, as it was or spelled another way."""
     earlier = _earlier(draft, chance)
-    spelled = chance.choice((str, str.lower, lambda text: text.replace("-", "/"), lambda text: text.replace("-0", "-")))
-    _again(draft, earlier, number=spelled(earlier.number), issued=earlier.issued, amount=earlier.amount)
+    spelled = chance.choice((("-", "-"), ("INV", "inv"), ("-", "/"), ("-0", "-")))
+    _again(draft, earlier, number=earlier.number.replace(*spelled), issued=earlier.issued, amount=earlier.amount)
 
 
 def near(draft: Draft, chance: random.Random) -> None:
-    """D2: an edited copy; one in twenty is disguised in two fields at once and cannot be told."""
-    earlier, way = _earlier(draft, chance), chance.randrange(20)
+    """D2: an edited copy; one in forty is disguised in two fields at once and cannot be told."""
+    earlier, way = _earlier(draft, chance), chance.randrange(40)
     _, document = next(
         ((sale, paper) for sale, paper in draft.financed if sale.id == earlier.id),
         (earlier, document_of(draft.seller, earlier)),
@@ -51,11 +51,11 @@ def near(draft: Draft, chance: random.Random) -> None:
     match way:
         case 0:
             _again(draft, earlier, number="X-77", amount=earlier.amount * 103 // 100, issued=earlier.issued)
-        case 1 | 2 | 3 | 4 | 5:
+        case _ if way < 11:
             _again(draft, earlier, number="X-77", amount=earlier.amount, issued=earlier.issued)
-        case 6 | 7 | 8 | 9 | 10 | 11:
+        case _ if way < 24:
             _again(draft, earlier, number=f"{earlier.number}A", amount=amount, issued=earlier.issued + days)
-        case 12 | 13 | 14 | 15 | 16:
+        case _ if way < 34:
             _again(draft, earlier, file_hashes=document.file_hashes)
         case _:
             # An order of the buyer is compared together with the amount.

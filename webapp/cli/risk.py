@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -32,8 +33,13 @@ def measure(seed: int, invoices: int) -> None:
     """
     from core.risk import measuring  # noqa: PLC0415 - help must not wait for it.
 
-    with click.progressbar(length=invoices, label="Judging", file=click.get_text_stream("stderr")) as bar:
-        report = measuring.measure(seed, invoices, lambda number: bar.update(50) if number % 50 == 0 else None)
+    with click.progressbar(length=invoices, label="Judging", file=sys.stderr) as bar:
+
+        def tell(number: int) -> None:
+            if number % 50 == 0:
+                bar.update(50)
+
+        report = measuring.measure(seed, invoices, tell)
     click.echo(measuring.table(report))
     click.echo()
     for line in measuring.summary_lines(report):
