@@ -241,6 +241,11 @@ class Settings(BaseSettings):
         """Whether a provider's address may be loopback or private."""
         return self.demo_mode if self.allow_local_providers is None else self.allow_local_providers
 
+    @property
+    def conformance(self) -> bool:
+        """Whether the ledger's conformance endpoints are offered: asked for, on a database that says it is scratch."""
+        return self.ledger_conformance and "scratch" in urlsplit(self.database_url or "").path
+
     def webhook_secrets(self, slug: str) -> tuple[str, ...]:
         """Platform-wide webhook secrets of a connector, newest first; several while rotating."""
         return tuple(secret.get_secret_value() for secret in self.provider_secrets.get(slug, ()))

@@ -22,6 +22,8 @@ COOKIE = "ledgerwire_session"
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # These take their proof from the body or the signature, never from the cookie.
 _COOKIELESS = frozenset({"auth.register", "auth.login", "auth.refresh", "auth.logout"})
+# These ask nobody who they are: no cookie could prove anything to them.
+_SESSIONLESS = frozenset({"webhooks", "conformance"})
 
 csrf = CSRFProtect()
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -188,7 +190,7 @@ def end_page_session(response: Response) -> Response:
 
 def _guard_forms() -> None:
     """Demand a CSRF token wherever a cookie could be what proves the asker."""
-    if request.method not in _UNSAFE or request.blueprint == "webhooks" or request.endpoint in _COOKIELESS:
+    if request.method not in _UNSAFE or request.blueprint in _SESSIONLESS or request.endpoint in _COOKIELESS:
         return
     if request.path.startswith("/api/") and ("Authorization" in request.headers or COOKIE not in request.cookies):
         return
