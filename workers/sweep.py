@@ -35,6 +35,8 @@ def due(context: Context) -> dict[str, bool]:
                 "OR EXISTS (SELECT FROM sync_schedules WHERE due_at <= :now) "
                 "OR EXISTS (SELECT FROM registrations WHERE due_at <= :now)) AS pull, "
                 "EXISTS (SELECT FROM mails WHERE state = 'queued' AND due_at <= :now) AS mail, "
+                "(EXISTS (SELECT FROM financings WHERE due_at <= :now) OR EXISTS (SELECT FROM ledger_unsealed)) "
+                "AS market, "
                 "EXISTS (SELECT FROM outbox) AS relay"
             ),
             {"now": context.now()},

@@ -8,7 +8,7 @@ from celery import shared_task
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from connectors import registry
-from workers import fetch, mail, normalize, pull, register, sweep
+from workers import fetch, mail, market, normalize, pull, register, sweep
 from workers.context import context
 from workers.crew import Crew
 from workers.shift import shift
@@ -121,6 +121,12 @@ def send_mails() -> None:
     _posters().call()
 
 
+@shared_task(name="ledgerwire.market")
+def mind_the_market() -> None:
+    """Do what the clock wants of financings, and seal what was posted."""
+    market.work_off(context())
+
+
 @shared_task(name="ledgerwire.sweep")
 def look_what_is_due() -> None:
     """Ring for whatever waits: the way back for every ring that was lost."""
@@ -137,10 +143,13 @@ def look_what_is_due() -> None:
         parts.wake("pull")
     if due["mail"]:
         parts.wake("mail")
+    if due["market"]:
+        parts.wake("market")
 
 
 @shared_task(name="ledgerwire.housekeeping")
 def keep_house() -> None:
-    """Partitions, expired rows, late matches."""
+    """Partitions, expired rows, late matches, and once a day the ledger's head."""
     sweep.match(context())
     sweep.keep_house(context())
+    market.anchor(context())
