@@ -74,6 +74,9 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("kyc.show", "GET"): {"operator"},
     ("kyc.decide", "POST"): {"operator"},
     ("kyc.document", "GET"): {"owner", "operator"},
+    ("marketplace.listings", "GET"): PEOPLE - {"buyer"},
+    # What was never listed is not on the marketplace, for whomever; test_marketplace.py has one that was.
+    ("marketplace.listing", "GET"): set(),
     ("mirrored_invoices.index", "GET"): PEOPLE,
     ("mirrored_invoices.show", "GET"): {"owner", "operator"},
     ("payments.index", "GET"): PEOPLE,
@@ -95,6 +98,13 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("transactions.match", "POST"): {"owner"},
     ("transactions.unmatch", "POST"): {"owner"},
     ("users.dashboard", "GET"): PEOPLE,
+    ("users.portfolio", "GET"): PEOPLE,
+    ("users.statistics", "GET"): PEOPLE,
+    ("users.transactions", "GET"): PEOPLE,
+    ("users.update_preferences", "PUT"): PEOPLE,
+    ("wallet.show", "GET"): PEOPLE,
+    ("wallet.transactions", "GET"): PEOPLE,
+    ("wallet.export", "GET"): PEOPLE,
 }
 # Where only what is listed is mine to see: the ids in it are looked for instead.
 LISTS = {
@@ -107,6 +117,7 @@ LISTS = {
     "payments.index": {"owner", "buyer", "operator"},
     "transactions.index": {"owner", "operator"},
     "users.dashboard": {"owner", "buyer", "operator"},
+    "users.transactions": {"owner"},
 }
 BODIES: dict[str, Any] = {
     "invoices.create": INVOICE,

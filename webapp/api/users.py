@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from flask import Blueprint, Response
 
-from core import movements, overview, statistics
+from core import movements, overview
+from core import statistics as yearly
 from core.errors import Forbidden
 from core.identity import Role, preferences
 from core.marketplace import limits, shapes
@@ -61,11 +62,11 @@ def transactions(query: market_models.MovementsQuery) -> Response:
 
 @blueprint.get("/statistics")
 @operation("users", {200: market_models.Statistics})
-def statistics_() -> Response:
+def statistics() -> Response:
     """A year of my business in figures, by what I am."""
     person = auth.actor()
     with services().database.session() as session:
-        return reply(statistics.statistics(session, person, auth.now()))
+        return reply(yearly.statistics(session, person, auth.now()))
 
 
 @blueprint.put("/preferences")
