@@ -42,6 +42,8 @@ register_limit = limiter.shared_limit("60 per minute", scope="register")
 upload_limit = limiter.shared_limit("60 per minute", scope="upload")
 # Whoever may ask whether an invoice is financed shall not ask for all of them.
 registry_limit = limiter.shared_limit("120 per minute;1000 per hour", scope="registry")
+# A link by mail is too long to be guessed; this keeps the trying cheap for us.
+link_limit = limiter.shared_limit("60 per minute", scope="link")
 refresh_limit = limiter.shared_limit("120 per minute", scope="refresh")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +40,7 @@ class Market:
         self._session, self._now, self._people = session, now, people
         self._rules: Rules = rules.of(settings)
         self._notary = Notary.of(secret.get_secret_value() if secret else "")
+        self._base_url = settings.base_url
 
     def open(self, password_hash: str) -> None:
         """Wallets and identities for everybody, and the deals."""
@@ -98,6 +100,7 @@ class Market:
             buyer_email=self._people[Role.BUYER].email,
             papers=Papers(),
             rules=self._rules,
+            link_to=partial(self._notary.link_to, self._base_url),
             now=self._now,
         )
         return identity

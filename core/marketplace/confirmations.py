@@ -111,6 +111,16 @@ class Notary:
         link = Link(financing_id=financing_id, version=version, email=email, expires_at=expires_at)
         return links.link_token(self._link_key, link)
 
+    def link_to(self, base_url: str, financing: Financing) -> str:
+        """The address at which the buyer of a financing answers, until the time to confirm is over."""
+        token = self.link_token(
+            financing_id=financing.id,
+            version=financing.version,
+            email=financing.buyer_email,
+            expires_at=financing.confirm_by,
+        )
+        return f"{base_url}/confirm/{token}"
+
     def open_link(self, token: str, now: datetime) -> Link:
         """What such a token says. Raises LinkInvalid or LinkExpired."""
         return links.open_link(self._link_key, token, now)

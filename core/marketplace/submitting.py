@@ -6,7 +6,7 @@ with a reason. Nothing here moves money.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -15,14 +15,14 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core import kyc, notifications
+from core import kyc, mail, notifications
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.identity import Actor, Role
 from core.identity.users import clean_email
 from core.ids import new_id
 from core.invoicing import queries as invoicing
 from core.live import announce
-from core.marketplace import clock, duplicates, fingerprints, reviewing, states
+from core.marketplace import clock, duplicates, fingerprints, letters, reviewing, states
 from core.marketplace.rules import CONFIRM_DAYS, CURRENCY, MIN_TENOR_DAYS, Rules, today
 from core.marketplace.states import Financing, State
 from core.notifications import Notice
@@ -104,8 +104,10 @@ def _own(session: Session, actor: Actor, invoice_id: UUID) -> Any:
     row = session.execute(
         text(
             "SELECT invoices.id, invoices.number, invoices.status, invoices.currency, invoices.total, "
-            "invoices.amount_paid, invoices.issue_date, invoices.due_date, invoices.buyer_id, users.email "
+            "invoices.amount_paid, invoices.issue_date, invoices.due_date, invoices.buyer_id, users.email, "
+            "coalesce(nullif(users.organisation, ''), users.name) AS seller, contacts.name AS contact "
             "FROM invoices JOIN users ON users.id = invoices.seller_id "
+            "JOIN contacts ON contacts.id = invoices.contact_id "
             "WHERE invoices.id = :id AND seller_id = :seller FOR UPDATE OF invoices"
         ),
         {"id": invoice_id, "seller": actor.id},
@@ -141,10 +143,19 @@ def _buyer(session: Session, invoice: Any, email: str) -> UUID | None:
 
 
 def submit(
-    session: Session, actor: Actor, invoice_id: UUID, *, buyer_email: str, papers: Papers, rules: Rules, now: datetime
+    session: Session,
+    actor: Actor,
+    invoice_id: UUID,
+    *,
+    buyer_email: str,
+    papers: Papers,
+    rules: Rules,
+    link_to: Callable[[Financing], str],
+    now: datetime,
 ) -> Financing:
-    """Ask the buyer to accept an invoice. A draft is issued by it.
+    """Ask the buyer to accept an invoice, in their account and by mail. A draft is issued by it.
 
+    `link_to` gives the address at which whoever reads the buyer's mail may answer.
     Raises Conflict for an invoice that is paid, void or on the marketplace already, `DuplicateFinancing` when a
     fingerprint stops it, Invalid naming the field, and KycRequired.
     """
@@ -204,11 +215,27 @@ def submit(
     financing = states.change(session, financing, now, due_at=clock.next_look(financing, rules.calendar))
     states.record(session, financing, None, now, actor=actor, reason="submitted by the seller")
     states.tell(session, financing)
-    _ask_buyer(session, financing, invoice.number, now)
+    _ask_buyer(session, financing, invoice, link_to(financing), now)
     return financing
 
 
-def _ask_buyer(session: Session, financing: Financing, number: str, now: datetime) -> None:
+def _ask_buyer(session: Session, financing: Financing, invoice: Any, link: str, now: datetime) -> None:
+    asked = letters.Asked(
+        financing_id=financing.id,
+        version=financing.version,
+        number=invoice.number,
+        seller=invoice.seller,
+        buyer=invoice.contact,
+        buyer_email=financing.buyer_email,
+        currency=financing.currency,
+        face=financing.face,
+        deductions=financing.deductions,
+        issue_date=financing.issue_date,
+        due_date=financing.due_date,
+        confirm_by=today(financing.confirm_by),
+        link=link,
+    )
+    mail.write(session, letters.ask_to_confirm(asked), now)
     if financing.buyer_id is None:
         return
     notice = Notice(
@@ -216,7 +243,7 @@ def _ask_buyer(session: Session, financing: Financing, number: str, now: datetim
         kind="invoice.to_confirm",
         subject_kind="invoice",
         subject_id=financing.invoice_id,
-        title=f"Confirm invoice {number}",
+        title=f"Confirm invoice {invoice.number}",
         body="Its seller wants to have it financed. Say whether you owe it, and how much, before "
         f"{today(financing.confirm_by):%d %b %Y}. What you confirm cannot be taken back.",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -59,6 +60,7 @@ def submit(invoice_id: UUID, body: inputs.SubmitInput) -> Response:
             buyer_email=body.buyer_email,
             papers=papers,
             rules=services().rules,
+            link_to=partial(services().notary.link_to, services().settings.base_url),
             now=auth.now(),
         ),
     )

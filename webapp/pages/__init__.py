@@ -10,6 +10,7 @@ blueprint = Blueprint("pages", __name__)
 from webapp.pages import (  # noqa: E402
     access,
     banking,
+    confirming,
     connect,
     connections,
     custom,
@@ -18,6 +19,7 @@ from webapp.pages import (  # noqa: E402
     financing,
     investor,
     invoices,
+    kyc,
     marketplace,
     mirrored,
     notifications,
@@ -25,12 +27,14 @@ from webapp.pages import (  # noqa: E402
     profile,
     reviews,
     shell,
+    talk,
 )
 
 __all__ = [
     "access",
     "banking",
     "blueprint",
+    "confirming",
     "connect",
     "connections",
     "custom",
@@ -39,6 +43,7 @@ __all__ = [
     "financing",
     "investor",
     "invoices",
+    "kyc",
     "marketplace",
     "mirrored",
     "notifications",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -140,6 +141,7 @@ def submit_invoice(invoice_id: UUID) -> Response:
                         buyer_email=email,
                         papers=papers,
                         rules=services().rules,
+                        link_to=partial(services().notary.link_to, services().settings.base_url),
                         now=look.now,
                     )
             except Invalid as error:

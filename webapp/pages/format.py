@@ -217,6 +217,13 @@ _STATES: dict[str, dict[str, State]] = {
         "cleared": State("Cleared", "good"),
         "upheld": State("Upheld", "bad"),
     },
+    "kyc": {
+        "not_started": State("Not started"),
+        "submitted": State("Being looked at", "accent"),
+        "verified": State("Verified", "good"),
+        "rejected": State("Rejected", "bad"),
+        "expired": State("Expired", "warn"),
+    },
     "trust": {
         "signed": State("Signed", "good"),
         "fetched": State("Fetched", "good"),

@@ -54,6 +54,7 @@ _PLACES: tuple[tuple[str, tuple[_Place, ...]], ...] = (
             _Place("payments", "Payments", "cash", _BOOKS, "Payments"),
             _Place("wallet", "Wallet", "wallet", _PEOPLE, "Wallet"),
             _Place("transactions", "Transactions", "arrows-exchange", _OWNERS, "Bank"),
+            _Place("identity", "Identity", "shield-check", _PEOPLE),
         ),
     ),
     (
@@ -62,6 +63,7 @@ _PLACES: tuple[tuple[str, tuple[_Place, ...]], ...] = (
             _Place("connections", "Connections", "plug-connected", _OWNERS),
             _Place("deliveries", "Deliveries", "webhook", _OWNERS),
             _Place("quarantine", "Quarantine", "shield-x", _OPERATORS),
+            _Place("kyc_queue", "KYC", "shield-check", _OPERATORS),
             _Place("reviews", "Reviews", "alert-triangle", _OPERATORS),
         ),
     ),

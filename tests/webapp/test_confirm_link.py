@@ -1,0 +1,79 @@
+"""The page behind the link that a buyer gets by mail."""
+
+from __future__ import annotations
+
+import re
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from tests.webapp.api.test_financing import LAKH, join, make_invoice
+from tests.webapp.conftest import Person, World
+
+
+def value(page: str, name: str) -> str:
+    found = re.search(rf'name="{name}"[^>]*value="([^"]*)"', page)
+    assert found is not None, page
+    return found[1]
+
+
+@pytest.fixture
+def asked(world: World) -> tuple[str, Person, str]:
+    """An invoice to somebody without an account: the link in the mail, the seller, the invoice's address."""
+    seller = join(world, "seller")
+    stranger = join(world, "investor")
+    email = f"{uuid4().hex}@elsewhere.test"
+    stranger.actor["email"] = email  # type: ignore[index]
+    invoice = make_invoice(world, seller, stranger)
+    at = f"/api/invoices/{invoice['id']}"
+    assert world.post(f"{at}/submit", seller, json={"buyer_email": email}).status == 200
+    with world.parts.database.session() as session:
+        mail = session.scalars(text("SELECT text FROM mails WHERE to_address = :to"), {"to": email}).one()
+    link = re.search(r"https?://[^/]+(/confirm/\S+)", mail)
+    assert link is not None
+    return link[1], seller, at
+
+
+def test_a_buyer_without_an_account_confirms_by_the_link(world: World, asked: tuple[str, Person, str]) -> None:
+    link, seller, at = asked
+    browser = world.app.test_client()
+    page = browser.get(link)
+    assert page.status_code == 200
+    assert value(page.text, "confirmed_amount") == "100000.00"
+    form = {"csrf_token": value(page.text, "csrf_token"), "do": "confirm", "confirmed_amount": "99000"}
+    refused = browser.post(link, data=form)
+    assert refused.status_code == 422
+    assert world.get(at, seller).body["status"] == "pending_buyer_confirmation"
+    done = browser.post(link, data={**form, "irrevocable": "yes"}, follow_redirects=True)
+    assert (done.status_code, "Confirmed" in done.text) == (200, True)
+    financing = world.get(at, seller).body["financing"]
+    assert (financing["state"], financing["confirmed_amount"]) == ("confirmed", LAKH - 1_000_00)
+    again = browser.post(link, data={**form, "do": "reject", "reason": "no"}, follow_redirects=True)
+    assert "cannot be taken back" in again.text
+    record = world.get(f"{at}/confirmation", seller)
+    assert (record.status, record.body["via"]) == (200, "link")
+
+
+def test_a_buyer_refuses_by_the_link_and_the_seller_reads_why(world: World, asked: tuple[str, Person, str]) -> None:
+    link, seller, at = asked
+    browser = world.app.test_client()
+    token = value(browser.get(link).text, "csrf_token")
+    form = {"csrf_token": token, "do": "reject", "reason": "We ordered half", "reason_code": "quantity"}
+    assert browser.post(link, data=form).status_code == 303
+    assert world.get(at, seller).body["status"] == "rejected"
+
+
+@pytest.mark.parametrize("spoil", [lambda link: link[:-2] + "AA", lambda link: link + "x", lambda _: "/confirm/x"])
+def test_an_altered_link_is_none(world: World, asked: tuple[str, Person, str], spoil: object) -> None:
+    link, _, _ = asked
+    assert world.app.test_client().get(spoil(link)).status_code == 404  # type: ignore[operator]
+
+
+def test_an_answer_without_a_form_token_is_refused(world: World, asked: tuple[str, Person, str]) -> None:
+    link, seller, at = asked
+    browser = world.app.test_client()
+    browser.get(link)
+    answer = browser.post(link, data={"do": "confirm", "confirmed_amount": "1", "irrevocable": "yes"})
+    assert answer.status_code == 403
+    assert world.get(at, seller).body["status"] == "pending_buyer_confirmation"
