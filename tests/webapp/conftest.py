@@ -123,6 +123,14 @@ def make_world(settings: Settings) -> World:
     return World(app, app.extensions[EXTENSION], app.test_client())
 
 
+def standing_world(servers: Servers, database_url: str, folder: Path) -> Iterator[World]:
+    """A world that the tests of a file share."""
+    made = make_world(settings_for(database_url, folder, REDIS_URL=servers.redis_url))
+    yield made
+    made.app.extensions["ledgerwire.gateway"].stop()
+    made.parts.database.dispose()
+
+
 @pytest.fixture
 def world(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[World]:
     made = make_world(settings_for(database_url, tmp_path, REDIS_URL=redis_url))

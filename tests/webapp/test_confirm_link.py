@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
+from core.identity import Role
+from tests.conftest import Servers
 from tests.webapp.api.test_financing import LAKH, join, make_invoice
-from tests.webapp.conftest import Person, World
+from tests.webapp.conftest import Person, World, standing_world
+
+
+@pytest.fixture(scope="module")
+def world(servers: Servers, file_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One application for the file."""
+    yield from standing_world(servers, file_database_url, tmp_path_factory.mktemp("links"))
 
 
 def value(page: str, name: str) -> str:
@@ -21,11 +30,9 @@ def value(page: str, name: str) -> str:
 @pytest.fixture
 def asked(world: World) -> tuple[str, Person, str]:
     """An invoice to somebody without an account: the link in the mail, the seller, the invoice's address."""
-    seller = join(world, "seller")
-    stranger = join(world, "investor")
+    seller = join(world, Role.SELLER)
     email = f"{uuid4().hex}@elsewhere.test"
-    stranger.actor["email"] = email  # type: ignore[index]
-    invoice = make_invoice(world, seller, stranger)
+    invoice = make_invoice(world, seller, email)
     at = f"/api/invoices/{invoice['id']}"
     assert world.post(f"{at}/submit", seller, json={"buyer_email": email}).status == 200
     with world.parts.database.session() as session:

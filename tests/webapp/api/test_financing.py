@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.webapp.conftest import Person, World
+from core import kyc, wallets
+from core.identity import Role
+from tests.conftest import Servers
+from tests.webapp.conftest import Person, World, standing_world
 
 LAKH = 1_00_000_00
 
@@ -17,31 +21,34 @@ def today(days: int = 0) -> str:
     return (datetime.now(UTC).date() + timedelta(days=days)).isoformat()
 
 
-def join(world: World, role: str, **more: str) -> Person:
-    """Register as strangers do, so that the wallet and the demo's KYC are the product's own."""
-    email = f"{uuid4().hex}@people.test"
-    body = {"email": email, "password": "correct horse battery", "name": f"{role} {email[:4]}", "role": role, **more}
-    answer = world.post("/api/auth/register", json=body)
-    assert answer.status == 201, answer.body
-    token = answer.body["access_token"]
-    return Person(
-        actor=answer.body["user"],
-        headers={"Authorization": f"Bearer {token}"},
-        refresh_token=answer.body["refresh_token"],
-        cookie="",
-    )
+@pytest.fixture(scope="module")
+def world(servers: Servers, file_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One application for the file: each test has people of its own in it."""
+    yield from standing_world(servers, file_database_url, tmp_path_factory.mktemp("financing"))
+
+
+def join(world: World, role: Role) -> Person:
+    """Somebody as registration in a demo makes them: verified, with ten lakh."""
+    person = world.person(role, f"{uuid4().hex}@people.test")
+    now = datetime.now(UTC)
+    with world.session() as session:
+        kyc.welcome(session, person.actor.id, now)
+        wallets.welcome(session, person.actor.id, now)
+    return person
 
 
 def email_of(person: Person) -> str:
-    return str(person.actor["email"])  # type: ignore[index]
+    return person.actor.email
 
 
-def make_invoice(world: World, seller: Person, buyer: Person, amount: int = LAKH, days: int = 60, **more: Any) -> Any:
+def make_invoice(
+    world: World, seller: Person, buyer: Person | str, amount: int = LAKH, days: int = 60, **more: Any
+) -> Any:
     answer = world.post(
         "/api/invoices",
         seller,
         json={
-            "contact": {"name": "Bharat Retail", "email": email_of(buyer)},
+            "contact": {"name": "Bharat Retail", "email": buyer if isinstance(buyer, str) else email_of(buyer)},
             "currency": "INR",
             "issue_date": today(),
             "due_date": today(days),
@@ -76,7 +83,21 @@ def listed(world: World, seller: Person, buyer: Person, **terms: Any) -> str:
 
 @pytest.fixture
 def people(world: World) -> tuple[Person, Person, Person]:
-    return join(world, "seller"), join(world, "buyer"), join(world, "investor")
+    return join(world, Role.SELLER), join(world, Role.BUYER), join(world, Role.INVESTOR)
+
+
+def test_whoever_registers_in_a_demo_has_ten_lakh_and_may_deal(world: World) -> None:
+    body = {"email": f"{uuid4().hex}@people.test", "password": "correct horse battery", "name": "Ida", "role": "seller"}
+    answer = world.post("/api/auth/register", json=body)
+    assert answer.status == 201, answer.body
+    token = {"Authorization": f"Bearer {answer.body['access_token']}"}
+    assert world.ask("GET", "/api/wallet", headers=token).body == {
+        "balance": 10 * LAKH,
+        "available": 10 * LAKH,
+        "held": 0,
+        "currency": "INR",
+    }
+    assert world.ask("GET", "/api/auth/kyc", headers=token).body["state"] == "verified"
 
 
 def test_a_lakh_funded_with_ninety_thousand_moves_the_wallets_the_first_users_know(
@@ -156,7 +177,7 @@ def test_only_investors_fund_and_nobody_funds_what_is_not_on_offer(
 
 def test_a_slice_is_held_until_the_rest_is_funded(world: World, people: tuple[Person, Person, Person]) -> None:
     seller, buyer, investor = people
-    other = join(world, "investor")
+    other = join(world, Role.INVESTOR)
     at = listed(world, seller, buyer)
     first = world.post(f"{at}/fund", investor, json={"amount": 30_000_00})
     assert (first.status, first.body["investment"]["status"]) == (201, "held"), first.body
@@ -192,7 +213,7 @@ def test_a_confirmation_is_for_good_and_only_the_buyers_to_give(
     invoice = make_invoice(world, seller, buyer)
     at = f"/api/invoices/{invoice['id']}"
     world.post(f"{at}/submit", seller, json={"buyer_email": email_of(buyer)})
-    stranger = join(world, "buyer")
+    stranger = join(world, Role.BUYER)
     assert [world.post(f"{at}/confirm", who, json={}).status for who in (seller, stranger, investor)] == [403, 404, 404]
     assert world.post(f"{at}/confirm", buyer, json={"confirmed_amount": LAKH + 1}).status == 422
     assert world.post(f"{at}/confirm", buyer, json={"confirmed_amount": LAKH - 5}).body["status"] == "confirmed"
