@@ -24,7 +24,7 @@ _PLACES = {
     "comment": "/comments/{}",
     "mail": "/mailbox/{}",
     "kyc": "/kyc",
-    "kyc_review": "/kyc/{}",
+    "kyc_review": "/kyc-reviews/{}",
 }
 
 

@@ -20,6 +20,7 @@ from webapp.pages import (  # noqa: E402
     investor,
     invoices,
     kyc,
+    mailbox,
     marketplace,
     mirrored,
     notifications,
@@ -44,6 +45,7 @@ __all__ = [
     "investor",
     "invoices",
     "kyc",
+    "mailbox",
     "marketplace",
     "mirrored",
     "notifications",
@@ -51,4 +53,5 @@ __all__ = [
     "profile",
     "reviews",
     "shell",
+    "talk",
 ]

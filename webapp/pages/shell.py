@@ -33,6 +33,8 @@ class _Place:
     icon: str
     roles: frozenset[Role]
     short: str = ""
+    # Outside a demo only operators have one.
+    demo: bool = False
 
 
 _OWNERS = frozenset({Role.SELLER, Role.OPERATOR})
@@ -55,6 +57,7 @@ _PLACES: tuple[tuple[str, tuple[_Place, ...]], ...] = (
             _Place("wallet", "Wallet", "wallet", _PEOPLE, "Wallet"),
             _Place("transactions", "Transactions", "arrows-exchange", _OWNERS, "Bank"),
             _Place("identity", "Identity", "shield-check", _PEOPLE),
+            _Place("mailbox", "Mailbox", "inbox", _EVERYONE, demo=True),
         ),
     ),
     (
@@ -71,7 +74,7 @@ _PLACES: tuple[tuple[str, tuple[_Place, ...]], ...] = (
 
 
 def _navigation(actor: Actor) -> list[dict[str, Any]]:
-    groups = []
+    groups, demo = [], services().settings.demo_mode
     for title, places in _PLACES:
         entries = [
             {
@@ -82,7 +85,7 @@ def _navigation(actor: Actor) -> list[dict[str, Any]]:
                 "current": request.path.startswith(url_for(f"pages.{place.endpoint}")),
             }
             for place in places
-            if actor.role in place.roles
+            if actor.role in place.roles and (demo or not place.demo or actor.is_operator)
         ]
         if entries:
             groups.append({"title": title, "entries": entries})
