@@ -66,6 +66,7 @@ def _repeated(session: Session, found: dict[str, Any]) -> list[dict[str, Any]]:
             "original_delivery_id": first[key]["delivery_id"],
             "effects": [],
             "allocations": [],
+            "transfers": [],
             "feed": [],
             "steps": queries.arrival(found),
         }

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from core import paging
 from core.errors import Forbidden, Invalid, NotFound
 from core.identity import Actor
+from core.inbox import trail
 from core.money import Money
 
 # Beside the states of the queue: "processed" is everything that has left it.
@@ -200,6 +201,7 @@ def provenance(session: Session, actor: Actor, delivery_id: UUID) -> dict[str, A
     ids = [event.id for event in events]
     effects = _effects(session, ids)
     allocations = _allocations(session, ids)
+    posted = trail.posted(session, actor, ids)
     feed = _feed(session, actor, ids)
     shown = []
     last = row.stored_at
@@ -219,6 +221,7 @@ def provenance(session: Session, actor: Actor, delivery_id: UUID) -> dict[str, A
                 "read_ms": None if event.read_micros is None else event.read_micros / 1000,
                 "effects": effects.get(event.id, []),
                 "allocations": allocations.get(event.id, []),
+                "transfers": posted.get(event.id, []),
                 "feed": heard,
                 "steps": steps,
             }
@@ -283,9 +286,9 @@ _EFFECTS = text(
     """
     SELECT event_effects.event_id, event_effects.object_kind, event_effects.object_id, event_effects.effect,
            coalesce(payments.amount, transactions.amount, payment_adjustments.amount, payouts.amount,
-               mirrored_invoices.total) AS amount,
+               mirrored_invoices.total, repayments.amount) AS amount,
            coalesce(payments.currency, transactions.currency, payment_adjustments.currency, payouts.currency,
-               mirrored_invoices.currency) AS currency,
+               mirrored_invoices.currency, repayments.currency) AS currency,
            coalesce(transactions.narration, bank_accounts.name, connections.name, mirrored_invoices.number) AS words
     FROM event_effects
     LEFT JOIN payments ON event_effects.object_kind = 'payment' AND payments.id = event_effects.object_id
@@ -295,6 +298,7 @@ _EFFECTS = text(
     LEFT JOIN payouts ON event_effects.object_kind = 'payout' AND payouts.id = event_effects.object_id
     LEFT JOIN mirrored_invoices ON event_effects.object_kind = 'mirrored_invoice'
         AND mirrored_invoices.id = event_effects.object_id
+    LEFT JOIN repayments ON event_effects.object_kind = 'repayment' AND repayments.id = event_effects.object_id
     LEFT JOIN bank_accounts ON event_effects.object_kind = 'account' AND bank_accounts.id = event_effects.object_id
     LEFT JOIN connections ON event_effects.object_kind = 'connection' AND connections.id = event_effects.object_id
     WHERE event_effects.event_id = ANY(CAST(:ids AS uuid[]))

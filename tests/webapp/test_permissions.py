@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from core import talk
+from core import talk, wallets
 from core.identity import Role, users
 from core.ids import new_id
 from core.kyc import documents as kyc_documents
@@ -102,6 +102,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("users.statistics", "GET"): PEOPLE,
     ("users.transactions", "GET"): PEOPLE,
     ("users.update_preferences", "PUT"): PEOPLE,
+    ("transfers.show", "GET"): {"owner", "operator"},
     ("wallet.show", "GET"): PEOPLE,
     ("wallet.transactions", "GET"): PEOPLE,
     ("wallet.export", "GET"): PEOPLE,
@@ -236,7 +237,11 @@ def _books(world: World, owner: UUID, connection: UUID, invoice: UUID) -> dict[s
     with world.session() as session:
         for statement in _BOOKS.split(";"):
             session.execute(text(statement), values)
-    said = {"attachment_id": _talk(world, owner, invoice)}
+        wallets.welcome(session, owner, datetime.now(UTC))
+        granted = session.scalar(
+            text("SELECT subject_id FROM ledger_keys WHERE key = :key"), {"key": f"welcome:{owner}"}
+        )
+    said = {"attachment_id": _talk(world, owner, invoice), "transfer_id": granted}
     return {name: str(identity) for name, identity in (ids | said).items()}
 
 

@@ -28,6 +28,7 @@ def install(app: Flask) -> None:
         sync,
         talk,
         transactions,
+        transfers,
         users,
         wallet,
     )
@@ -53,6 +54,7 @@ def install(app: Flask) -> None:
         sync,
         talk,
         transactions,
+        transfers,
         users,
         wallet,
     ):

@@ -805,6 +805,28 @@ class EventAllocation(Output):
     reason: str
 
 
+class TransferLeg(Output):
+    """One entry of a transfer: a credit above zero, a debit below. `account` in words."""
+
+    account: str
+    amount: int
+    currency: str
+    mine: bool
+
+
+class EventTransfer(Output):
+    """What the ledger posted. `effective_at` is when it counts from, `recorded_at` when the books learned of it."""
+
+    id: UUID
+    kind: str
+    description: str
+    invoice: NumberedInvoice | None
+    effective_at: datetime
+    recorded_at: datetime
+    reverses: UUID | None
+    legs: list[TransferLeg]
+
+
 class Heard(Output):
     """A live event that came of it."""
 
@@ -837,6 +859,7 @@ class ProviderEvent(Output):
     original_delivery_id: UUID | None
     effects: list[Effect]
     allocations: list[EventAllocation]
+    transfers: list[EventTransfer]
     feed: list[Heard]
     steps: list[Step]
 
