@@ -18,18 +18,26 @@ from webapp.services import services
 # What surrounds the file: boundaries, its name, the other fields of the form.
 _AROUND = 64 * 1024
 _View = TypeVar("_View", bound=Callable[..., Any])
-_MARK = "takes_a_file"
+_MARK = "takes_files"
 
 
-def takes_file(view: _View) -> _View:
-    """Let the requests of a view carry one file. Stands directly below the route."""
-    setattr(view, _MARK, True)
-    return view
+def takes_files(most: int) -> Callable[[_View], _View]:
+    """Let the requests of a view carry so many files. Stands directly below the route."""
+
+    def mark(view: _View) -> _View:
+        setattr(view, _MARK, most)
+        return view
+
+    return mark
+
+
+takes_file = takes_files(1)
 
 
 def _make_room() -> None:
-    if request.endpoint and getattr(current_app.view_functions[request.endpoint], _MARK, False):
-        request.max_content_length = MAX_BYTES + _AROUND
+    most: int = getattr(current_app.view_functions[request.endpoint], _MARK, 0) if request.endpoint else 0
+    if most:
+        request.max_content_length = most * MAX_BYTES + _AROUND
 
 
 def install(app: Flask) -> None:
@@ -47,12 +55,27 @@ def read_file(field: str = "file") -> tuple[str, bytes]:
     given: list[FileStorage] = [each for each in request.files.getlist(field) if each.filename]
     if len(given) != 1:
         raise Invalid(field, "must be one file")
+    return _content(given[0])
+
+
+def _content(given: FileStorage) -> tuple[str, bytes]:
     # A large one lies in a file of its own, which would stay open until it is collected.
-    with given[0].stream as stream:
+    with given.stream as stream:
         content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise FileTooLarge
-    return (given[0].filename or "").replace("\x00", ""), content
+    return (given.filename or "").replace("\x00", ""), content
+
+
+def keep_files(owner: Actor, field: str, most: int, allowed: frozenset[str]) -> list[Kept]:
+    """Up to `most` uploaded files, in order; none is fine. Raises Invalid (too many) and what `keep_file` does.
+
+    Unlike there the request must be a form already, as those of pages are.
+    """
+    given = [each for each in request.files.getlist(field) if each.filename]
+    if len(given) > most:
+        raise Invalid(field, f"must be at most {most} files")
+    return [_keep(owner, *_content(each), allowed) for each in given]
 
 
 def keep_file(owner: Actor | None = None, field: str = "file", allowed: frozenset[str] = DOCUMENTS) -> Kept:
@@ -61,10 +84,12 @@ def keep_file(owner: Actor | None = None, field: str = "file", allowed: frozense
     To be called once it is known that `owner` (the asker) may bring a file there. Hashing, sealing and flushing it
     takes long: it is done beside the other greenlets, and while no connection to the database is held.
     """
-    person = owner or auth.actor()
-    name, content = read_file(field)
+    return _keep(owner or auth.actor(), *read_file(field), allowed)
+
+
+def _keep(owner: Actor, name: str, content: bytes, allowed: frozenset[str]) -> Kept:
     with services().database.session() as session:
-        require_room(session, person.id, len(content))
+        require_room(session, owner.id, len(content))
     return runtime.offload(services().cabinet.keep, name, content, allowed)
 
 

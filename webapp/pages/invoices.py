@@ -15,7 +15,7 @@ from core.invoicing import invoices as making
 from core.invoicing import queries
 from core.money import exponent
 from webapp.auth import page_login_required
-from webapp.pages import blueprint
+from webapp.pages import blueprint, talk
 from webapp.pages.financing import REASONS as REJECT_REASONS
 from webapp.pages.forms import Form
 from webapp.pages.shell import Look, choice, cursor, limit, looking, only, search
@@ -84,6 +84,7 @@ def invoice(invoice_id: UUID) -> Response:
             "pages/invoice.html",
             invoice=queries.get_invoice(look.db, look.actor, invoice_id),
             reject_reasons=REJECT_REASONS,
+            talk=talk.part(look, invoice_id),
         )
 
 
