@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from core.risk.assessments import assess, latest, risk_of, shown
 from core.risk.reviews import open_stops
-from core.risk.scoring import Assessment
+from core.risk.scoring import Assessment, priced
 
-__all__ = ["Assessment", "assess", "latest", "open_stops", "risk_of", "shown"]
+__all__ = ["Assessment", "assess", "latest", "open_stops", "priced", "risk_of", "shown"]

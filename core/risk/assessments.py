@@ -18,7 +18,7 @@ from core.ids import new_id
 from core.invoicing import queries as invoicing
 from core.risk import history, reviews
 from core.risk.history import Likeness, Request
-from core.risk.scoring import Assessment, judge
+from core.risk.scoring import Assessment, judge, priced
 from core.risk.weights import CURRENT, Weights
 
 Cause = Literal["submission", "acceptance", "listing", "funding", "person"]
@@ -67,8 +67,10 @@ def assess(
 
 
 _LATEST = text(
-    "SELECT DISTINCT ON (invoice_id) invoice_id, outputs, cause, at FROM risk_assessments "
-    "WHERE invoice_id = ANY(CAST(:ids AS uuid[])) ORDER BY invoice_id, id DESC"
+    "SELECT DISTINCT ON (judged.invoice_id) judged.invoice_id, judged.outputs, judged.cause, judged.at, "
+    "financings.principal, financings.discount FROM risk_assessments AS judged "
+    "LEFT JOIN financings ON financings.id = judged.financing_id "
+    "WHERE judged.invoice_id = ANY(CAST(:ids AS uuid[])) ORDER BY judged.invoice_id, judged.id DESC"
 )
 
 
@@ -77,7 +79,12 @@ def latest(session: Session, invoice_ids: Sequence[UUID], actor: Actor | None = 
     if not invoice_ids:
         return {}
     rows = session.execute(_LATEST, {"ids": array(list(invoice_ids), "uuid")}).all()
-    return {row.invoice_id: shown({**row.outputs, "cause": row.cause, "at": row.at}, actor) for row in rows}
+    return {
+        row.invoice_id: shown(
+            {**(priced(row.outputs, row.principal, row.discount) or {}), "cause": row.cause, "at": row.at}, actor
+        )
+        for row in rows
+    }
 
 
 def _without(value: Any, names: frozenset[str]) -> Any:

@@ -72,6 +72,17 @@ class Loss:
         """Whether the discount is more than the expected loss."""
         return self.discount > self.expected
 
+    def shape(self) -> dict[str, Any]:
+        """As it is stored and shown."""
+        return {
+            "principal": self.principal,
+            "chance": float(self.chance),
+            "share": float(self.share),
+            "expected": self.expected,
+            "discount": self.discount,
+            "is_paid_for": self.is_paid_for,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
@@ -118,16 +129,7 @@ class Assessment:
             if self.haircut is None
             else {"share": float(self.haircut), "reasons": [spell_finding(each) for each in self.haircut_reasons]},
             "notes": [spell_finding(each) for each in self.notes],
-            "loss": None
-            if self.loss is None
-            else {
-                "principal": self.loss.principal,
-                "chance": float(self.loss.chance),
-                "share": float(self.loss.share),
-                "expected": self.loss.expected,
-                "discount": self.loss.discount,
-                "is_paid_for": self.loss.is_paid_for,
-            },
+            "loss": None if self.loss is None else self.loss.shape(),
         }
 
 
@@ -198,6 +200,24 @@ def expected_loss(principal: int, discount: int, chance: Decimal, share: Decimal
     """P x PD x LGD, rounded half up: 4,00,000 x 2 % x 60 % is 4,800."""
     expected = int((principal * chance * share).quantize(Decimal(1), rounding="ROUND_HALF_UP"))
     return Loss(principal=principal, chance=chance, share=share, expected=expected, discount=discount)
+
+
+def priced(
+    outputs: Mapping[str, Any] | None, principal: int | None, discount: int | None, weights: Weights = CURRENT
+) -> dict[str, Any] | None:
+    """A stored judgement beside the price of today: an invoice is judged before it has one. None stays None.
+
+    The expected loss goes by the stored band and the present chances of default.
+    """
+    if outputs is None:
+        return None
+    if principal is None or discount is None:
+        return dict(outputs)
+    level = outputs["credit"]["band"]
+    return {
+        **outputs,
+        "loss": expected_loss(principal, discount, weights.default_chance[level], weights.loss_share).shape(),
+    }
 
 
 def judge(history: History, weights: Weights = CURRENT) -> Assessment:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.risk.facts import Bill, Check, History, Hit, Level, Part, Shared, Velocity
 from core.risk.findings import Kind
-from core.risk.scoring import band, expected_loss, judge, score
+from core.risk.scoring import band, expected_loss, judge, priced, score
 from core.risk.weights import CURRENT
 from tests.core.risk.worked import TODAY, day, quiet, worked
 
@@ -63,6 +63,15 @@ def test_expected_loss_stands_beside_the_discount() -> None:
     assert not expected_loss(1_00_000_00, 1_000_00, Decimal("0.08"), Decimal("0.6")).is_paid_for
     # Half a paisa is rounded up, once.
     assert expected_loss(1, 0, Decimal(1), Decimal("0.5")).expected == 1
+
+
+def test_a_judgement_made_before_the_price_is_shown_beside_it() -> None:
+    early = judge(replace(worked(), price=None)).shape()
+    assert early["loss"] is None
+    later = priced(early, 4_00_000_00, 7_890_41)
+    assert later == judge(worked()).shape()
+    assert priced(early, None, None) == early
+    assert priced(None, 1, 1) is None
 
 
 @pytest.mark.parametrize(
