@@ -121,11 +121,19 @@ def enter(session: Session, actor: Actor, invoice_id: UUID, now: datetime, mode:
     Raises Forbidden, NotFound, NotOnOffer, OwnInvoice, KycRequired, FraudStop. Changes nothing.
     """
     require_investor(actor)
-    offered = _open(session, states.lock(session, invoice_id), mode, now)
+    financing = states.lock(session, invoice_id)
+    _check_known(actor, financing)
+    offered = _open(session, financing, mode, now)
     check_parties(session, actor, offered.financing)
     kyc.require_verified(session, actor.id)
     reviewing.require_clear(session, offered.financing)
     return offered
+
+
+def _check_known(actor: Actor, financing: Financing) -> None:
+    """To investors, what was never listed is not there at all. Raises NotFound."""
+    if actor.role is Role.INVESTOR and financing.listed_at is None:
+        raise NotFound("offer of invoice", financing.invoice_id)
 
 
 def look(session: Session, actor: Actor, invoice_id: UUID, now: datetime) -> Offered:
@@ -137,4 +145,5 @@ def look(session: Session, actor: Actor, invoice_id: UUID, now: datetime) -> Off
     seen = actor.role in {Role.INVESTOR, Role.OPERATOR}
     if financing is None or not (seen or actor.id in {financing.seller_id, financing.buyer_id}):
         raise NotFound("offer of invoice", invoice_id)
+    _check_known(actor, financing)
     return _open(session, financing, None, now)

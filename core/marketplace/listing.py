@@ -84,6 +84,8 @@ def _sellers(session: Session, actor: Actor, invoice_id: UUID) -> Financing:
     shown = invoicing.get_invoice(session, actor, invoice_id)
     if actor.role is not Role.SELLER or shown["seller"]["id"] != str(actor.id):
         raise Forbidden("only the seller offers an invoice")
+    if states.find(session, invoice_id) is None:
+        raise Conflict("this invoice was never submitted to its buyer")
     return states.lock(session, invoice_id)
 
 

@@ -257,10 +257,12 @@ def _answering(session: Session, who: Confirmer, invoice_id: UUID) -> Financing:
         invoicing.get_invoice(session, who.actor, invoice_id)
         if who.actor.role is not Role.BUYER:
             raise Forbidden("only the buyer answers for an invoice")
+        if states.find(session, invoice_id) is None:
+            raise Conflict("nobody asked you to confirm this invoice")
     financing = states.lock(session, invoice_id)
     mine = financing.buyer_id == who.actor.id if who.actor is not None else financing.buyer_email == who.email
     if not mine:
-        raise NotFound("invoice", invoice_id)
+        raise Forbidden("somebody else is asked to confirm this invoice")
     if who.actor is not None:
         kyc.require_verified(session, who.actor.id)
         if kyc.same_person(session, who.actor.id, financing.seller_id):
@@ -297,18 +299,19 @@ def confirm(
     if now > financing.confirm_by:
         raise Conflict("the time to confirm this invoice is over; its seller may submit it again")
     reviewing.check(session, financing, rules, now, at="acceptance", evidence=who.evidence)
-    moved = states.move(
-        session,
-        financing,
-        State.CONFIRMED,
-        now,
-        actor=who.actor,
-        reason="accepted by the buyer" if who.actor else "accepted by the buyer through the signed link",
-        data={"confirmed_amount": accepted},
-        confirmed_amount=accepted,
-        confirmed_at=now,
-        reason_code=None,
-    )
+    with reviewing.last_line(session):
+        moved = states.move(
+            session,
+            financing,
+            State.CONFIRMED,
+            now,
+            actor=who.actor,
+            reason="accepted by the buyer" if who.actor else "accepted by the buyer through the signed link",
+            data={"confirmed_amount": accepted},
+            confirmed_amount=accepted,
+            confirmed_at=now,
+            reason_code=None,
+        )
     keeper.record(session, moved, who, now)
     _answered(session, moved, "Confirmed", "Its buyer accepted it. You can list it on the marketplace now.", now)
     return moved

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from core import talk, wallets
+from core import kyc, talk, wallets
 from core.identity import Role, users
 from core.ids import new_id
 from core.kyc import documents as kyc_documents
@@ -74,6 +74,16 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("kyc.show", "GET"): {"operator"},
     ("kyc.decide", "POST"): {"operator"},
     ("kyc.document", "GET"): {"owner", "operator"},
+    ("market.submit", "POST"): {"owner"},
+    ("market.confirm", "POST"): {"buyer"},
+    ("market.reject", "POST"): {"buyer"},
+    ("market.offer", "POST"): {"owner"},
+    ("market.withdraw", "POST"): {"owner"},
+    # What is not on offer has no price and takes no money, whoever asks; test_financing.py has one that is.
+    ("market.quote", "GET"): {"owner", "buyer", "operator"},
+    ("market.fund", "POST"): set(),
+    ("market.bid", "POST"): set(),
+    ("market.withdraw_bid", "DELETE"): set(),
     ("marketplace.listings", "GET"): PEOPLE - {"buyer"},
     # What was never listed is not on the marketplace, for whomever; test_marketplace.py has one that was.
     ("marketplace.listing", "GET"): set(),
@@ -137,6 +147,11 @@ BODIES: dict[str, Any] = {
         "number": "1",
         "issue_date": "2026-11-01",
     },
+    "market.submit": {"buyer_email": "buyer@example.com"},
+    "market.reject": {"reason": "It is not ours."},
+    "market.offer": {"discount_rate": 12},
+    "market.fund": {"amount": 100},
+    "market.bid": {"amount": 100, "rate": 10},
     "service_tokens.create": {"name": "reports"},
     "deliveries.replay": {"dry_run": True},
     "talk.communicate": {"body": "Hello"},
@@ -148,7 +163,7 @@ def _body(endpoint: str, ids: dict[str, str]) -> Any:
 
 
 # Here a role decides, before it is asked whose a thing is.
-_ROLES_ONLY = ("kyc.", "registry.", "reviews.", "service_tokens.")
+_ROLES_ONLY = ("market.fund", "market.bid", "market.withdraw_bid", "kyc.", "registry.", "reviews.", "service_tokens.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +179,8 @@ class Scene:
 def scene(world: World) -> Scene:
     owner, buyer = world.person(Role.SELLER, "owner@example.com"), world.person(Role.BUYER, "buyer@example.com")
     operator = world.person(Role.OPERATOR)
+    with world.session() as session:
+        kyc.welcome(session, buyer.actor.id, datetime.now(UTC))
     people: dict[str, Person | None] = {
         "anonymous": None,
         "owner": owner,
@@ -181,6 +198,7 @@ def scene(world: World) -> Scene:
         "token_id": token,
         "user_id": str(owner.actor.id),
         "kyc_document_id": _paper(world, owner),
+        "bid_id": str(new_id()),
         **_books(world, owner.actor.id, UUID(connection), UUID(invoice)),
     }
     return Scene(world, people, ids)
@@ -215,10 +233,10 @@ INSERT INTO risk_assessments (id, invoice_id, version, cause, outputs, at)
     VALUES (:event_id, :invoice, '1', 'person', '{"fraud": {}}', :now);
 INSERT INTO reviews (id, invoice_id, codes, stops, hard, findings, assessment_id, opened_at)
     VALUES (:review_id, :invoice, ARRAY['C3'], true, false, '{}', :event_id, :now);
-INSERT INTO financings (id, invoice_id, seller_id, buyer_email, state, currency, face, confirmed_amount, due_date,
-    issue_date, submitted_at, confirm_by, created_at, updated_at)
-    VALUES (:event_id, :invoice, :owner, 'buyer@example.com', 'withdrawn', 'INR', 5, 5, '2026-12-01', '2026-11-01',
-    :now, :now, :now, :now);
+INSERT INTO financings (id, invoice_id, seller_id, buyer_id, buyer_email, state, currency, face, confirmed_amount,
+    due_date, issue_date, submitted_at, confirm_by, created_at, updated_at)
+    SELECT :event_id, :invoice, :owner, id, 'buyer@example.com', 'withdrawn', 'INR', 5, 5, '2026-12-01', '2026-11-01',
+    :now, :now, :now, :now FROM users WHERE email = 'buyer@example.com';
 INSERT INTO financing_moves (id, financing_id, version, after, reason, at)
     VALUES (:event_id, :event_id, 1, 'withdrawn', 'test', :now);
 INSERT INTO confirmation_keys (id, public_key, created_at) VALUES ('0123456789abcdef', sha256('key'), :now);
@@ -326,7 +344,14 @@ def test_a_buyer_sees_a_payment_without_what_is_the_sellers(scene: Scene) -> Non
 
 
 def test_pages_send_strangers_to_sign_in(scene: Scene) -> None:
-    open_to_all = {"pages.home", "pages.login", "pages.sign_in", "pages.register", "pages.join"}
+    open_to_all = {
+        "pages.home",
+        "pages.login",
+        "pages.sign_in",
+        "pages.register",
+        "pages.join",
+        "pages.confirm_by_link",
+    }
     for rule in scene.world.app.url_map.iter_rules():
         if not rule.endpoint.startswith("pages.") or rule.endpoint in open_to_all or "GET" not in (rule.methods or ()):
             continue
