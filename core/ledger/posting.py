@@ -186,6 +186,9 @@ def _remember(connection: Connection, work: Sequence[Work], error: PlatformError
     if not hashes:
         return refused
     store.remember(connection, hashes, error.code, now)
+    if len(hashes) > 1:
+        return refused
+    # Somebody else may have asked the same meanwhile, and may have been luckier: what stands under the key counts.
     try:
         subjects = _known(connection, hashes)
     except KeyReused as reused:

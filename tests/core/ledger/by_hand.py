@@ -137,7 +137,10 @@ def furnish(desk: Desk) -> dict[str, Any]:
     with desk.database.connect() as connection:
         chain.seal_all(connection)
         connection.execute(
-            text("INSERT INTO ledger_anchors SELECT CAST(:now AS date), position, hash, :now FROM ledger_chain_head"),
+            text(
+                "INSERT INTO ledger_anchors SELECT CAST(:now AS date), position, hash, :now FROM ledger_chain_head "
+                "ON CONFLICT DO NOTHING"
+            ),
             {"now": datetime(2026, 11, 1, tzinfo=NOW.tzinfo)},
         )
     # Waits for its seal.

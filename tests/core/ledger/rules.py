@@ -167,7 +167,7 @@ def refused_stays_refused(desk: Desk) -> None:
 
 def undoes_a_transfer_once(desk: Desk) -> None:
     """L12."""
-    a, b = desk.wallet(100), desk.wallet()
+    a, b = desk.wallet(100), desk.wallet(100)
     (posted,) = desk.do(move(a, b, 30))
     refuses(desk, NotMirrored, move(b, a, 29, reverses=posted.id))
     refuses(desk, NotMirrored, move(desk.wallet(30), a, 30, reverses=posted.id))
@@ -178,7 +178,7 @@ def undoes_a_transfer_once(desk: Desk) -> None:
             return reverse(connection, posted.id, key=str(new_id()), description="undone", now=NOW)
 
     undo()
-    assert (desk.balance(a).balance, desk.balance(b).balance) == (100, 0)
+    assert (desk.balance(a).balance, desk.balance(b).balance) == (100, 100)
     with pytest.raises(AlreadyReversed):
         undo()
     desk.do(move(a, b, 30))
