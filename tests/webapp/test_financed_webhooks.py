@@ -156,3 +156,12 @@ def test_the_delivery_shows_what_the_ledger_posted_and_an_entry_leads_back_to_th
     assert [leg["mine"] for leg in seen["legs"]] == [True]
     with pytest.raises(NotFound):
         source(loop.offer.buyer)
+
+
+def test_what_is_not_cleared_is_told_to_who_watches(gate: Gate, context: Clockwork) -> None:
+    loop = loop_of(gate, context)
+    loop.captured(5_00_000_01)
+    told = gate.app.test_client().get("/metrics").get_data(as_text=True)
+    assert 'ledgerwire_uncleared_accounts{purpose="escrow"} 0.0' in told
+    assert 'ledgerwire_uncleared_accounts{purpose="unapplied"} 1.0' in told
+    assert "ledgerwire_unsealed_entries " in told

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.resources import files
 
 import psutil
 from flask import Blueprint, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 import config
 from core.inbox.queries import backlog
+from core.ledger import chain, clearing_clock
 from webapp.api import models
 from webapp.api.edge import reply
 from webapp.openapi import operation
@@ -21,6 +23,10 @@ from webapp.problems import problem
 from webapp.services import services
 
 blueprint = Blueprint("health", __name__)
+
+UNCLEARED = Gauge("ledgerwire_uncleared_accounts", "Accounts that should be zero and are not", ["purpose"])
+UNCLEARED_AGE = Gauge("ledgerwire_uncleared_seconds", "How long the oldest of them is not zero", ["purpose"])
+UNSEALED = Gauge("ledgerwire_unsealed_entries", "Entries of the ledger that the hash chain does not hold yet")
 
 
 @lru_cache(maxsize=1)
@@ -88,4 +94,15 @@ def ready() -> Response:
 @blueprint.get("/metrics")
 def metrics() -> Response:
     """What Prometheus collects. Keep it behind the proxy: it names connectors and counts, no people."""
+    try:
+        with services().database.session() as session:
+            uncleared, unsealed = clearing_clock.summary(session, datetime.now(UTC)), chain.waiting(session)
+    except SQLAlchemyError:
+        # What only the database knows is left as it was last known; the rest is this process's own.
+        pass
+    else:
+        for purpose, stands in uncleared.items():
+            UNCLEARED.labels(purpose).set(stands["accounts"])
+            UNCLEARED_AGE.labels(purpose).set(stands["oldest_age_seconds"])
+        UNSEALED.set(unsealed)
     return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
