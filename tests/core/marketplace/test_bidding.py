@@ -268,6 +268,22 @@ def test_of_equal_rates_the_earlier_bid_wins(market: Database) -> None:
         assert won == [first.id, second.id]
 
 
+def test_a_loser_has_everything_back_and_hears_of_it(market: Database) -> None:
+    with market.session() as session:
+        offer, winner, loser = auctioned(session, face=LAKH), person(session), person(session)
+    place(market, winner, offer, "9", LAKH)
+    place(market, loser, offer, "10", LAKH)
+    close(market, offer)
+    with market.session() as session:
+        assert (money(session, loser), spendable(session, loser)) == ([WELCOME], [WELCOME])
+        heard = session.execute(
+            text("SELECT data->>'status' AS status FROM outbox WHERE room = :room AND name = 'bid.decided'"),
+            {"room": f"user:{loser.id}"},
+        ).all()
+        assert [row.status for row in heard] == ["lost"]
+    check_books(market)
+
+
 def test_bids_that_do_not_reach_the_target_finance_nothing(market: Database) -> None:
     with market.session() as session:
         offer, who = auctioned(session), person(session)
@@ -385,7 +401,7 @@ def run(market: Database, bids: Sequence[tuple[int, int]], pricing: str, rules: 
         assert bidding.replay(session, offer.financing_id).differences == ()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     bids=st.lists(st.tuples(st.integers(101, 5 * LAKH), st.integers(0, 400_000)), min_size=1, max_size=6),
     pricing=st.sampled_from(["uniform", "pay_as_bid"]),
