@@ -34,7 +34,7 @@ class SourcedTransfer(EventTransfer):
 
 
 @blueprint.get("/<uuid:transfer_id>")
-@operation("wallet", {200: SourcedTransfer}, problems=(404,))
+@operation("transfers", {200: SourcedTransfer}, problems=(404,))
 def show(transfer_id: UUID) -> Response:
     """A transfer that moved my money: my entries of it, and the webhook that brought it. Operators see all of it."""
     person = auth.actor()
