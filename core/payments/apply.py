@@ -530,26 +530,24 @@ def _announce(
     sources = {pair[1]: origins.get(pair[0]) for pair in changes}
     for state in touched.values():
         invoice = invoices.get(state.invoice_id) if state.invoice_id else None
-        rooms = [f"user:{state.user_id}"]
-        if invoice is not None:
-            rooms.append(f"invoice:{invoice['id']}")
         received = state.status == "succeeded" and state.was != "succeeded"
-        outcome.tell(
-            rooms,
-            "payment.received" if received else "payment.updated",
-            {
-                "payment_id": str(state.id),
-                "status": state.status,
-                "amount": state.amount,
-                "currency": state.currency,
-                "payer": state.payer_name or state.payer_email,
-                "invoice_id": None if invoice is None else str(invoice["id"]),
-                "invoice_number": None if invoice is None else invoice["number"],
-                "invoice_status": None if invoice is None else invoice["status"],
-                "amount_due": None if invoice is None else invoice["total"] - invoice["amount_paid"],
-            },
-            origins.get(state.id),
-        )
+        data: dict[str, object] = {
+            "payment_id": str(state.id),
+            "status": state.status,
+            "amount": state.amount,
+            "currency": state.currency,
+            "payer": state.payer_name or state.payer_email,
+            "invoice_id": None if invoice is None else str(invoice["id"]),
+            "invoice_number": None if invoice is None else invoice["number"],
+            "invoice_status": None if invoice is None else invoice["status"],
+            "amount_due": None if invoice is None else invoice["total"] - invoice["amount_paid"],
+        }
+        heard = {f"user:{state.user_id}": data}
+        if invoice is not None:
+            # Investors listen there too, and who paid is not theirs to know.
+            heard[f"invoice:{invoice['id']}"] = {**data, "payer": None}
+        for room, told in heard.items():
+            outcome.tell([room], "payment.received" if received else "payment.updated", told, origins.get(state.id))
     for invoice in changed:
         rooms = [f"user:{invoice['seller_id']}", f"invoice:{invoice['id']}"]
         if invoice["buyer_id"] is not None:

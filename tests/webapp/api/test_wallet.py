@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from core import ledger
 from core.identity import Role
@@ -179,16 +180,40 @@ def test_no_spreadsheet_runs_what_a_description_says(world: World, begins: str) 
     assert row["description"] == f"'{formula}"
 
 
-def test_movements_here_and_at_the_bank_are_one_list(world: World, investor: Person) -> None:
-    book(world, investor, 500)
-    cursor: dict[str, str] = {}
+def at_the_bank(world: World, person: Person, count: int) -> None:
+    """Lines on a bank account, a minute apart until now; every second one left it."""
+    rows = (
+        "INSERT INTO transactions (id, user_id, connection_id, account_object_id, object_id, version, status, amount, "
+        "currency, narration, occurred_at, trust) SELECT uuid7(), :user, uuid7(), 'a', place::text, 1, 'posted', "
+        "CASE WHEN place % 2 = 0 THEN -5 ELSE 7 END, 'INR', 'tea', :now - make_interval(mins => place), 'fetched' "
+        "FROM generate_series(1, :count) AS place"
+    )
+    with world.session() as session:
+        session.execute(text(rows), {"user": person.actor.id, "now": datetime.now(UTC), "count": count})
+
+
+@pytest.mark.parametrize(("limit", "lines"), [(1, 3), (2, 5), (3, 4), (100, 99), (100, 100), (100, 104)])
+def test_movements_here_and_at_the_bank_are_one_list(world: World, limit: int, lines: int) -> None:
+    person = world.person(Role.SELLER)
+    begun = datetime.now(UTC) - timedelta(minutes=3, seconds=30)
+    for place in range(3):
+        book(world, person, 500 + place, at=begun + timedelta(minutes=place))
+    at_the_bank(world, person, lines)
     found: list[Any] = []
+    cursor: dict[str, str] = {}
     while True:
-        page = world.get("/api/users/transactions", investor, limit="1", **cursor).body
+        page = world.get("/api/users/transactions", person, limit=str(limit), **cursor).body
+        assert len(page["items"]) <= limit
         found += page["items"]
         if page["next_cursor"] is None:
             break
         cursor = {"cursor": page["next_cursor"]}
-    assert [(each["source"], each["amount"]) for each in found] == [("wallet", 500), ("wallet", WELCOME)]
-    assert world.get("/api/users/transactions", investor, source="bank").body["items"] == []
-    assert world.get("/api/users/transactions", investor, source="post").status == 422
+    assert len({each["id"] for each in found}) == len(found) == 3 + lines
+    moments = [each["at"] for each in found]
+    assert moments == sorted(moments, reverse=True)
+    assert [each["amount"] for each in found if each["source"] == "wallet"] == [502, 501, 500]
+    debits = {each["amount"] for each in found if each["type"] == "debit"}
+    assert debits == {5}
+    only = world.get("/api/users/transactions", person, source="wallet").body["items"]
+    assert {each["source"] for each in only} == {"wallet"}
+    assert world.get("/api/users/transactions", person, source="post").status == 422
