@@ -82,7 +82,9 @@ _CANDIDATES = text(
     f"""
     SELECT id, fp_e1, fp_e2, fp_n1, fp_pair, number_groups, file_hashes, document_references, face, currency, issue_date
     FROM financings
-    WHERE state NOT IN {_ENDED} AND id IS DISTINCT FROM CAST(:except AS uuid) AND (
+    WHERE state NOT IN {_ENDED} AND id IS DISTINCT FROM CAST(:except AS uuid)
+      -- Of two that both wait for their buyers the one that came first may go on: an id tells the time.
+      AND (state NOT IN {_UNCONFIRMED} OR CAST(:except AS uuid) IS NULL OR id < CAST(:except AS uuid)) AND (
         fp_e1 = ANY(CAST(:tokens AS bytea[])) OR fp_e2 = ANY(CAST(:tokens AS bytea[]))
         OR fp_n1 = ANY(CAST(:tokens AS bytea[]))
         OR file_hashes && CAST(:hashes AS text[]) OR document_references && CAST(:references AS text[])

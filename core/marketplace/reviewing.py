@@ -6,9 +6,12 @@ opened for an operator and keeps the financing from being listed until it is cle
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 
+import psycopg
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core import risk
@@ -28,6 +31,22 @@ class FraudStop(Conflict):
     """A check of the platform stopped the financing until an operator has looked at it."""
 
     code = "fraud_stop"
+
+
+# The partial unique indexes over the fingerprints of active financings (migration 0007).
+_LAST_LINE = frozenset({"financings_active_e1", "financings_active_e2"})
+
+
+@contextmanager
+def last_line(session: Session) -> Iterator[None]:
+    """Around the move that makes a financing active: of two at one moment the second is a DuplicateFinancing."""
+    try:
+        with session.begin_nested():
+            yield
+    except IntegrityError as error:
+        if isinstance(error.orig, psycopg.Error) and error.orig.diag.constraint_name in _LAST_LINE:
+            raise DuplicateFinancing("an invoice with this number is financed already") from error
+        raise
 
 
 def check(
