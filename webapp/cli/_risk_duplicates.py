@@ -6,8 +6,6 @@ import sys
 
 import click
 
-from core.marketplace import duplicate_cases as cases
-
 LEAST_NEAR = 0.95
 MOST_ALARMS = 10.0
 
@@ -26,6 +24,8 @@ def command(seed: int, suppliers: int, copies: int) -> None:
     Exits with 1 when exact copies are missed, or near ones beyond 5 %, or when more than 1 % of the honest invoices
     would be reviewed.
     """
+    from core.marketplace import duplicate_cases as cases  # noqa: PLC0415 - help must not wait for it.
+
     found = cases.measure(seed=seed, suppliers=suppliers, copies=copies)
     for title, kinds in (
         ("Exact copies, stopped", cases.EXACT),

@@ -14,11 +14,15 @@ import click
 
 from config import runtime
 from config.settings import InvalidSettings
+from webapp.cli import _risk_duplicates
 
 
 @click.group("risk")
 def command() -> None:
     """Explainable risk: stops, buyer credit, data quality."""
+
+
+command.add_command(_risk_duplicates.command)
 
 
 @command.command()
