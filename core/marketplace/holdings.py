@@ -19,7 +19,7 @@ STATUSES: Final = ("held", "settled", "repaid", "voided", "open", "overdue")
 _GROUPS: Final = {
     # Still to come back.
     "open": "investments.status IN ('held', 'settled')",
-    "overdue": "investments.status = 'settled' AND financings.state IN ('overdue', 'defaulted', 'written_off')",
+    "overdue": "investments.status = 'settled' AND financings.state IN ('overdue', 'defaulted')",
 }
 
 
