@@ -179,7 +179,8 @@ def test_the_two_requests_are_compared_by_their_digests(books: Database) -> None
         assert "K1" not in elsewhere.codes
         # The digest of the submission may be missing; then nothing is claimed.
         risk.assess(session, other.invoice, NOW, at="submission")
-        assert "K1" not in risk.assess(session, other.invoice, soon, at="acceptance", evidence={"ip": "one"}).codes
+        for marks in ({"ip": "one"}, {"user_agent": "a browser"}):
+            assert "K1" not in risk.assess(session, other.invoice, soon, at="acceptance", evidence=marks).codes
 
 
 def test_credit_notes_elsewhere_and_short_pay_dilute(books: Database) -> None:

@@ -27,15 +27,15 @@ def test_the_same_seed_finds_the_same_and_another_seed_something_else() -> None:
 
 def test_stated_facts_are_always_found_and_never_in_honest_trade() -> None:
     seen: list[int] = []
-    report = measuring.measure(3, 700, seen.append)
-    assert seen[-1] == report.invoices == 700
+    report = measuring.measure(3, 550, seen.append)
+    assert seen[-1] == report.invoices == 550
     for row in report.rows:
         assert row.planted >= 5, row.code
         assert row.recall >= 0.5, row
         if row.code in {"D1", "C3", "C4", "T2", "G1"}:
             assert (row.recall, row.false) == (1.0, 0), row
     assert report.stops == 0
-    assert report.reviews <= 12
+    assert report.reviews <= 15
 
 
 @pytest.mark.long
