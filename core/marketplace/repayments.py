@@ -18,8 +18,9 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
-from core import ledger
+from core import ledger, notifications
 from core.bulk import array, pipelined
+from core.events import DomainEvent
 from core.live.feed import announce_all
 from core.marketplace import clock, moves, promises, repayment_news, repayment_rows, states
 from core.marketplace.calendar import Calendar
@@ -29,6 +30,7 @@ from core.marketplace.repayment_posting import Till, owing, past, receive, take_
 from core.marketplace.repayment_rows import Desk, Written
 from core.marketplace.rules import today
 from core.marketplace.states import SETTLED, Financing, State
+from core.notifications import Notice
 from core.statements import Effect, EffectKind, Outcome
 
 _FINANCED = text(
@@ -59,13 +61,16 @@ def collect(
         return
     moment: datetime = now or connection.execute(text("SELECT now()")).scalar_one()
     financings = [states.of_row(row) for row in found]
+    numbers = {row.id: row.number for row in found}
     money = _receipts(connection, financings)
     for financing in financings:
         if financing.state not in SETTLED and money[financing.id]:
-            _leave(connection, financing, moment, events[financing.invoice_id])
+            outcome.announcements += [
+                (event, None) for event in _leave(connection, financing, numbers[financing.id], moment, events)
+            ]
     repay(
         connection,
-        [(states.of_row(row), row.number) for row in found if State(row.state) in SETTLED],
+        [(financing, numbers[financing.id]) for financing in financings if financing.state in SETTLED],
         money,
         outcome,
         moment,
@@ -93,8 +98,11 @@ def _receipts(connection: Connection, financings: Sequence[Financing]) -> dict[U
     return found
 
 
-def _leave(connection: Connection, financing: Financing, now: datetime, event_id: UUID | None) -> None:
+def _leave(
+    connection: Connection, financing: Financing, number: str, now: datetime, events: Mapping[UUID, UUID | None]
+) -> list[DomainEvent]:
     """Take an invoice off the marketplace because money came before investors paid; their promises are given back."""
+    event_id = events[financing.invoice_id]
     reason = "money came from the buyer before it was funded"
     if financing.state in (State.PENDING, State.DISPUTED, State.CONFIRMED):
         states.move(connection, financing, State.WITHDRAWN, now, actor=None, reason=reason, event_id=event_id)
@@ -102,6 +110,16 @@ def _leave(connection: Connection, financing: Financing, now: datetime, event_id
         promises.release(
             Session(connection), financing, now, reason, to=State.WITHDRAWN, due_at=None, event_id=event_id
         )
+    notice = Notice(
+        user_id=financing.seller_id,
+        kind="invoice.withdrawn",
+        subject_kind="invoice",
+        subject_id=financing.invoice_id,
+        title=f"Invoice {number} left the marketplace",
+        body="Its buyer paid before investors did, so there is less to finance than was confirmed.",
+        event_id=event_id,
+    )
+    return notifications.tell(connection, notice, now)
 
 
 def repurchase(session: Session, financing: Financing, number: str, now: datetime, calendar: Calendar) -> Financing:

@@ -304,6 +304,10 @@ def test_money_that_comes_before_investors_paid_takes_the_invoice_off_the_market
     deal.pay(40_000_00)
     assert state_of(deal) is State.WITHDRAWN
     assert deal.standing == []
+    told = deal.shop.rows(
+        "SELECT user_id FROM notifications WHERE kind = 'invoice.withdrawn' AND subject_id = :id", id=deal.invoice_id
+    )
+    assert told == [{"user_id": deal.offer.seller.id}]
 
 
 @pytest.mark.parametrize("rules", [builders.RULES, builders.NEXT_DAY], ids=["partly funded", "waits for its day"])
