@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from core.errors import PlatformError
 from core.ledger import store
 from core.ledger.accounts import Account, Purpose
-from core.ledger.books import Books, by_id
+from core.ledger.books import Books
 from core.ledger.errors import REFUSALS, KeyReused, NotMirrored, Refused
 from core.ledger.work import Hold, Leg, Outcome, Posted, Release, Transfer, Work, body_hash, is_key
 
@@ -41,14 +41,15 @@ def post(where: Session | Connection, work: Sequence[Work], now: datetime) -> li
     keyed = [piece for piece in work if not isinstance(piece, Release)]
     for piece in keyed:
         piece.check()
-    answers = iter(_claim(connection, keyed, now))
+    if not work:
+        return []
+    claimed, books = _claim(connection, work, keyed, now)
+    answers = iter(claimed)
     posted = [Posted(id=piece.hold_id, key=None) if isinstance(piece, Release) else next(answers) for piece in work]
     todo = [piece for piece, answer in zip(work, posted, strict=True) if not answer.duplicate]
-    if not todo:
-        return posted
-    books = store.open_books(connection, todo, now)
-    _do(books, todo)
-    store.write(connection, books)
+    if todo:
+        _do(books, todo)
+        store.write(connection, books)
     return posted
 
 
@@ -129,17 +130,16 @@ def undoing(
     )
 
 
-def _claim(connection: Connection, keyed: Sequence[Transfer | Hold], now: datetime) -> list[Posted]:
-    """Take the keys, and open the accounts that are not there yet. One answer a piece; raises KeyReused, Refused."""
-    if not keyed:
-        return []
+def _claim(
+    connection: Connection, work: Sequence[Work], keyed: Sequence[Transfer | Hold], now: datetime
+) -> tuple[list[Posted], Books]:
+    """Take the keys and lock the accounts. One answer a keyed piece, and the books; raises KeyReused, Refused."""
     first: dict[str, Transfer | Hold] = {}
     for piece in keyed:
         first.setdefault(piece.key, piece)
     hashes = {key: body_hash(piece) for key, piece in first.items()}
     subjects = {key: piece.id for key, piece in first.items()}
-    accounts = by_id(account for piece in keyed for account in piece.accounts())
-    claimed = store.claim(connection, hashes, subjects, accounts, now)
+    claimed, books = store.claim_and_open(connection, hashes, subjects, work, now)
     if len(claimed) < len(hashes):
         subjects |= _known(connection, {key: hashes[key] for key in hashes if key not in claimed})
     answers = []
@@ -148,7 +148,7 @@ def _claim(connection: Connection, keyed: Sequence[Transfer | Hold], now: dateti
         if again:
             check_body(piece.key, body_hash(piece), hashes[piece.key])
         answers.append(Posted(id=subjects[piece.key], key=piece.key, duplicate=again or piece.key not in claimed))
-    return answers
+    return answers, books
 
 
 def check_body(key: str, given: bytes, kept: bytes) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from core.bulk import Rows, array, pipelined
+from core.bulk import Rows, array
 from core.ledger.accounts import OVERDRAWN, Account
 from core.ledger.books import AccountState, Books, HoldState, Original, by_id
+from core.ledger.wire import Statement, Trip, trip
 from core.ledger.work import Release, Transfer, Work
 
 _KEYS = Rows(key="text", body_hash="bytea", subject_id="uuid")
@@ -57,7 +58,7 @@ _REVERSALS = Rows(original="uuid", transfer_id="uuid")
 
 # Made once: finding the parameters of a statement takes longer than sending it.
 # No conflict target: a second session may meet any of an account's three unique keys first.
-_CLAIM = text(
+_CLAIM = Statement(
     f"WITH opened AS ({_ACCOUNTS.insert('ledger_accounts', 'ON CONFLICT DO NOTHING')}) "
     "INSERT INTO ledger_keys (key, body_hash, subject_id, outcome, created_at) "
     f"SELECT {_KEYS.names}, 'applied', CAST(:now AS timestamptz) FROM {_KEYS.source('claimed')} "
@@ -71,44 +72,71 @@ _REMEMBER = text(
 _KNOWN = text(
     "SELECT key, body_hash, outcome, subject_id, reason FROM ledger_keys WHERE key = ANY(CAST(:keys AS text[]))"
 )
-_COLUMNS = "id, owner, purpose, currency, balance, held, sequence, overdraft, moved_at"
-_LOCK = text(
+_ACCOUNT_FIELDS = ("id", "owner", "purpose", "currency", "balance", "held", "sequence", "overdraft", "moved_at")
+_HOLD_FIELDS = ("id", "account_id", "to_account_id", "amount", "expires_at", "open")
+_COLUMNS = ", ".join(_ACCOUNT_FIELDS)
+_LOCK = Statement(
     f"SELECT {_COLUMNS} FROM ledger_accounts WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE"
 )
-_LOCK_WITH_HOLDS = text(
+_LOCK_WITH_HOLDS = Statement(
     f"SELECT {_COLUMNS} FROM ledger_accounts WHERE id IN (SELECT unnest(CAST(:ids AS uuid[])) "
     "UNION SELECT account_id FROM ledger_holds WHERE id = ANY(CAST(:holds AS uuid[]))) ORDER BY id FOR NO KEY UPDATE"
 )
-# Whoever resolves a hold has locked its account, so what is read after that lock stays as it is.
-_READ_HOLDS = text(
+_READ_HOLDS = Statement(
     "SELECT id, account_id, to_account_id, amount, expires_at, "
     "NOT EXISTS (SELECT FROM ledger_resolutions WHERE hold_id = ledger_holds.id) AS open "
     "FROM ledger_holds WHERE id = ANY(CAST(:holds AS uuid[]))"
 )
-_READ_ORIGINALS = text(
+_READ_ORIGINALS = Statement(
     "SELECT transfer_id, account_id, amount, "
     "EXISTS (SELECT FROM ledger_reversals WHERE original = ledger_entries.transfer_id) AS reversed "
     "FROM ledger_entries WHERE transfer_id = ANY(CAST(:ids AS uuid[]))"
 )
-_SET_STATES = text(_STATES.update("ledger_accounts"))
-_INSERT_TRANSFERS = text(_TRANSFERS.insert("ledger_transfers"))
-_INSERT_ENTRIES = text(_ENTRIES.insert("ledger_entries"))
-_INSERT_HOLDS = text(_HOLDS.insert("ledger_holds"))
-_INSERT_RESOLUTIONS = text(_RESOLUTIONS.insert("ledger_resolutions"))
-_INSERT_REVERSALS = text(_REVERSALS.insert("ledger_reversals"))
+_SET_STATES = Statement(_STATES.update("ledger_accounts"))
+_INSERT_TRANSFERS = Statement(_TRANSFERS.insert("ledger_transfers"))
+_INSERT_ENTRIES = Statement(_ENTRIES.insert("ledger_entries"))
+_INSERT_HOLDS = Statement(_HOLDS.insert("ledger_holds"))
+_INSERT_RESOLUTIONS = Statement(_RESOLUTIONS.insert("ledger_resolutions"))
+_INSERT_REVERSALS = Statement(_REVERSALS.insert("ledger_reversals"))
 
 
-def claim(
+def claim_and_open(
     connection: Connection,
     hashes: Mapping[str, bytes],
     subjects: Mapping[str, UUID],
-    accounts: Sequence[Account],
+    work: Sequence[Work],
     now: datetime,
-) -> set[str]:
-    """Take keys that nobody has, and open accounts that are not there; return the keys taken.
+) -> tuple[set[str], Books]:
+    """Take keys that nobody has, open accounts that are not there, then lock every account the work touches.
 
-    Waits for whoever is about to take or give up one of them. Keys and accounts are taken in sorted order.
+    All in one trip; returns the keys taken and the accounts as they stand. Waits for whoever is about to take or give
+    up one of the keys. Keys and accounts are taken in sorted order. Of keys that others have, the accounts are locked
+    for nothing, which costs less than a second trip of everybody.
     """
+    accounts = by_id(account for piece in work if not isinstance(piece, Release) for account in piece.accounts())
+    transfers = [piece for piece in work if isinstance(piece, Transfer)]
+    holds = [part.hold_id for transfer in transfers for part in transfer.posts]
+    holds += [piece.hold_id for piece in work if isinstance(piece, Release)]
+    originals = [transfer.reverses for transfer in transfers if transfer.reverses is not None]
+    with trip(connection) as sent:
+        claims = sent.send(_CLAIM, _claims(hashes, subjects, accounts, now)) if hashes else None
+        states = _lock(sent, [account.id for account in accounts], holds)
+        # Whoever resolves a hold or reverses a transfer has locked its accounts: what is read now stays as it is.
+        found = sent.send(_READ_HOLDS, {"holds": array(holds, "uuid")}) if holds else None
+        legs = sent.send(_READ_ORIGINALS, {"ids": array(originals, "uuid")}) if originals else None
+        claimed = {row[0] for row in claims} if claims else set()
+        books = Books(
+            accounts={row[0]: AccountState(**dict(zip(_ACCOUNT_FIELDS, row, strict=True))) for row in states},
+            holds=_holds(found or ()),
+            originals=_originals(legs or ()),
+            now=now,
+        )
+    return claimed, books
+
+
+def _claims(
+    hashes: Mapping[str, bytes], subjects: Mapping[str, UUID], accounts: Sequence[Account], now: datetime
+) -> dict[str, Any]:
     ordered = sorted(hashes)
     claimed = _KEYS.arrays(
         key=ordered, body_hash=[hashes[key] for key in ordered], subject_id=[subjects[key] for key in ordered]
@@ -120,7 +148,14 @@ def claim(
         currency=[account.currency for account in accounts],
         overdraft=[account.purpose in OVERDRAWN for account in accounts],
     )
-    return set(connection.scalars(_CLAIM, {"now": now, **claimed, **opened}))
+    return {"now": now, **claimed, **opened}
+
+
+def _lock(sent: Trip, ids: Sequence[UUID], holds: Sequence[UUID]) -> Iterable[tuple[Any, ...]]:
+    values = {"ids": array(ids, "uuid")}
+    if holds:
+        return sent.send(_LOCK_WITH_HOLDS, {**values, "holds": array(holds, "uuid")})
+    return sent.send(_LOCK, values)
 
 
 def remember(connection: Connection, hashes: Mapping[str, bytes], reason: str, now: datetime) -> None:
@@ -135,55 +170,26 @@ def known(connection: Connection, keys: Collection[str]) -> Sequence[Row[Any]]:
     return connection.execute(_KNOWN, {"keys": array(keys, "text")}).all()
 
 
-def open_books(connection: Connection, work: Sequence[Work], now: datetime) -> Books:
-    """Lock every account the work touches, in order, and read what the arithmetic needs."""
-    ids = [account.id for account in by_id(_touched(work))]
-    transfers = [piece for piece in work if isinstance(piece, Transfer)]
-    holds = [part.hold_id for transfer in transfers for part in transfer.posts]
-    holds += [piece.hold_id for piece in work if isinstance(piece, Release)]
-    originals = [transfer.reverses for transfer in transfers if transfer.reverses is not None]
-    values = {"ids": array(ids, "uuid")}
-    if holds:
-        rows = connection.execute(_LOCK_WITH_HOLDS, {**values, "holds": array(holds, "uuid")}).all()
-    else:
-        rows = connection.execute(_LOCK, values).all()
-    return Books(
-        accounts={row.id: AccountState(**row._asdict()) for row in rows},
-        holds=_read_holds(connection, holds),
-        originals=_read_originals(connection, originals),
-        now=now,
-    )
+def _holds(rows: Iterable[tuple[Any, ...]]) -> dict[UUID, HoldState]:
+    return {row[0]: HoldState(**dict(zip(_HOLD_FIELDS, row, strict=True))) for row in rows}
 
 
-def _touched(work: Sequence[Work]) -> list[Account]:
-    return [account for piece in work if not isinstance(piece, Release) for account in piece.accounts()]
-
-
-def _read_holds(connection: Connection, ids: Collection[UUID]) -> dict[UUID, HoldState]:
-    if not ids:
-        return {}
-    rows = connection.execute(_READ_HOLDS, {"holds": array(ids, "uuid")})
-    return {row.id: HoldState(**row._asdict()) for row in rows}
-
-
-def _read_originals(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Original]:
+def _originals(rows: Iterable[tuple[Any, ...]]) -> dict[UUID, Original]:
     found: dict[UUID, Original] = {}
-    if ids:
-        for row in connection.execute(_READ_ORIGINALS, {"ids": array(ids, "uuid")}):
-            original = found.setdefault(row.transfer_id, Original(legs=[], reversed=row.reversed))
-            original.legs.append((row.account_id, row.amount))
+    for transfer_id, account_id, amount, undone in rows:
+        found.setdefault(transfer_id, Original(legs=[], reversed=undone)).legs.append((account_id, amount))
     return found
 
 
 def write(connection: Connection, books: Books) -> None:
     """Write what the arithmetic made. Accounts before entries, entries before what refers to them."""
     changed = [state for state in books.accounts.values() if state.changed]
-    with pipelined(connection):
+    with trip(connection) as sent:
         if books.transfers:
-            connection.execute(_INSERT_TRANSFERS, _TRANSFERS.parameters(books.transfers))
+            sent.send(_INSERT_TRANSFERS, _TRANSFERS.parameters(books.transfers))
         if books.new_holds:
-            connection.execute(_INSERT_HOLDS, _HOLDS.parameters(books.new_holds))
-        connection.execute(
+            sent.send(_INSERT_HOLDS, _HOLDS.parameters(books.new_holds))
+        sent.send(
             _SET_STATES,
             _STATES.arrays(
                 id=[state.id for state in changed],
@@ -195,8 +201,8 @@ def write(connection: Connection, books: Books) -> None:
             ),
         )
         if books.entries:
-            connection.execute(_INSERT_ENTRIES, _ENTRIES.parameters(books.entries))
+            sent.send(_INSERT_ENTRIES, _ENTRIES.parameters(books.entries))
         if books.reversals:
-            connection.execute(_INSERT_REVERSALS, _REVERSALS.parameters(books.reversals))
+            sent.send(_INSERT_REVERSALS, _REVERSALS.parameters(books.reversals))
         if books.resolutions:
-            connection.execute(_INSERT_RESOLUTIONS, _RESOLUTIONS.parameters(books.resolutions))
+            sent.send(_INSERT_RESOLUTIONS, _RESOLUTIONS.parameters(books.resolutions))

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from core.bulk import array
 from core.errors import CurrencyMismatch
-from core.ledger import Transfer, UnknownHold, Work, books, chain, clearing, posting, store, work
+from core.ledger import Transfer, UnknownHold, books, chain, clearing, posting, store, work
 from core.ledger.books import AccountState, Books, HoldState, Original
+from core.ledger.wire import Statement, Trip
 from tests.core.ledger import rules
 from tests.core.ledger.attacks import ATTACKS
 from tests.core.ledger.by_hand import Hand, furnish
@@ -39,28 +40,26 @@ class Defect:
     caught_by: Callable[[Desk], None]
 
 
-_UNLOCKED = text(str(store._LOCK).replace("FOR NO KEY UPDATE", ""))
-_BACKWARDS = text(str(store._LOCK).replace("ORDER BY id", "ORDER BY id DESC"))
+_UNLOCKED = Statement(store._LOCK.sql.replace("FOR NO KEY UPDATE", ""))
+_BACKWARDS = Statement(store._LOCK.sql.replace("ORDER BY id", "ORDER BY id DESC"))
 
 
 def _look_first_lock_later(patch: Patch) -> None:
     """Check, then lock: what was seen is old by the time it is locked."""
-    opened = store.open_books
-    locked = store._LOCK
+    whole = store._lock
 
-    def swapped(connection: Connection, asked: Sequence[Work], now: datetime) -> Books:
-        patch.setattr(store, "_LOCK", _UNLOCKED)
-        seen = opened(connection, asked, now)
-        connection.execute(locked, {"ids": list(seen.accounts)})
+    def swapped(sent: Trip, ids: Sequence[UUID], holds: Sequence[UUID]) -> Any:
+        seen = sent.send(_UNLOCKED, {"ids": array(ids, "uuid")}).fetchall()
+        whole(sent, ids, holds).fetchall()  # type: ignore[attr-defined]
         return seen
 
-    patch.setattr(store, "open_books", swapped)
+    patch.setattr(store, "_lock", swapped)
 
 
 def _claim_what_others_have(patch: Patch) -> None:
     taken = "ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING"
-    spoiled = str(store._CLAIM).replace("ON CONFLICT (key) DO NOTHING RETURNING", taken)
-    patch.setattr(store, "_CLAIM", text(spoiled))
+    spoiled = store._CLAIM.sql.replace("ON CONFLICT (key) DO NOTHING RETURNING", taken)
+    patch.setattr(store, "_CLAIM", Statement(spoiled))
 
 
 def _count_a_refusal_as_done(patch: Patch) -> None:
@@ -97,12 +96,12 @@ def _keep_the_rest(self: Books, hold: HoldState, outcome: str, amount: int, tran
 
 
 def _forget_reversals(patch: Patch) -> None:
-    read = store._read_originals
+    read = store._originals
 
-    def spoiled(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Original]:
-        return {key: Original(legs=one.legs, reversed=False) for key, one in read(connection, ids).items()}
+    def spoiled(rows: Any) -> dict[UUID, Original]:
+        return {key: Original(legs=one.legs, reversed=False) for key, one in read(rows).items()}
 
-    patch.setattr(store, "_read_originals", spoiled)
+    patch.setattr(store, "_originals", spoiled)
 
 
 def _reverse_anything(self: Books, transfer: Transfer, original: UUID) -> None:
@@ -110,15 +109,15 @@ def _reverse_anything(self: Books, transfer: Transfer, original: UUID) -> None:
 
 
 def _forget_expiry(patch: Patch) -> None:
-    read = store._read_holds
+    read = store._holds
 
-    def spoiled(connection: Connection, ids: Collection[UUID]) -> dict[UUID, HoldState]:
-        found = read(connection, ids)
+    def spoiled(rows: Any) -> dict[UUID, HoldState]:
+        found = read(rows)
         for hold in found.values():
             hold.expires_at = None
         return found
 
-    patch.setattr(store, "_read_holds", spoiled)
+    patch.setattr(store, "_holds", spoiled)
 
 
 def _hash_without_legs(patch: Patch) -> None:
