@@ -90,9 +90,10 @@ def within_limit(history: History, weights: Weights) -> tuple[str, History]:
 def few_buyers(history: History, weights: Weights) -> Finding | None:
     """C1: the sum of squared shares of the seller's recent sales, more than 0.40."""
     found = concentration(history.sales_by_buyer)
-    if found <= weights.concentration:
+    beyond = max(0.0, found - weights.concentration) / (1 - weights.concentration)
+    points = tenth(weights.concentration_most * beyond)
+    if not points:
         return None
-    points = weights.concentration_most * (found - weights.concentration) / (1 - weights.concentration)
     largest = max(history.sales_by_buyer) / sum(history.sales_by_buyer)
     return Finding(
         code="C1",
@@ -100,7 +101,7 @@ def few_buyers(history: History, weights: Weights) -> Finding | None:
         sentence=f"{percent(largest)} of what the seller sold in {weights.concentration_days} days went to one buyer "
         f"(concentration {found:.2f}).",
         values={"concentration": round(found, 4), "sales": list(history.sales_by_buyer)},
-        points=tenth(points),
+        points=points,
     )
 
 
