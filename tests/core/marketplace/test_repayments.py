@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from itertools import permutations
 from random import Random
+from threading import Barrier
 
 import pytest
 from sqlalchemy import event, text
@@ -15,7 +17,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from core import intake, ledger
 from core.banking import matching
 from core.events import Payment, PaymentStatus, Reference, Trust
+from core.identity import Actor
 from core.marketplace import funding
+from core.marketplace.refusals import NotOnOffer
 from core.marketplace.rules import Rules
 from core.marketplace.states import State
 from core.money import Money
@@ -548,3 +552,40 @@ def test_the_database_refuses(context: Clockwork, statement: str, why: str) -> N
     deal.pay(40_000_00)
     with pytest.raises(IntegrityError, match=why):
         deals.run(context, statement, id=deal.offer.financing_id)
+
+
+def test_a_payment_that_races_with_the_last_slice_either_repays_or_gives_everything_back(context: Clockwork) -> None:
+    made = [deals.offered(context, face=LAKH, ask=90_000_00) for _ in range(4)]
+    with context.database.session() as session:
+        investors = [builders.person(session) for _ in made]
+    together = Barrier(2 * len(made))
+
+    def fund(deal: Deal, investor: Actor) -> None:
+        together.wait()
+        with suppress(NotOnOffer), context.database.session() as session:
+            funding.fund(session, investor, deal.invoice_id, 90_000_00, NOW, rules=builders.RULES)
+
+    def pay(deal: Deal, _: Actor) -> None:
+        said = deal.shop.state(
+            Payment(
+                object_id="pmt_1",
+                version=1,
+                status=PaymentStatus.SUCCEEDED,
+                money=Money(LAKH, "INR"),
+                occurred_at=DUE,
+                references=(Reference(0, deal.offer.number),),
+            )
+        )
+        together.wait()
+        with context.database.connect() as connection:
+            intake.apply(connection, said, now=NOW)
+
+    with ThreadPoolExecutor(2 * len(made)) as pool:
+        pairs = list(zip(made, investors, strict=True))
+        racing = [pool.submit(job, deal, investor) for job in (fund, pay) for deal, investor in pairs]
+        for one in racing:
+            one.result()
+    for deal, investor in pairs:
+        ended = (state_of(deal), deal.money(investor))
+        assert ended in [(State.WITHDRAWN, [builders.WELCOME]), (State.REPAID, [builders.WELCOME + 10_000_00])]
+    check_books(context.database)
