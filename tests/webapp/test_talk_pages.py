@@ -109,6 +109,16 @@ def test_the_part_under_the_invoice_is_fetched_alone_when_something_is_said(desk
         assert "<form" not in asked.text
 
 
+def test_the_bell_is_fetched_alone_from_any_page(desk: Desk) -> None:
+    # It stands in the shell: a page that answered with all of itself would be pasted into the bell.
+    desk.say(desk.seller, body="Look", mentions=str(desk.buyer.actor.id))
+    for path in ("", "/talk"):
+        asked = desk.world.browser(desk.buyer).get(f"{desk.path}{path}?fragment=f_bell", headers={"HX-Request": "true"})
+        assert asked.text.startswith('<a class="bell"')
+        assert "1 unread notification" in asked.text
+        assert "<main" not in asked.text
+
+
 @pytest.mark.parametrize(
     ("fields", "papers", "words"),
     [

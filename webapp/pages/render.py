@@ -19,6 +19,7 @@ from markupsafe import Markup, escape
 from webapp.pages import format as formats
 
 _MAX_LOCALE = 16
+_SHELL = "shell.html"
 
 
 def preferences() -> dict[str, str]:
@@ -49,8 +50,10 @@ def show(template: str, code: int = 200, /, **values: Any) -> Response:
         # Macros that look at who looks. Imported here, because a block rendered alone has no imports of its own.
         context["lists"] = current_app.jinja_env.get_template("components/lists.html").make_module(context)
     block = request.args.get("fragment", "") if is_fragment() else ""
-    if block.startswith("f_") and block in made.blocks:
-        text = "".join(made.blocks[block](made.new_context(context)))
+    # A block that the page has from the shell (the bell) is known to the shell alone.
+    holder = made if block in made.blocks else current_app.jinja_env.get_template(_SHELL)
+    if block.startswith("f_") and block in holder.blocks:
+        text = "".join(holder.blocks[block](holder.new_context(context)))
     else:
         text = made.render(context)
     answer = make_response(text, code)
