@@ -123,6 +123,9 @@ def test_the_page_shows_both_sides_and_keeps_what_was_typed(world: World, operat
     browser = world.browser(operator)
     listed = browser.get("/reviews").get_data(as_text=True)
     assert f"/reviews/{review}" in listed
+    for block in ("f_list", "f_more"):
+        part = browser.get(f"/reviews?fragment={block}", headers={"HX-Request": "true"})
+        assert (part.status_code, review in part.get_data(as_text=True)) == (200, True)
     page = browser.get(f"/reviews/{review}").get_data(as_text=True)
     for words in ("This invoice", "The other one", "Near duplicate", "Buyer credit", "Data quality", "Uphold"):
         assert words in page
