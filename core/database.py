@@ -15,12 +15,19 @@ class Database:
     """A pool of connections and the two ways to open a transaction on it."""
 
     def __init__(
-        self, url: str, *, pool_size: int = 10, application_name: str = "ledgerwire", wait_for_disk: bool = True
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        overflow: int | None = None,
+        application_name: str = "ledgerwire",
+        wait_for_disk: bool = True,
     ) -> None:
         """`url` is a `postgresql+psycopg://` address. Connects on first use.
 
         Without `wait_for_disk` a commit returns before it is on disk: right only for what can be done again from
-        something that is (ADR 0004).
+        something that is (ADR 0004). `overflow` is how many connections more than the pool keeps may be open for a
+        while; as many again, unless it is given.
         """
         # A process that is stopped in the middle of a transaction would keep its locks for as long as it sleeps.
         options = f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_SECONDS}s"
@@ -33,7 +40,7 @@ class Database:
         self.engine = create_engine(
             url,
             pool_size=pool_size,
-            max_overflow=pool_size,
+            max_overflow=pool_size if overflow is None else overflow,
             pool_timeout=10,
             # A connection that died with its server is noticed at check-out, not in the middle of work.
             pool_pre_ping=True,
