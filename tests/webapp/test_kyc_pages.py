@@ -121,3 +121,15 @@ def test_two_accounts_of_one_pan_are_shown_to_the_operator_and_not_to_them(world
     assert two.actor.email in page
     assert "Shared" in browser.get("/kyc-reviews").text
     assert two.actor.email not in world.browser(one).get("/kyc").text
+
+
+def test_the_parts_that_refresh_themselves_can_be_asked_for_alone(world: World) -> None:
+    person, operator = handed_in(world), world.person(Role.OPERATOR)
+    for who, path, block, words in (
+        (person, "/kyc", "f_state", "An operator looks at it next"),
+        (person, "/kyc", "f_checks", "Name of the account"),
+        (operator, "/kyc-reviews", "f_list", str(person.actor.id)),
+        (operator, "/kyc-reviews", "f_more", str(person.actor.id)),
+    ):
+        answer = world.browser(who).get(f"{path}?fragment={block}", headers={"HX-Request": "true"})
+        assert (answer.status_code, words in answer.text, "<html" in answer.text) == (200, True, False), block
