@@ -146,11 +146,11 @@ def _after(sort: str, cursor: str | None, values: dict[str, Any]) -> list[str]:
     except (ValueError, InvalidOperation) as error:
         raise Invalid("cursor", "is not one that this list gave out") from error
     values["last_id"] = identity
-    beyond = "<" if order.descending else ">"
     last = f"CAST(:last AS {order.kind})"
-    return [
-        f"({order.expression} {beyond} {last} OR ({order.expression} = {last} AND financing.id < :last_id))",
-    ]
+    if order.descending:
+        # Both columns fall, so that an index on the two goes on from here.
+        return [f"({order.expression}, financing.id) < ({last}, :last_id)"]
+    return [f"({order.expression} > {last} OR ({order.expression} = {last} AND financing.id < :last_id))"]
 
 
 def listings(

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from core.database import Database
@@ -309,6 +309,29 @@ def test_a_page_of_listings_costs_the_same_statements_however_many_there_are(mar
             states.move(
                 session, states.lock(session, offer.invoice_id), State.WITHDRAWN, NOW, actor=None, reason="for a test"
             )
+
+
+def test_the_newest_offers_are_read_from_their_index_and_gone_on_from_there(session: Session, investor: Actor) -> None:
+    _market(session)
+    cursor = queries.listings(session, investor, limit=2)["next_cursor"]
+    sent: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if "FROM financings AS financing" in statement:
+            sent.append((statement, values))
+
+    connection = session.connection()
+    event.listen(connection, "before_cursor_execute", note)
+    queries.listings(session, investor, limit=2, cursor=cursor)
+    event.remove(connection, "before_cursor_execute", note)
+    [(statement, values)] = sent
+    # Over nine rows the planner would rather read them all.
+    for method in ("seqscan", "bitmapscan", "sort"):
+        session.execute(text(f"SET LOCAL enable_{method} = off"))
+    plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {statement}", values).scalars())
+    assert "Index Scan using financings_on_offer" in plan
+    assert "Sort" not in plan
+    assert "listed_at" in plan.partition("Index Cond:")[2].splitlines()[0]
 
 
 # One listing ------------------------------------------------------------------------------------------------
