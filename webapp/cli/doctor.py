@@ -90,6 +90,7 @@ def examine() -> Iterator[Finding]:
     yield from check_wheels(given)
     yield from check_data_dir(data_dir)
     yield from check_keys(data_dir, found)
+    yield check_mail(given)
     yield check_assets()
     running = runtime.noted(data_dir)
     yield check_port(given, running)
@@ -169,6 +170,15 @@ def check_keys(data_dir: Path, environment: dict[str, str]) -> Iterator[Finding]
             yield fine("keys", f"{variable} is on disk")
         else:
             yield warn("keys", f"{variable} is not made yet", "`make run` makes it at the first start.")
+
+
+def check_mail(given: Settings) -> Finding:
+    """Mails are sent, or kept on purpose."""
+    if given.smtp_url is not None:
+        return fine("mail", f"sent as {given.mail_from}")
+    if given.demo_mode:
+        return fine("mail", "kept, and shown on the page Mailbox: SMTP_URL is not set")
+    return warn("mail", "nothing is sent: buyers without an account cannot be asked", "Set SMTP_URL and MAIL_FROM.")
 
 
 def check_assets() -> Finding:

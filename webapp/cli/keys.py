@@ -21,13 +21,14 @@ def command() -> None:
 @command.command()
 @click.option("--keep-key", is_flag=True, help="Make no new key, only seal again with the newest one.")
 def rotate(keep_key: bool) -> None:  # noqa: FBT001 - Click passes flags this way.
-    """Make a new master key and seal every stored secret with it.
+    """Make a new master key and seal every stored secret and file with it.
 
     Old keys stay in the ring, so running processes go on; restart them to use the new key. With MASTER_KEYS
     in the environment the ring is yours: put the new key in front, then run this.
     """
     from core.connections import sealing  # noqa: PLC0415 - help must not wait for SQLAlchemy.
     from core.database import Database  # noqa: PLC0415
+    from core.files import Cabinet  # noqa: PLC0415
 
     own = bool(os.environ.get("MASTER_KEYS"))
     with runtime.running() as settings:
@@ -43,6 +44,8 @@ def rotate(keep_key: bool) -> None:  # noqa: FBT001 - Click passes flags this wa
         try:
             with database.session() as session:
                 count = sealing.rotate(session, ring)
+            papers = Cabinet(settings.data_dir / "files", ring).reseal()
         finally:
             database.dispose()
-    click.echo(f"{count} secrets are sealed with key {ring.newest}. Restart Ledgerwire to use it for new ones.")
+    click.echo(f"{count} secrets and {papers} files are sealed with key {ring.newest}.")
+    click.echo("Restart Ledgerwire to use it for new ones.")

@@ -5,7 +5,7 @@ import { toast } from "./toasts.js";
 const NEWS_MS = 120000;
 const GATHER_MS = 400;
 const LAKH = new Set(["INR", "PKR", "BDT", "NPR", "LKR"]);
-const { role, locale } = document.body.dataset;
+const { role, locale, user } = document.body.dataset;
 
 function money(minor, currency) {
   const spoken = locale && locale !== "auto" ? locale : LAKH.has(currency) ? "en-IN" : "en-US";
@@ -92,6 +92,9 @@ const TELL = {
   },
   "investment.repaid": ({ data }) => {
     toast({ title: `${money(data.amount, data.currency ?? "INR")} was repaid to you`, text: data.number ? `For ${data.number}.` : "", href: "/portfolio", tone: "good" });
+  },
+  "comment.created": ({ data }) => {
+    if (data.author_id !== user && role !== "operator") toast({ title: `${data.author} wrote about ${data.number}`, href: `/comments/${data.comment_id}`, link: "Read it" });
   },
   "connection.updated": ({ data }) => {
     if (data.health !== "active") toast({ title: "A connection needs attention", text: data.reason ?? "", href: `/connections/${data.connection_id}`, tone: "warn" });
