@@ -79,14 +79,14 @@ def rounded(exact: Fraction) -> int:
 
 
 def claims_for(outlay: int, principal: int, discount: int) -> int:
-    """The most claims that so much outlay pays for, found by halving."""
+    """The fewest claims that cost so much outlay, found by halving."""
     low, high = 0, principal
     while low < high:
-        middle = (low + high + 1) // 2
-        if middle + (-discount * middle // principal) <= outlay:
-            low = middle
+        middle = (low + high) // 2
+        if middle + (-discount * middle // principal) >= outlay:
+            high = middle
         else:
-            high = middle - 1
+            low = middle + 1
     return low
 
 
