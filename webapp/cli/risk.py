@@ -31,7 +31,7 @@ command.add_command(_risk_duplicates.command)
     "--invoices", default=4_000, show_default=True, type=click.IntRange(100, 200_000), help="So many are judged."
 )
 def measure(seed: int, invoices: int) -> None:
-    """Judge made-up invoices with planted faults, and print how many were found and how many alarms were false.
+    """Count faults found, and false alarms, on made-up trade.
 
     A quarter of the invoices carry one fault each. The same seed finds the same; only the times differ.
     """
@@ -62,7 +62,9 @@ def _reasons(title: str, reasons: list[dict[str, Any]]) -> None:
 @command.command()
 @click.argument("invoice", type=click.UUID)
 def explain(invoice: UUID) -> None:
-    """Judge INVOICE as of now, reason by reason. Nothing is stored; duplicates are not looked for."""
+    """Judge INVOICE as of now, reason by reason.
+
+    Nothing is stored; duplicates are not looked for."""
     from core.database import Database  # noqa: PLC0415 - help must not wait for SQLAlchemy.
     from core.errors import PlatformError  # noqa: PLC0415
     from core.risk import history, scoring  # noqa: PLC0415
