@@ -48,7 +48,9 @@ class Account:
     @cached_property
     def id(self) -> UUID:
         """The same three words make the same id (UUIDv5)."""
-        return uuid5(_NAMESPACE, f"{self.currency}/{self.purpose.value}/{self.owner}")
+        name = f"{self.currency}/{self.purpose.value}/{self.owner}"
+        # What has no UTF-8 cannot be kept and is refused; until then it is an account like any other.
+        return uuid5(_NAMESPACE, name.encode(errors="backslashreplace").decode())
 
 
 def wallet(user_id: UUID, currency: str = "INR") -> Account:

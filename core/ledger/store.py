@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, text
 from core.bulk import Rows, array
 from core.ledger.accounts import OVERDRAWN, Account
 from core.ledger.books import AccountState, Books, HoldState, Original, by_id
-from core.ledger.wire import Statement, Trip, trip
+from core.ledger.wire import Statement, Trip, alone, prefixed, trip
 from core.ledger.work import Release, Transfer, Work
 
 _KEYS = Rows(key="text", body_hash="bytea", subject_id="uuid")
@@ -93,8 +93,12 @@ _READ_ORIGINALS = Statement(
     "FROM ledger_entries WHERE transfer_id = ANY(CAST(:ids AS uuid[]))"
 )
 _SET_STATES = Statement(_STATES.update("ledger_accounts"))
-_INSERT_TRANSFERS = Statement(_TRANSFERS.insert("ledger_transfers"))
-_INSERT_ENTRIES = Statement(_ENTRIES.insert("ledger_entries"))
+# The guards look when the whole statement is done, and find all three.
+_POST = Statement(
+    f"WITH moved AS ({_STATES.update('ledger_accounts')}), "
+    f"posted AS ({prefixed('transfer_', _TRANSFERS.insert('ledger_transfers'))}) "
+    f"{prefixed('entry_', _ENTRIES.insert('ledger_entries'))}"
+)
 _INSERT_HOLDS = Statement(_HOLDS.insert("ledger_holds"))
 _INSERT_RESOLUTIONS = Statement(_RESOLUTIONS.insert("ledger_resolutions"))
 _INSERT_REVERSALS = Statement(_REVERSALS.insert("ledger_reversals"))
@@ -182,27 +186,34 @@ def _originals(rows: Iterable[tuple[Any, ...]]) -> dict[UUID, Original]:
 
 
 def write(connection: Connection, books: Books) -> None:
-    """Write what the arithmetic made. Accounts before entries, entries before what refers to them."""
+    """Write what the arithmetic made: what moves in one statement, and in the same trip what refers to it."""
     changed = [state for state in books.accounts.values() if state.changed]
-    with trip(connection) as sent:
-        if books.transfers:
-            sent.send(_INSERT_TRANSFERS, _TRANSFERS.parameters(books.transfers))
-        if books.new_holds:
-            sent.send(_INSERT_HOLDS, _HOLDS.parameters(books.new_holds))
-        sent.send(
-            _SET_STATES,
-            _STATES.arrays(
-                id=[state.id for state in changed],
-                balance=[state.balance for state in changed],
-                held=[state.held for state in changed],
-                sequence=[state.sequence for state in changed],
-                overdraft=[state.overdraft for state in changed],
-                moved_at=[state.moved_at for state in changed],
-            ),
+    values = _STATES.arrays(
+        id=[state.id for state in changed],
+        balance=[state.balance for state in changed],
+        held=[state.held for state in changed],
+        sequence=[state.sequence for state in changed],
+        overdraft=[state.overdraft for state in changed],
+        moved_at=[state.moved_at for state in changed],
+    )
+    first = _SET_STATES
+    if books.transfers:
+        first = _POST
+        values |= {f"transfer_{name}": given for name, given in _TRANSFERS.parameters(books.transfers).items()}
+        values |= {f"entry_{name}": given for name, given in _ENTRIES.parameters(books.entries).items()}
+    more = [
+        (statement, columns.parameters(rows))
+        for statement, columns, rows in (
+            (_INSERT_HOLDS, _HOLDS, books.new_holds),
+            (_INSERT_REVERSALS, _REVERSALS, books.reversals),
+            (_INSERT_RESOLUTIONS, _RESOLUTIONS, books.resolutions),
         )
-        if books.entries:
-            sent.send(_INSERT_ENTRIES, _ENTRIES.parameters(books.entries))
-        if books.reversals:
-            sent.send(_INSERT_REVERSALS, _REVERSALS.parameters(books.reversals))
-        if books.resolutions:
-            sent.send(_INSERT_RESOLUTIONS, _RESOLUTIONS.parameters(books.resolutions))
+        if rows
+    ]
+    if not more:
+        alone(connection, first, values)
+        return
+    with trip(connection) as sent:
+        sent.send(first, values)
+        for statement, given in more:
+            sent.send(statement, given)

@@ -37,20 +37,42 @@ class Trip:
         return self._driver.cursor().execute(statement.query, values, prepare=True)
 
 
+def prefixed(prefix: str, sql: str) -> str:
+    """The same SQL with its :names prefixed, to stand beside other SQL that has them too."""
+    return _NAME.sub(rf":{prefix}\1", sql)
+
+
 @contextmanager
 def trip(connection: Connection) -> Iterator[Trip]:
     """One trip inside the connection's transaction, which begins with it where none has begun.
 
     What the database refuses is raised as SQLAlchemy would raise it.
     """
+    driver = _driver(connection)
+    with _as_sqlalchemy_says(), driver.pipeline():
+        yield Trip(driver)
+
+
+def alone(connection: Connection, statement: Statement, values: Mapping[str, Any]) -> None:
+    """A trip of one statement whose answer nobody reads."""
+    driver = _driver(connection)
+    with _as_sqlalchemy_says():
+        driver.cursor().execute(statement.query, values, prepare=True)
+
+
+@contextmanager
+def _as_sqlalchemy_says() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise DBAPIError.instance(None, None, error, psycopg.Error) from error
+
+
+def _driver(connection: Connection) -> psycopg.Connection[Any]:
     if not connection.in_transaction():
         # Nobody else would: a commit of a transaction that SQLAlchemy does not know of does nothing.
         connection.begin()
-    driver = connection.connection.driver_connection
+    driver: psycopg.Connection[Any] | None = connection.connection.driver_connection
     if driver is None:
         raise InvalidRequestError("the connection is closed")
-    try:
-        with driver.pipeline():
-            yield Trip(driver)
-    except psycopg.Error as error:
-        raise DBAPIError.instance(None, None, error, psycopg.Error) from error
+    return driver
