@@ -56,7 +56,7 @@ def register(
 ) -> Actor:
     """Add a person. Raises Conflict when the e-mail is taken.
 
-    A buyer's contacts and invoices that already carry the address become theirs.
+    A buyer's contacts and invoices that already carry the address become theirs, and what they are asked to confirm.
     """
     cleaned = clean_email(email)
     if not name.strip():
@@ -99,6 +99,18 @@ def _adopt_invoices(session: Session, buyer: Actor) -> None:
                 "AND invoices.seller_id = contacts.user_id AND invoices.buyer_id IS NULL"
             ),
             {"buyer": buyer.id, "contacts": list(contacts)},
+        )
+    asked = session.scalars(
+        text(
+            "UPDATE financings SET buyer_id = :buyer, updated_at = now() WHERE buyer_email = :email "
+            "AND buyer_id IS NULL RETURNING invoice_id"
+        ),
+        values,
+    ).all()
+    if asked:
+        session.execute(
+            text("UPDATE invoices SET buyer_id = :buyer WHERE id = ANY(:invoices) AND buyer_id IS NULL"),
+            {"buyer": buyer.id, "invoices": list(asked)},
         )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
+from core import kyc
 from core.identity import Role
 from tests.conftest import Servers
 from tests.webapp.api.test_financing import LAKH, join, make_invoice
@@ -84,3 +86,20 @@ def test_an_answer_without_a_form_token_is_refused(world: World, asked: tuple[st
     answer = browser.post(link, data={"do": "confirm", "confirmed_amount": "1", "irrevocable": "yes"})
     assert answer.status_code == 403
     assert world.get(at, seller).body["status"] == "pending_buyer_confirmation"
+
+
+def test_whoever_registers_with_the_asked_address_confirms_in_their_account(
+    world: World, asked: tuple[str, Person, str]
+) -> None:
+    link, seller, at = asked
+    with world.session() as session:
+        email = session.scalar(
+            text("SELECT buyer_email FROM financings WHERE invoice_id = CAST(:id AS uuid)"), {"id": at[-36:]}
+        )
+    buyer = world.person(Role.BUYER, email)
+    with world.session() as session:
+        kyc.welcome(session, buyer.actor.id, datetime.now(UTC))
+    assert world.post(f"{at}/confirm", buyer).body["status"] == "confirmed"
+    assert world.get(at, seller).body["financing"]["state"] == "confirmed"
+    # The link shows what was answered, and answers nothing any more.
+    assert "You accepted to pay" in world.app.test_client().get(link).text
