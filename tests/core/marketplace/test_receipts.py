@@ -57,7 +57,7 @@ def total(rows: list[Divided], name: str) -> int:
 
 
 @given(deals(), RECEIPTS)
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_every_unit_goes_somewhere_and_nobody_gets_more_than_is_theirs(
     deal: tuple[Terms, list[Claim]], receipts: list[Receipt]
 ) -> None:
@@ -88,7 +88,7 @@ def test_every_unit_goes_somewhere_and_nobody_gets_more_than_is_theirs(
 
 
 @given(deals(), RECEIPTS, st.randoms(use_true_random=False))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 def test_the_order_in_which_they_are_told_is_nothing_to_it(
     deal: tuple[Terms, list[Claim]], receipts: list[Receipt], chance: Random
 ) -> None:
@@ -98,7 +98,7 @@ def test_the_order_in_which_they_are_told_is_nothing_to_it(
 
 
 @given(deals(), RECEIPTS)
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 def test_a_repurchase_makes_the_investors_whole_and_what_comes_then_is_the_sellers(
     deal: tuple[Terms, list[Claim]], receipts: list[Receipt]
 ) -> None:
