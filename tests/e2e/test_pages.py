@@ -20,6 +20,7 @@ STATIC = ("/dashboard", "/invoices", "/invoices/new", "/payments", "/transaction
 MORE = (
     *("/connections/new/razorpay", "/connections/new/basiq", "/deliveries", "/profile", "/invoices?search=nothing"),
     "/notifications",
+    *("/kyc", "/kyc?edit=1"),
 )
 LISTS = ("/invoices", "/payments", "/transactions", "/connections", "/deliveries")
 
