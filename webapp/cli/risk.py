@@ -64,7 +64,8 @@ def _reasons(title: str, reasons: list[dict[str, Any]]) -> None:
 def explain(invoice: UUID) -> None:
     """Judge INVOICE as of now, reason by reason.
 
-    Nothing is stored; duplicates are not looked for."""
+    Nothing is stored; duplicates are not looked for.
+    """
     from core.database import Database  # noqa: PLC0415 - help must not wait for SQLAlchemy.
     from core.errors import PlatformError  # noqa: PLC0415
     from core.risk import history, scoring  # noqa: PLC0415

@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 from werkzeug.test import TestResponse
 
-from core import risk
+from core import kyc, risk
 from core.identity import Role
 from tests.core.risk.trade import Alike, finance, invoice
-from tests.webapp.conftest import Person, Standing, World
+from tests.webapp.conftest import INVOICE, Person, Standing, World
 
 
 @pytest.fixture
@@ -115,6 +115,35 @@ def test_a_seller_reads_how_an_invoice_is_judged_and_not_by_whose_papers(
     assert "others" in world.get(f"/api/invoices/{made}/risk", operator).body["fraud"]["reviews"][0]
     assert world.get(f"/api/invoices/{made}/risk", world.person(Role.SELLER)).status == 404
     assert world.get(f"/api/invoices/{made}/risk", world.person(Role.INVESTOR)).status == 404
+
+
+def test_a_submitted_invoice_is_judged_and_a_likeness_put_before_operators(
+    world: World, operator: Person, seller: Person
+) -> None:
+    buyer = world.person(Role.BUYER)
+    now = datetime.now(UTC)
+    today, made = now.date(), []
+    with world.session() as session:
+        kyc.welcome(session, seller.actor.id, now)
+        kyc.welcome(session, buyer.actor.id, now)
+    for _ in range(2):
+        body = {
+            **INVOICE,
+            "contact": {"name": "Buyer", "email": buyer.actor.email},
+            "issue_date": today.isoformat(),
+            "due_date": (today + timedelta(days=40)).isoformat(),
+        }
+        identity = world.post("/api/invoices", seller, body).body["id"]
+        answer = world.post(f"/api/invoices/{identity}/submit", seller, {"buyer_email": buyer.actor.email})
+        assert answer.status == 200, answer.body
+        made.append(UUID(identity))
+    first, second = (world.get(f"/api/invoices/{one}/risk", seller).body for one in made)
+    assert (first["cause"], first["fraud"]["reviews"]) == ("submission", [])
+    assert [reason["code"] for reason in second["fraud"]["reviews"]] == ["D2"]
+    shown = world.get(f"/api/reviews/{review_of(world, operator, made[1])}", operator).body
+    assert shown["findings"][0]["others"][0]["invoice"]["id"] == str(made[0])
+    # A likeness alone keeps nobody from confirming.
+    assert world.post(f"/api/invoices/{made[1]}/confirm", buyer, {}).status == 200
 
 
 def test_the_page_shows_both_sides_and_keeps_what_was_typed(world: World, operator: Person, seller: Person) -> None:
