@@ -127,7 +127,7 @@ def _award(
     settle_on = rules.calendar.settlement_day(today(now), rules.settlement)
     sums = promises.placed(session, financing)
     moved = settlement.await_day(
-        session, financing, now, settle_on, rules, actor=None, reason="the auction closed", **sums, **terms
+        session, financing, now, settle_on, actor=None, reason="the auction closed", **sums, **terms
     )
     if at_once:
         moved = settlement.finish(
@@ -136,7 +136,6 @@ def _award(
             now,
             transfer_id=posted[0].id,
             number=number,
-            rules=rules,
             actor=None,
             reason="the auction closed",
         )

@@ -16,7 +16,7 @@ from core import audit, ledger
 from core.identity import Actor
 from core.ids import new_id
 from core.ledger import Hold
-from core.marketplace import admission, clock, limits, news, promises, settlement, states
+from core.marketplace import admission, limits, news, promises, settlement, states
 from core.marketplace.admission import Offered
 from core.marketplace.calendar import Settlement
 from core.marketplace.promises import Slice, release
@@ -115,7 +115,6 @@ def _place(
                 now,
                 transfer_id=posted.id,
                 number=offered.number,
-                rules=rules,
                 actor=actor,
                 reason="funded in full",
             ),
@@ -133,12 +132,11 @@ def _written(
     sums = promises.placed(session, financing)
     if full:
         settle_on = rules.calendar.settlement_day(today(now), rules.settlement)
-        return settlement.await_day(session, financing, now, settle_on, rules, actor=actor, reason="target met", **sums)
+        return settlement.await_day(session, financing, now, settle_on, actor=actor, reason="target met", **sums)
     if financing.state is State.LISTED:
         moved = states.move(
             session, financing, State.PARTIALLY_FUNDED, now, actor=actor, reason="a first slice", **sums
         )
-        moved = states.change(session, moved, now, due_at=clock.next_look(moved, rules.calendar, now))
         news.offer_moved(session, moved, told=True)
         return moved
     changed = states.change(session, financing, now, **sums)

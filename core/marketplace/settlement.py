@@ -20,7 +20,7 @@ from core import ledger
 from core.errors import Conflict
 from core.identity import Actor
 from core.ledger import HoldPart, Leg, Purpose, Transfer
-from core.marketplace import admission, clock, duplicates, news, promises, reviewing, states
+from core.marketplace import admission, duplicates, news, promises, reviewing, states
 from core.marketplace.promises import Slice, release
 from core.marketplace.rules import Rules, today
 from core.marketplace.states import Financing, State
@@ -61,7 +61,6 @@ def await_day(
     financing: Financing,
     now: datetime,
     settle_on: date,
-    rules: Rules,
     *,
     actor: Actor | None,
     reason: str,
@@ -78,7 +77,6 @@ def await_day(
         settle_on=settle_on,
         **changes,
     )
-    moved = states.change(session, moved, now, due_at=clock.next_look(moved, rules.calendar, now))
     news.offer_moved(session, moved, told=True)
     return moved
 
@@ -90,7 +88,6 @@ def finish(
     *,
     transfer_id: UUID,
     number: str,
-    rules: Rules,
     actor: Actor | None,
     reason: str,
 ) -> Financing:
@@ -114,7 +111,6 @@ def finish(
         settle_on=today(now),
         funded_at=now,
     )
-    moved = states.change(session, moved, now, due_at=clock.next_look(moved, rules.calendar, now))
     news.offer_moved(session, moved, told=True)
     news.funded(session, moved, number, admission.priced(moved).net, now)
     news.wallets_moved(session, [moved.seller_id, *investors], moved.currency)
@@ -146,8 +142,8 @@ def settle(session: Session, financing: Financing, now: datetime, *, rules: Rule
         reason = "the invoice is financed already elsewhere"
         return release(session, financing, now, reason=reason, to=State.WITHDRAWN, due_at=None)
     except reviewing.FraudStop as stop:
-        back = release(session, financing, now, reason=f"settlement stopped: {stop}", to=State.LISTED, settle_on=None)
-        return states.change(session, back, now, due_at=clock.next_look(back, rules.calendar, now))
+        reason = f"settlement stopped: {stop}"
+        return release(session, financing, now, reason=reason, to=State.LISTED, settle_on=None)
     number = promises.number_of(session, financing)
     slices = promises.held(session, financing)
     [posted] = ledger.post(session, [transfer(financing, number, slices)], now)
@@ -157,7 +153,6 @@ def settle(session: Session, financing: Financing, now: datetime, *, rules: Rule
         now,
         transfer_id=posted.id,
         number=number,
-        rules=rules,
         actor=None,
         reason=_BY_CLOCK,
     )
