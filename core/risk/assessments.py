@@ -17,7 +17,8 @@ from core.identity import Actor, Role
 from core.ids import new_id
 from core.invoicing import queries as invoicing
 from core.risk import history, reviews
-from core.risk.history import Likeness, Request
+from core.risk.history import Request
+from core.risk.likenesses import Likeness
 from core.risk.scoring import Assessment, judge, priced
 from core.risk.weights import CURRENT, Weights
 

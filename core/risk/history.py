@@ -9,38 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core.bulk import array
 from core.errors import NotFound
 from core.risk import identities, integrity, summary
-from core.risk.facts import Bill, Confirmation, History, Hit, Level, Price, Sale
+from core.risk.facts import Bill, Confirmation, History, Price, Sale
+from core.risk.likenesses import Likeness, hits_of
 from core.risk.weights import CURRENT, Weights
 
 # The newest invoices are enough to say what is usual; a seller with more is judged by these.
 _MOST_SALES = 2000
 _MOST_BILLS = 500
 _MOST_EDGES = 2000
-
-
-class Likeness(Protocol):
-    """A hit of `core.marketplace.likeness`; `other` is the financing it is like."""
-
-    @property
-    def level(self) -> str:
-        """E1 to N4."""
-
-    @property
-    def sentence(self) -> str:
-        """Why, in words."""
-
-    @property
-    def other(self) -> UUID | None:
-        """The financing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,15 +107,6 @@ _CREDITED = text(
     """
 )
 
-_OTHERS = text(
-    """
-    SELECT financings.id, financings.state, invoices.id AS invoice_id, invoices.number, financings.face,
-           financings.issue_date
-    FROM financings JOIN invoices ON invoices.id = financings.invoice_id
-    WHERE financings.id = ANY(CAST(:ids AS uuid[]))
-    """
-)
-
 _UPLOAD = text(
     "SELECT at, outputs #> '{evidence}' AS marks FROM risk_assessments "
     "WHERE invoice_id = :id AND financing_id = :financing AND cause = 'submission' ORDER BY id LIMIT 1"
@@ -153,6 +128,21 @@ def _sale(row: Any) -> Sale:
     )
 
 
+def _sales(session: Session, subject: Any) -> tuple[Sale, ...]:
+    rows = session.execute(
+        _SALES,
+        {
+            "seller": subject.seller_id,
+            "id": subject.id,
+            "contact": subject.contact_id,
+            "total": subject.total,
+            "currency": subject.currency,
+            "limit": _MOST_SALES,
+        },
+    ).all()
+    return tuple(_sale(row) for row in rows)
+
+
 def _bills(session: Session, subject: Any, today: date) -> tuple[Bill, ...]:
     if subject.buyer_id is None:
         return ()
@@ -164,27 +154,6 @@ def _bills(session: Session, subject: Any, today: date) -> tuple[Bill, ...]:
         for row in rows
         # Paid without a payment that we know of: nothing is known of when.
         if row.status != "paid" or row.paid_at
-    )
-
-
-def _hits(session: Session, likenesses: Sequence[Likeness]) -> tuple[Hit, ...]:
-    """Hits with what is known of the other side; what it was is gone when its financing is."""
-    ids = [hit.other for hit in likenesses if hit.other is not None]
-    if not ids:
-        return ()
-    others = {row.id: row for row in session.execute(_OTHERS, {"ids": array(ids, "uuid")})}
-    return tuple(
-        Hit(
-            level=Level(hit.level),
-            sentence=hit.sentence,
-            invoice_id=str(others[hit.other].invoice_id),
-            number=others[hit.other].number,
-            amount=others[hit.other].face,
-            issued=others[hit.other].issue_date,
-            state=others[hit.other].state,
-        )
-        for hit in likenesses
-        if hit.other in others
     )
 
 
@@ -240,18 +209,7 @@ def load(
     if subject is None:
         raise NotFound("invoice", invoice_id)
     today = now.date()
-    rows = session.execute(
-        _SALES,
-        {
-            "seller": subject.seller_id,
-            "id": invoice_id,
-            "contact": subject.contact_id,
-            "total": subject.total,
-            "currency": subject.currency,
-            "limit": _MOST_SALES,
-        },
-    ).all()
-    sales = tuple(_sale(row) for row in rows)
+    sales = _sales(session, subject)
     values = {
         "seller": subject.seller_id,
         "buyer": subject.buyer_email,
@@ -274,7 +232,7 @@ def load(
         due=subject.due_date,
         amount=subject.total,
         price=_price(subject),
-        hits=_hits(session, hits),
+        hits=hits_of(session, hits),
         shared=parties.shared,
         trades=tuple((row.source, row.target) for row in trades),
         checks=integrity.checks(session, subject, parties),
