@@ -19,6 +19,7 @@ from core.errors import Conflict
 from core.marketplace import duplicates
 from core.marketplace.rules import Rules
 from core.marketplace.states import Financing
+from core.risk.assessments import Cause
 
 
 class DuplicateFinancing(Conflict):
@@ -55,7 +56,7 @@ def check(
     rules: Rules,
     now: datetime,
     *,
-    at: str,
+    at: Cause,
     evidence: Mapping[str, str] | None = None,
 ) -> None:
     """Look for duplicates and risk; open reviews. Raises DuplicateFinancing for what may never be financed."""

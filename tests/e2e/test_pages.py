@@ -92,7 +92,7 @@ def test_no_page_has_a_flaw(stack: Stack, browser: Browser, width: int, scheme: 
     look("/quarantine", status=403)
     context.clear_cookies()
     sign_in(page, base, "operator@demo.com")
-    for path in ("/dashboard", "/quarantine", "/reviews"):
+    for path in ("/dashboard", "/quarantine", "/reviews", "/kyc-reviews", "/kyc-reviews?state=all"):
         look(path)
     for email in ("buyer@demo.com", "investor@demo.com"):
         context.clear_cookies()
