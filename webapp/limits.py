@@ -40,6 +40,8 @@ login_address_limit = limiter.shared_limit("100 per minute", scope="login-addres
 register_limit = limiter.shared_limit("60 per minute", scope="register")
 # Files are sealed and flushed to disk one by one.
 upload_limit = limiter.shared_limit("60 per minute", scope="upload")
+# A conversation, not a flood: every comment is told to all parties.
+talk_limit = limiter.shared_limit("120 per minute", scope="talk")
 # Whoever may ask whether an invoice is financed shall not ask for all of them.
 registry_limit = limiter.shared_limit("120 per minute;1000 per hour", scope="registry")
 # A link by mail is too long to be guessed; this keeps the trying cheap for us.

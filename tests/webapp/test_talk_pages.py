@@ -9,12 +9,14 @@ from uuid import UUID
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from core import mail
 from core.identity import Role
 from core.ids import new_id
 from core.mail import Mail
 from tests.conftest import Servers
+from tests.core.talk.test_talk import FINANCING
 from tests.papers import PDF, png
 from tests.webapp.configured import settings_for
 from tests.webapp.conftest import INVOICE, Person, World, make_world
@@ -143,6 +145,29 @@ def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(
 
 def test_lines_of_a_form_count_as_one_character_each(desk: Desk) -> None:
     assert desk.say(desk.seller, body="x\r\n" * 2000).status_code == 303
+
+
+def test_an_investor_finds_talk_under_what_they_have_money_in_and_not_under_an_offer(desk: Desk) -> None:
+    investor, passer_by = (desk.world.person(Role.INVESTOR, f"{new_id()}@shop.test") for _ in "ab")
+    values = {
+        "id": new_id(),
+        "invoice": desk.invoice,
+        "seller": desk.seller.actor.id,
+        "buyer": desk.buyer.actor.id,
+        "investor": investor.actor.id,
+        "state": "partially_funded",
+        "now": datetime.now(UTC),
+    }
+    with desk.world.session() as session:
+        for statement in FINANCING.split(";"):
+            session.execute(text(statement), values)
+    desk.say(desk.seller, body="For whoever pays for it")
+    assert "For whoever pays for it" in desk.page(investor)
+    assert "For whoever pays for it" in desk.page(investor, "/talk")
+    offered = desk.page(passer_by)
+    assert "For whoever pays for it" not in offered
+    assert 'id="talk"' not in offered
+    assert desk.world.browser(passer_by).get(f"{desk.path}/talk").status_code == 403
 
 
 def test_strangers_find_no_talk(desk: Desk) -> None:

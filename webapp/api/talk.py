@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core import talk
 from core.files import PAPERS
 from core.talk import NewComment, Party
-from webapp import auth, uploads
+from webapp import auth, limits, uploads
 from webapp.api import models, talk_models
 from webapp.api.edge import once, reply
 from webapp.openapi import operation
@@ -41,6 +41,7 @@ def thread(invoice_id: UUID, query: models.PageQuery) -> Response:
 
 
 @blueprint.post("/<uuid:invoice_id>/communicate")
+@limits.talk_limit
 @operation("talk", {201: talk_models.Comment}, body=talk_models.CommentInput, problems=(404, 409))
 def communicate(invoice_id: UUID, body: talk_models.CommentInput) -> Response:
     """Say something to the other parties. Whom it mentions is notified. It cannot be changed or taken back."""
@@ -55,6 +56,7 @@ def communicate(invoice_id: UUID, body: talk_models.CommentInput) -> Response:
 
 @blueprint.post("/<uuid:invoice_id>/attachments")
 @uploads.takes_file
+@limits.upload_limit
 @operation("talk", {201: talk_models.StoredFile}, problems=(404, 409), upload=("file",))
 def attach(invoice_id: UUID) -> Response:
     """Bring a file of at most 5 MB: PDF, PNG, JPEG, plain text or CSV, judged by its content.

@@ -13,7 +13,7 @@ from core.files import PAPERS, Kept
 from core.ids import parse_id
 from core.invoicing import queries
 from core.talk import MAX_ATTACHMENTS, NewComment
-from webapp import auth, uploads
+from webapp import auth, limits, uploads
 from webapp.auth import page_login_required
 from webapp.pages import blueprint
 from webapp.pages.forms import Form
@@ -71,6 +71,7 @@ def _brought(form: Form) -> list[Kept]:
 
 @blueprint.post("/invoices/<uuid:invoice_id>/talk")
 @uploads.takes_files(MAX_ATTACHMENTS)
+@limits.talk_limit
 @page_login_required
 def say(invoice_id: UUID) -> Response:
     """Say something, with the files of the form."""

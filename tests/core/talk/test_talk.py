@@ -73,7 +73,7 @@ class Table:
             )
 
 
-_FINANCING = """
+FINANCING = """
     INSERT INTO financings (id, invoice_id, seller_id, buyer_id, buyer_email, state, currency, face, confirmed_amount,
         due_date, issue_date, submitted_at, confirm_by, confirmed_at, mode, haircut, rate, days, value_date, pay_date,
         principal, discount, min_slice, fee_plan, fee, fee_tax, recourse, late_rate, listed_at, created_at, updated_at)
@@ -105,7 +105,7 @@ def set_table(context: Clockwork, folder: Path, *, state: str = "partially_funde
             "state": state,
             "now": NOW,
         }
-        for statement in () if draft else _FINANCING.split(";"):
+        for statement in () if draft else FINANCING.split(";"):
             session.execute(text(statement), values)
     return Table(
         database=context.database,
