@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -13,7 +15,9 @@ from sqlalchemy.orm import Session
 from core import kyc
 from core.errors import Forbidden, Invalid, NotFound
 from core.identity import Actor, Role
+from core.ledger import InsufficientFunds
 from core.marketplace import reviewing, states
+from core.marketplace.news import spell
 from core.marketplace.refusals import NotOnOffer, OwnInvoice
 from core.marketplace.states import Financing
 from core.money import MAX_MINOR
@@ -106,13 +110,32 @@ def _open(session: Session, financing: Financing, mode: Mode | None, now: dateti
     return Offered(financing=financing, number=invoice.number)
 
 
+def _named_in_papers(session: Session, actor: Actor, financing: Financing) -> bool:
+    """Whether the document names the investor's PAN, which is in every GSTIN: a buyer need not have an account."""
+    mine = kyc.numbers(session, actor.id)
+    given = [financing.document.get(name) for name in ("supplier_gstin", "buyer_gstin")]
+    return mine is not None and any(isinstance(one, str) and one[2:12] == mine.pan for one in given)
+
+
 def check_parties(session: Session, actor: Actor, financing: Financing) -> None:
     """Raise OwnInvoice when the investor is a party of the invoice, by account, address or PAN."""
     parties = [one for one in (financing.seller_id, financing.buyer_id) if one is not None]
     if actor.id in parties or actor.email == financing.buyer_email:
         raise OwnInvoice("nobody finances an invoice of their own")
-    if any(kyc.same_person(session, actor.id, party) for party in parties):
+    shared = any(kyc.same_person(session, actor.id, party) for party in parties)
+    if shared or _named_in_papers(session, actor, financing):
         raise OwnInvoice("whoever shares a PAN with the seller or the buyer does not finance the invoice")
+
+
+@contextmanager
+def paying(currency: str) -> Iterator[None]:
+    """Around the posting of an investor's money: what is missing is said in amounts that people read."""
+    try:
+        yield
+    except InsufficientFunds as error:
+        has, wanted = (spell(amount, currency) for amount in (error.available, error.wanted))
+        error.args = (f"you have {has} to spend, and {wanted} are needed",)
+        raise
 
 
 def enter(session: Session, actor: Actor, invoice_id: UUID, now: datetime, mode: Mode) -> Offered:

@@ -77,7 +77,8 @@ def bid(
         description=f"Bid for invoice {offered.number}",
         invoice_id=financing.invoice_id,
     )
-    ledger.post(session, [hold], now)
+    with admission.paying(financing.currency):
+        ledger.post(session, [hold], now)
     row = session.execute(
         text(
             "INSERT INTO bids (id, financing_id, investor_id, sequence, rate, amount, outlay, hold_id, state, "

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from core import audit, ledger
 from core.identity import Actor
 from core.ids import new_id
-from core.ledger import Hold
+from core.ledger import Hold, Work
 from core.marketplace import admission, limits, news, promises, settlement, states
 from core.marketplace.admission import Offered
 from core.marketplace.calendar import Settlement
@@ -93,9 +93,11 @@ def _place(
     if direct:
         mine = Slice(investor_id=actor.id, outlay=amount)
         slices = [*promises.held(session, financing), mine]
-        [posted] = ledger.post(session, [settlement.transfer(financing, offered.number, slices)], now)
+        work: Work = settlement.transfer(financing, offered.number, slices)
     else:
-        [posted] = ledger.post(session, [promised], now)
+        work = promised
+    with admission.paying(financing.currency):
+        [posted] = ledger.post(session, [work], now)
     promises.add(
         session,
         financing,

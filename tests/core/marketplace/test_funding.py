@@ -195,6 +195,14 @@ def own_by_pan_of(party: str) -> Callable[[Session, Listing, Actor], None]:
     return share
 
 
+def own_by_papers(session: Session, offer: Listing, investor: Actor) -> None:
+    verified(session, investor, "AAPFU0939F")
+    session.execute(
+        text("UPDATE financings SET document = CAST(:papers AS jsonb) WHERE id = :id"),
+        {"papers": '{"buyer_gstin": "27AAPFU0939F1ZV"}', "id": offer.financing_id},
+    )
+
+
 def set_terms(**columns: object) -> Callable[[Session, Listing, Actor], None]:
     def change(session: Session, offer: Listing, investor: Actor) -> None:
         sets = ", ".join(f"{name} = :{name}" for name in columns)
@@ -245,6 +253,7 @@ REFUSALS = [
     pytest.param(own_by_account, 100_00, OwnInvoice, "own_invoice", id="addressed to the investor"),
     pytest.param(own_by_pan_of("seller"), 100_00, OwnInvoice, "own_invoice", id="the seller's PAN"),
     pytest.param(own_by_pan_of("buyer"), 100_00, OwnInvoice, "own_invoice", id="the buyer's PAN"),
+    pytest.param(own_by_papers, 100_00, OwnInvoice, "own_invoice", id="a PAN that the papers name"),
     pytest.param(refuse_identity, 100_00, kyc.KycRequired, "kyc_required", id="an identity that expired"),
     pytest.param(spend_all, 100_01, ledger.InsufficientFunds, "insufficient_funds", id="too little for a slice"),
     pytest.param(spend_all, 90_000_00, ledger.InsufficientFunds, "insufficient_funds", id="too little for the whole"),
@@ -364,6 +373,17 @@ def test_with_full_recourse_exposure_counts_against_the_seller(market: Database)
         [warning] = funding.quote(session, investor, second.invoice_id, None, NOW)["warnings"]
         assert warning.startswith("24.0 % of your money would stand with this seller")
         assert funding.quote(session, investor, third.invoice_id, None, NOW)["warnings"] == []
+
+
+def test_what_is_missing_is_said_in_amounts_that_people_read(market: Database) -> None:
+    with market.session() as session:
+        offer = listed(session, face=LAKH, ask=90_000_00)
+        poor = person(session)
+        give(session, poor, -(WELCOME - 1_250_00))
+    for amount in (30_000_00, 90_000_00):
+        words = rf"^you have INR 1,250\.00 to spend, and INR {amount // 100:,}\.00 are needed$"
+        with pytest.raises(ledger.InsufficientFunds, match=words):
+            fund(market, poor, offer, amount)
 
 
 def test_a_quote_says_when_the_wallet_does_not_reach(market: Database) -> None:

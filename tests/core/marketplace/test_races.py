@@ -214,12 +214,12 @@ def test_bids_at_once_are_numbered_without_a_double_and_hold_what_they_may(marke
             bidding.bid(session, item[1], offer.invoice_id, Decimal("0.11") - Decimal(item[0]).scaleb(-4), LAKH, NOW)
         return "bid"
 
-    assert at_once(bid, list(enumerate(crowd * 3))) == {"bid": 36}
+    assert at_once(bid, list(enumerate(crowd * 2))) == {"bid": 24}
     with market.session() as session:
         numbers = session.scalars(
             text("SELECT sequence FROM bids WHERE financing_id = :id ORDER BY sequence"), {"id": offer.financing_id}
         ).all()
-        assert list(numbers) == list(range(1, 37))
+        assert list(numbers) == list(range(1, 25))
 
 
 def test_an_auction_that_many_close_and_bid_in_at_once_closes_once(market: Database) -> None:
@@ -282,7 +282,7 @@ def test_sellers_who_fund_each_others_investors_do_not_wait_for_each_other(marke
     """Wallets cross: many settlements at once pay and are paid from the same few accounts."""
     with market.session() as session:
         people = [person(session) for _ in range(4)]
-        offers = [listed(session, face=LAKH, ask=10_000_00) for _ in range(24)]
+        offers = [listed(session, face=LAKH, ask=10_000_00) for _ in range(10)]
 
     def buy(item: tuple[int, Listing]) -> str:
         place, offer = item
@@ -290,9 +290,9 @@ def test_sellers_who_fund_each_others_investors_do_not_wait_for_each_other(marke
             buyer_of(market, offer, 5_000_00)(who)
         return "funded"
 
-    assert at_once(buy, list(enumerate(offers))) == {"funded": 24}
+    assert at_once(buy, list(enumerate(offers))) == {"funded": 10}
     with market.session() as session:
-        assert sum(money(session, *people)) == 4 * WELCOME - 24 * 10_000_00
+        assert sum(money(session, *people)) == 4 * WELCOME - 10 * 10_000_00
 
 
 def test_a_settlement_and_a_release_at_once_do_not_both_happen(market: Database) -> None:
