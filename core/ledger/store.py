@@ -92,10 +92,16 @@ _READ_ORIGINALS = Statement(
     "EXISTS (SELECT FROM ledger_reversals WHERE original = ledger_entries.transfer_id) AS reversed "
     "FROM ledger_entries WHERE transfer_id = ANY(CAST(:ids AS uuid[]))"
 )
-_SET_STATES = Statement(_STATES.update("ledger_accounts"))
+# By the key alone: a list of them in WHERE as well would have a batch compared with itself.
+_SET = (
+    "UPDATE ledger_accounts SET balance = given.balance, held = given.held, sequence = given.sequence, "
+    f"overdraft = given.overdraft, moved_at = given.moved_at FROM {_STATES.source('given')} "
+    "WHERE ledger_accounts.id = given.id"
+)
+_SET_STATES = Statement(_SET)
 # The guards look when the whole statement is done, and find all three.
 _POST = Statement(
-    f"WITH moved AS ({_STATES.update('ledger_accounts')}), "
+    f"WITH moved AS ({_SET}), "
     f"posted AS ({prefixed('transfer_', _TRANSFERS.insert('ledger_transfers'))}) "
     f"{prefixed('entry_', _ENTRIES.insert('ledger_entries'))}"
 )
