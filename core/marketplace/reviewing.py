@@ -1,7 +1,8 @@
 """The checks that stop a financing: asked at submission, at acceptance and again when money is about to move.
 
-Duplicates (marketplace rules 2.9) and risk (section 5) answer in two kinds: a stop ends the request, a review is
-opened for an operator and keeps the financing from being listed until it is cleared.
+Duplicates (marketplace rules 2.9) and risk (section 5) answer in two kinds. A stop ends the request, or keeps the
+financing from being listed until an operator clears it. A review is a question to an operator: it holds nothing up, and
+what the operator upholds is a stop from then on.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def check(
 
 
 def require_clear(session: Session, financing: Financing) -> None:
-    """Raise FraudStop while a stop or a review of the financing is open or was upheld."""
+    """Raise FraudStop while a stop of the financing is open, or a review of it was upheld."""
     reasons = risk.open_stops(session, financing.id)
     if reasons:
         raise FraudStop("the platform is looking at this invoice: " + "; ".join(reasons))

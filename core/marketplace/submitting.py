@@ -152,10 +152,12 @@ def submit(
     rules: Rules,
     link_to: Callable[[Financing], str],
     now: datetime,
+    evidence: Mapping[str, str] | None = None,
 ) -> Financing:
     """Ask the buyer to accept an invoice, in their account and by mail. A draft is issued by it.
 
-    `link_to` gives the address at which whoever reads the buyer's mail may answer.
+    `link_to` gives the address at which whoever reads the buyer's mail may answer. `evidence` is what the request was
+    like, in digests: the risk rules compare it with the buyer's.
     Raises Conflict for an invoice that is paid, void or on the marketplace already, `DuplicateFinancing` when a
     fingerprint stops it, Invalid naming the field, and KycRequired.
     """
@@ -211,7 +213,7 @@ def submit(
         },
     )
     financing = states.lock(session, invoice_id)
-    reviewing.check(session, financing, rules, now, at="submission")
+    reviewing.check(session, financing, rules, now, at="submission", evidence=evidence)
     financing = states.change(session, financing, now, due_at=clock.next_look(financing, rules.calendar))
     states.record(session, financing, None, now, actor=actor, reason="submitted by the seller")
     states.tell(session, financing)

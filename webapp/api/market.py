@@ -62,6 +62,7 @@ def submit(invoice_id: UUID, body: inputs.SubmitInput) -> Response:
             rules=services().rules,
             link_to=partial(services().notary.link_to, services().settings.base_url),
             now=auth.now(),
+            evidence=evidence(),
         ),
     )
 

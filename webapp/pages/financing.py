@@ -143,6 +143,7 @@ def submit_invoice(invoice_id: UUID) -> Response:
                         rules=services().rules,
                         link_to=partial(services().notary.link_to, services().settings.base_url),
                         now=look.now,
+                        evidence=evidence(),
                     )
             except Invalid as error:
                 form.blame(error, _FIELDS)
