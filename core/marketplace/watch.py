@@ -62,7 +62,7 @@ def tick(database: Database, now: datetime, rules: Rules, *, limit: int = BATCH)
             with database.session() as session:
                 if look(session, invoice_id, now, rules):
                     looked.invoices.append(invoice_id)
-        except Exception as error:  # Whatever it is, the others must not wait for it.
+        except Exception as error:  # noqa: BLE001 - Whatever it is, the others must not wait for it.
             looked.failures.append((invoice_id, f"{type(error).__name__}: {error}".split("\n", 1)[0][:300]))
             with database.session() as session:
                 session.execute(_PUT_OFF, {"later": now + _LATER, "id": invoice_id, "now": now})
