@@ -41,7 +41,7 @@ ICONS = (
     "chevron-down", "chevron-left", "chevron-right", "circle-check", "clock", "copy", "cpu", "credit-card",
     "database", "download", "file-invoice", "file-search", "git-merge", "inbox", "info-circle", "key",
     "layout-dashboard", "lock", "logout", "menu-2", "pencil", "plug-connected", "plus", "receipt",
-    "refresh", "search", "send", "shield-check", "shield-x", "trash", "wallet", "webhook", "x",
+    "refresh", "scale", "search", "send", "shield-check", "shield-x", "trash", "wallet", "webhook", "x",
 )  # fmt: skip
 
 _SVG = re.compile(r"<svg\b[^>]*>(?P<body>.*)</svg>", re.DOTALL)

@@ -87,6 +87,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("marketplace.listings", "GET"): PEOPLE - {"buyer"},
     # What was never listed is not on the marketplace, for whomever; test_marketplace.py has one that was.
     ("marketplace.listing", "GET"): set(),
+    ("ledger.health", "GET"): {"operator"},
     ("mirrored_invoices.index", "GET"): PEOPLE,
     ("mirrored_invoices.show", "GET"): {"owner", "operator"},
     ("payments.index", "GET"): PEOPLE,

@@ -68,6 +68,7 @@ _PLACES: tuple[tuple[str, tuple[_Place, ...]], ...] = (
             _Place("quarantine", "Quarantine", "shield-x", _OPERATORS),
             _Place("kyc_queue", "KYC", "shield-check", _OPERATORS),
             _Place("reviews", "Reviews", "alert-triangle", _OPERATORS),
+            _Place("ledger", "Ledger", "scale", _OPERATORS),
         ),
     ),
 )
