@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, TextClause, text
 from sqlalchemy.orm import Session
 
 from core.bulk import array
@@ -67,7 +67,11 @@ _STATEMENT = """
     WHERE entry.account_id = :account AND entry.sequence < :before AND entry.sequence > :after {sides}
     ORDER BY entry.sequence DESC LIMIT :limit
 """
-_SIDES: dict[str | None, str] = {None: "", "credit": "AND entry.amount > 0", "debit": "AND entry.amount < 0"}
+_SIDES: dict[str | None, TextClause] = {
+    side: text(_STATEMENT.format(sides=condition))
+    for side, condition in ((None, ""), ("credit", "AND entry.amount > 0"), ("debit", "AND entry.amount < 0"))
+}
+_EXPIRED = text("SELECT id FROM ledger_holds WHERE open AND expires_at <= :now ORDER BY expires_at LIMIT :limit")
 _NO_END = 2**62
 
 
@@ -131,10 +135,9 @@ def statement(
         "after": after,
         "limit": limit,
     }
-    return list(where.execute(text(_STATEMENT.format(sides=_SIDES[side])), values).all())
+    return list(where.execute(_SIDES[side], values).all())
 
 
 def expired_holds(where: Session | Connection, now: datetime, limit: int = 100) -> list[UUID]:
     """Open holds whose time is over, oldest first: to be given back with `Release(id, "expired")`."""
-    query = text("SELECT id FROM ledger_holds WHERE open AND expires_at <= :now ORDER BY expires_at LIMIT :limit")
-    return list(where.execute(query, {"now": now, "limit": limit}).scalars())
+    return list(where.execute(_EXPIRED, {"now": now, "limit": limit}).scalars())

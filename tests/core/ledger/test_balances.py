@@ -106,7 +106,19 @@ def test_a_transaction_that_only_posts_is_committed(guarded: Desk) -> None:
         connection.commit()
     with guarded.database.session() as session:
         ledger.post(session, [move(ISSUANCE, a, 5)], NOW)
-    assert guarded.balance(a) == Balance(10)
+        refused = ledger.try_post(session, [move(a, ISSUANCE, 11)], NOW)
+        applied = ledger.try_post(session, [move(a, ISSUANCE, 1)], NOW)
+    assert (refused.status, applied.status) == ("refused", "applied")
+    assert guarded.balance(a) == Balance(9)
+
+
+def test_holds_whose_time_is_over_are_found_oldest_first(guarded: Desk) -> None:
+    a, b = guarded.wallet(100), guarded.wallet()
+    holds = [promise(a, b, 10, expires_at=NOW + timedelta(days=days)) for days in (-2, -3, 1)]
+    guarded.do(*holds, promise(a, b, 10), now=NOW - timedelta(days=9))
+    with guarded.database.connect() as connection:
+        assert ledger.expired_holds(connection, NOW) == [holds[1].id, holds[0].id]
+        assert ledger.expired_holds(connection, NOW, limit=1) == [holds[1].id]
 
 
 def test_the_checks_are_told_apart_by_their_names() -> None:
