@@ -20,7 +20,7 @@ from core.errors import Conflict, NotFound
 from core.events import DomainEvent
 from core.identity import Actor
 from core.ids import new_id
-from core.ledger import Hold, Release
+from core.ledger import Release
 from core.live import announce
 from core.marketplace import admission, auction, closing, limits, news, promises, shapes, states
 from core.marketplace.admission import Offered
@@ -69,13 +69,8 @@ def bid(
     financing, identity = offered.financing, new_id()
     outlay = auction.hold_for(amount, rate, financing.days or 0)
     warnings = limits.check(session, actor.id, financing, outlay, override=override)
-    hold = Hold(
-        key=f"bid:{identity}",
-        account=ledger.wallet(actor.id, financing.currency),
-        to=ledger.escrow(financing.id, financing.currency),
-        amount=outlay,
-        description=f"Bid for invoice {offered.number}",
-        invoice_id=financing.invoice_id,
+    hold = promises.hold(
+        financing, actor.id, outlay, key=f"bid:{identity}", description=f"Bid for invoice {offered.number}"
     )
     with admission.paying(financing.currency):
         ledger.post(session, [hold], now)

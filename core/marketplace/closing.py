@@ -21,7 +21,7 @@ from core import ledger
 from core.bulk import array
 from core.errors import Conflict
 from core.ids import new_id
-from core.ledger import Hold, Release, Work
+from core.ledger import Release, Work
 from core.marketplace import admission, auction, news, promises, reviewing, settlement, states
 from core.marketplace.auction import Bid, Clearing, Fill, Pricing
 from core.marketplace.calendar import Settlement
@@ -157,14 +157,8 @@ def _work(
         if at_once or fill.outlay == row.outlay:
             wins.append(Win(fill=fill, bid=row, hold_id=row.hold_id))
             continue
-        hold = Hold(
-            key=f"won:{row.id}",
-            account=ledger.wallet(row.investor_id, financing.currency),
-            to=ledger.escrow(financing.id, financing.currency),
-            amount=fill.outlay,
-            description=f"Won bid for invoice {number}",
-            invoice_id=financing.invoice_id,
-        )
+        words = f"Won bid for invoice {number}"
+        hold = promises.hold(financing, row.investor_id, fill.outlay, key=f"won:{row.id}", description=words)
         work += [Release(row.hold_id), hold]
         wins.append(Win(fill=fill, bid=row, hold_id=hold.id))
     return wins, work

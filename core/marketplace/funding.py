@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from core import audit, ledger
 from core.identity import Actor
 from core.ids import new_id
-from core.ledger import Hold, Work
+from core.ledger import Work
 from core.marketplace import admission, limits, news, promises, settlement, states
 from core.marketplace.admission import Offered
 from core.marketplace.calendar import Settlement
@@ -82,20 +82,12 @@ def _place(
     if full:
         settlement.check_again(session, financing, rules)
     direct = full and rules.settlement is Settlement.INSTANT
-    promised = Hold(
-        key=f"slice:{identity}",
-        account=ledger.wallet(actor.id, financing.currency),
-        to=ledger.escrow(financing.id, financing.currency),
-        amount=amount,
-        description=f"Slice of invoice {offered.number}",
-        invoice_id=financing.invoice_id,
+    work: Work = promises.hold(
+        financing, actor.id, amount, key=f"slice:{identity}", description=f"Slice of invoice {offered.number}"
     )
     if direct:
-        mine = Slice(investor_id=actor.id, outlay=amount)
-        slices = [*promises.held(session, financing), mine]
-        work: Work = settlement.transfer(financing, offered.number, slices)
-    else:
-        work = promised
+        slices = [*promises.held(session, financing), Slice(investor_id=actor.id, outlay=amount)]
+        work = settlement.transfer(financing, offered.number, slices)
     with admission.paying(financing.currency):
         [posted] = ledger.post(session, [work], now)
     promises.add(
@@ -110,18 +102,11 @@ def _place(
     )
     financing = _written(session, actor, financing, now, rules, full=full)
     if direct:
-        return (
-            settlement.finish(
-                session,
-                financing,
-                now,
-                transfer_id=posted.id,
-                number=offered.number,
-                actor=actor,
-                reason="funded in full",
-            ),
-            identity,
+        number, reason = offered.number, "funded in full"
+        settled = settlement.finish(
+            session, financing, now, transfer_id=posted.id, number=number, actor=actor, reason=reason
         )
+        return settled, identity
     news.wallets_moved(session, [actor.id], financing.currency)
     news.portfolios_moved(session, [actor.id], financing)
     return financing, identity

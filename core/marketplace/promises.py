@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from core import ledger
 from core.identity import Actor
-from core.ledger import Release
+from core.ledger import Hold, Release
 from core.marketplace import news, states
 from core.marketplace.states import Financing, State
 
@@ -51,6 +51,18 @@ def lock_due(session: Session, condition: str, order: str, limit: int, **values:
 def payment_status(session: Session, financing: Financing) -> str:
     """What is paid of the invoice: draft, open, partial, paid or void. What was paid is not financed any more."""
     return str(session.scalar(text("SELECT status FROM invoices WHERE id = :id"), {"id": financing.invoice_id}))
+
+
+def hold(financing: Financing, investor_id: UUID, amount: int, *, key: str, description: str) -> Hold:
+    """An investor's money, promised to the financing's escrow."""
+    return Hold(
+        key=key,
+        account=ledger.wallet(investor_id, financing.currency),
+        to=ledger.escrow(financing.id, financing.currency),
+        amount=amount,
+        description=description,
+        invoice_id=financing.invoice_id,
+    )
 
 
 def held(session: Session, financing: Financing) -> list[Slice]:

@@ -145,7 +145,7 @@ DEFECTS = [
     ),
     Defect(
         "half of a slice is held",
-        spoil(funding._place, "amount=amount,\n        description", "amount=amount // 2,\n        description"),
+        spoil(promises.hold, "amount=amount", "amount=amount // 2"),
         alone(test_funding.test_a_slice_is_a_hold_until_the_last_one_fills_the_listing),
     ),
     Defect(
