@@ -83,9 +83,9 @@ def list_mine(
         values,
     ).all()
     counted = {
-        row.state: row.count
+        row.state: row.held
         for row in session.execute(
-            text(f"SELECT state, count(*) AS count FROM financings WHERE {_OWNED[actor.role]} GROUP BY state"),
+            text(f"SELECT state, count(*) AS held FROM financings WHERE {_OWNED[actor.role]} GROUP BY state"),
             {"actor": actor.id},
         )
     }

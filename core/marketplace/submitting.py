@@ -36,8 +36,9 @@ REASON_CODES = (
     "not_our_invoice",
     "other",
 )
+# How often one invoice is submitted in 24 hours.
+SUBMISSIONS_A_DAY = 5
 _MAX_REASON = 500
-_MAX_REFERENCES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,16 @@ def _check_invoice(session: Session, invoice: Any, email: str, rules: Rules, now
         raise Invalid("due_date", f"must be at least {MIN_TENOR_DAYS} days away to be financed; it is {max(left, 0)}")
 
 
+def _check_repeats(session: Session, invoice_id: UUID, now: datetime) -> None:
+    """Each submission writes a mail to somebody who may never have heard of us."""
+    lately = session.scalar(
+        text("SELECT count(*) FROM financings WHERE invoice_id = :id AND submitted_at > :since"),
+        {"id": invoice_id, "since": now - timedelta(days=1)},
+    )
+    if int(lately or 0) >= SUBMISSIONS_A_DAY:
+        raise Conflict(f"an invoice is submitted at most {SUBMISSIONS_A_DAY} times a day")
+
+
 def _buyer(session: Session, invoice: Any, email: str) -> UUID | None:
     """The buyer's account, if there is one; the invoice becomes theirs to see."""
     found: UUID | None = session.scalar(
@@ -165,6 +176,7 @@ def submit(
     email = clean_email(buyer_email, "buyer_email")
     _check_invoice(session, invoice, email, rules, now)
     _check_deductions(papers, invoice.total)
+    _check_repeats(session, invoice_id, now)
     kyc.require_verified(session, actor.id)
     buyer_id = _buyer(session, invoice, email)
     if buyer_id is not None and kyc.same_person(session, actor.id, buyer_id):

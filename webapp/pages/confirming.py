@@ -1,7 +1,7 @@
 """The page behind the link that a buyer gets by mail: an answer without an account.
 
-Whoever holds the link reads the buyer's mail, and that is what it proves. It is bound to one version of one
-financing, and ends with the time to confirm.
+Whoever holds the link reads the buyer's mail, and that is what it proves. It is bound to one financing and that
+address, and ends with the time to confirm; what was answered is shown and cannot be answered again.
 """
 
 from __future__ import annotations

@@ -239,6 +239,18 @@ def test_a_refused_invoice_says_why_and_may_be_submitted_again(
     assert (again.status, again.body["status"]) == (200, "pending_buyer_confirmation")
 
 
+def test_an_invoice_is_submitted_five_times_a_day_and_not_a_sixth(
+    world: World, people: tuple[Person, Person, Person]
+) -> None:
+    seller, buyer, _ = people
+    at = f"/api/invoices/{make_invoice(world, seller, buyer)['id']}"
+    for _ in range(5):
+        assert world.post(f"{at}/submit", seller, json={"buyer_email": email_of(buyer)}).status == 200
+        assert world.post(f"{at}/withdraw", seller).status == 200
+    answer = world.post(f"{at}/submit", seller, json={"buyer_email": email_of(buyer)})
+    assert (answer.status, answer.body["code"]) == (409, "conflict")
+
+
 def test_an_invoice_that_is_due_soon_is_not_taken(world: World, people: tuple[Person, Person, Person]) -> None:
     seller, buyer, _ = people
     soon = make_invoice(world, seller, buyer, days=9)
