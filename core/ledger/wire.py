@@ -75,4 +75,7 @@ def _driver(connection: Connection) -> psycopg.Connection[Any]:
     driver: psycopg.Connection[Any] | None = connection.connection.driver_connection
     if driver is None:
         raise InvalidRequestError("the connection is closed")
+    if driver.autocommit:
+        # Each statement would be a transaction: half of a posting could stay, and no lock would outlive its statement.
+        raise InvalidRequestError("the ledger posts inside a transaction")
     return driver

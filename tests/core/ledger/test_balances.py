@@ -6,6 +6,7 @@ import random
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.exc import InvalidRequestError
 
 from core import ledger
 from core.errors import Invalid
@@ -110,6 +111,14 @@ def test_a_transaction_that_only_posts_is_committed(guarded: Desk) -> None:
         applied = ledger.try_post(session, [move(a, ISSUANCE, 1)], NOW)
     assert (refused.status, applied.status) == ("refused", "applied")
     assert guarded.balance(a) == Balance(9)
+
+
+def test_without_a_transaction_nothing_is_posted(guarded: Desk) -> None:
+    a = guarded.wallet()
+    before = guarded.everything()
+    with guarded.database.statements() as connection, pytest.raises(InvalidRequestError, match="inside a transaction"):
+        ledger.post(connection, [move(ISSUANCE, a, 5)], NOW)
+    assert guarded.everything() == before
 
 
 def test_holds_whose_time_is_over_are_found_oldest_first(guarded: Desk) -> None:
