@@ -34,7 +34,7 @@ _CHAIN = text(
 )
 _TRANSFERS = text(
     "SELECT id, kind, description, invoice_id, event_id, effective_at, recorded_at FROM ledger_transfers "
-    "ORDER BY recorded_at DESC, position DESC LIMIT :limit"
+    "ORDER BY id DESC LIMIT :limit"
 )
 _LEGS = text(
     "SELECT entry.transfer_id, entry.amount, entry.balance_after, entry.currency, account.owner, account.purpose "
