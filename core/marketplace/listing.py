@@ -17,7 +17,7 @@ from core.events import DomainEvent
 from core.identity import Actor, Role
 from core.invoicing import queries as invoicing
 from core.live import announce
-from core.marketplace import auction, funding, pricing, reviewing, states
+from core.marketplace import auction, funding, pricing, settlement, states
 from core.marketplace.pricing import Terms
 from core.marketplace.rules import LISTING_DAYS, Rules, today
 from core.marketplace.states import Financing, State
@@ -107,8 +107,8 @@ def offer(session: Session, actor: Actor, invoice_id: UUID, asked: Offer, *, rul
         if terms.rate is None:
             raise Invalid("closes_at", "must come before the day on which the invoice is due")
         auction.check_terms(terms.principal, terms.rate, terms.days, least)
-    reviewing.check(session, financing, rules, now, at="listing")
-    reviewing.require_clear(session, financing)
+    # What risk asks is asked when its answer can be kept: here a refusal takes everything back that was written.
+    settlement.check_again(session, financing, rules)
     accepted = now if asked.mode == "fixed" else closes
     moved = states.move(
         session,
