@@ -15,7 +15,8 @@ from core.identity import Role
 from core.invoicing import queries
 from core.marketplace import bidding, funding, listing, submitting
 from core.marketplace.listing import Offer
-from core.marketplace.submitting import Confirmer, Papers
+from core.marketplace.papers import Papers
+from core.marketplace.submitting import Confirmer
 from webapp import auth
 from webapp.api import market_inputs as inputs
 from webapp.api import market_outputs as outputs
@@ -183,7 +184,9 @@ def bid(invoice_id: UUID, body: inputs.BidInput) -> Response:
     person = auth.require(Role.INVESTOR)
 
     def work(session: Session) -> tuple[dict[str, Any], int]:
-        return bidding.bid(session, person, invoice_id, body.rate / 100, body.amount, auth.now()), 201
+        return bidding.bid(
+            session, person, invoice_id, body.rate / 100, body.amount, auth.now(), override=body.override
+        ), 201
 
     return once(person, work)
 

@@ -94,7 +94,8 @@ class FundInput(Input):
 
 
 class BidInput(Input):
-    """A sealed bid: principal at a rate a year."""
+    """A sealed bid: principal at a rate a year. `override` goes past the investor's own caps."""
 
     rate: Percent
     amount: Amount
+    override: Annotated[bool, Field(strict=True)] = False
