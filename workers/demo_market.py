@@ -22,8 +22,9 @@ from core.invoicing.invoices import NewInvoice, NewItem
 from core.marketplace import funding, listing, rules, submitting
 from core.marketplace.confirmations import Notary
 from core.marketplace.listing import Offer
+from core.marketplace.papers import Papers
 from core.marketplace.rules import Rules
-from core.marketplace.submitting import Confirmer, Papers
+from core.marketplace.submitting import Confirmer
 
 EXTRAS = (
     ("seller2@demo.com", "Lakshmi Nair", "Malabar Spices", Role.SELLER),

@@ -26,7 +26,7 @@ from core.taxids import DocumentKind, Party
 if TYPE_CHECKING:
     from core.marketplace.states import Financing
 
-__all__ = ["Document", "Hit", "check", "document", "is_financed"]
+__all__ = ["Document", "Hit", "check", "described", "document", "is_financed"]
 
 _ENDED = "('rejected', 'expired', 'withdrawn')"
 # An invoice that still waits for its buyer, or is disputed, has not been financed.
@@ -161,16 +161,20 @@ def find(session: Session, document: Document, secret: bytes, *, excluding: UUID
     return sorted(hits, key=lambda hit: (hit.kind != "stop", hit.level))
 
 
-def check(session: Session, financing: Financing, secret: bytes) -> list[Hit]:
-    """The same for a financing, which was written already. Its parties are known by what KYC says now."""
-    described = document(
+def described(session: Session, financing: Financing) -> Document:
+    """A financing's invoice as it was submitted, its parties as KYC knows them now."""
+    return document(
         session,
         financing.invoice_id,
         buyer_email=financing.buyer_email,
         buyer_id=financing.buyer_id,
         papers=financing.document,
     )
-    return find(session, described, secret, excluding=financing.id)
+
+
+def check(session: Session, financing: Financing, secret: bytes) -> list[Hit]:
+    """The same for a financing, which was written already. Its parties are known by what KYC says now."""
+    return find(session, described(session, financing), secret, excluding=financing.id)
 
 
 def is_financed(session: Session, document: Document, secret: bytes) -> bool:

@@ -6,10 +6,10 @@ with a reason. Nothing here moves money.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -23,9 +23,12 @@ from core.ids import new_id
 from core.invoicing import queries as invoicing
 from core.live import announce
 from core.marketplace import clock, duplicates, fingerprints, letters, reviewing, states
+from core.marketplace import papers as documents
+from core.marketplace.papers import Papers
 from core.marketplace.rules import CONFIRM_DAYS, CURRENCY, MIN_TENOR_DAYS, Rules, today
 from core.marketplace.states import Financing, State
 from core.notifications import Notice
+from core.taxids import cross
 
 REASON_CODES = (
     "goods_not_received",
@@ -42,44 +45,6 @@ _MAX_REASON = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Papers:
-    """What a seller says of the document beside the invoice itself. Amounts in minor units; all may be left out."""
-
-    supplier_gstin: str | None = None
-    buyer_gstin: str | None = None
-    document_type: Literal["INV", "CRN", "DBN"] = "INV"
-    document_number: str | None = None
-    irn: str | None = None
-    # E-way bills and purchase orders.
-    references: Sequence[str] = ()
-    # Papers among core.files, by id.
-    files: Sequence[UUID] = ()
-    credit_notes: int = 0
-    retention: int = 0
-    tax_withheld: int = 0
-
-    @property
-    def deductions(self) -> int:
-        """What the buyer will not pay of the face (marketplace rules 2.3: face is not payable)."""
-        return self.credit_notes + self.retention + self.tax_withheld
-
-    def shown(self) -> dict[str, Any]:
-        """As it is stored and shown to the parties."""
-        return {
-            "supplier_gstin": self.supplier_gstin,
-            "buyer_gstin": self.buyer_gstin,
-            "document_type": self.document_type,
-            "document_number": self.document_number,
-            "irn": self.irn,
-            "references": list(self.references),
-            "files": [str(one) for one in self.files],
-            "credit_notes": self.credit_notes,
-            "retention": self.retention,
-            "tax_withheld": self.tax_withheld,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmer:
     """Who answers for the buyer: an account, or whoever opened the signed link sent to the buyer's address."""
 
@@ -87,15 +52,6 @@ class Confirmer:
     actor: Actor | None = None
     # What the request was like, for the record of the acceptance.
     evidence: Mapping[str, str] = field(default_factory=dict)
-
-
-def _check_deductions(papers: Papers, total: int) -> None:
-    for name in ("credit_notes", "retention", "tax_withheld"):
-        value = getattr(papers, name)
-        if type(value) is not int or not 0 <= value <= total:
-            raise Invalid(name, f"must be 0 to {total} minor units")
-    if papers.deductions >= total:
-        raise Invalid("credit_notes", "nothing is left to finance after the deductions")
 
 
 def _own(session: Session, actor: Actor, invoice_id: UUID) -> Any:
@@ -175,13 +131,15 @@ def submit(
     invoice = _own(session, actor, invoice_id)
     email = clean_email(buyer_email, "buyer_email")
     _check_invoice(session, invoice, email, rules, now)
-    _check_deductions(papers, invoice.total)
+    papers = documents.clean(papers, invoice.total)
     _check_repeats(session, invoice_id, now)
     kyc.require_verified(session, actor.id)
     buyer_id = _buyer(session, invoice, email)
     if buyer_id is not None and kyc.same_person(session, actor.id, buyer_id):
         raise Forbidden("seller and buyer are the same person")
     document = duplicates.document(session, invoice_id, buyer_email=email, buyer_id=buyer_id, papers=papers.shown())
+    documents.check_parties(papers, document.seller, document.buyer)
+    documents.check_irn(papers, document.seller, invoice.issue_date, invoice.number)
     prints = fingerprints.of(document, rules.fingerprint_key)
     session.execute(
         text(
@@ -312,6 +270,10 @@ def confirm(
         raise Conflict(f"this invoice cannot be confirmed any more: {financing.state.value}")
     if now > financing.confirm_by:
         raise Conflict("the time to confirm this invoice is over; its seller may submit it again")
+    document = duplicates.described(session, financing)
+    # KYC may know of a PAN by now that it did not know at submission.
+    if any(finding.code == "same_pan" for finding in cross.check(document.seller, document.buyer)):
+        raise Forbidden("seller and buyer are the same person")
     reviewing.check(session, financing, rules, now, at="acceptance", evidence=who.evidence)
     with reviewing.last_line(session):
         moved = states.move(

@@ -16,9 +16,10 @@ from core.identity import Role
 from core.invoicing import queries
 from core.marketplace import listing, mine, states, submitting
 from core.marketplace.listing import Offer
+from core.marketplace.papers import Papers
 from core.marketplace.pricing import Terms
 from core.marketplace.rules import INDIA, today
-from core.marketplace.submitting import REASON_CODES, Confirmer, Papers
+from core.marketplace.submitting import REASON_CODES, Confirmer
 from webapp.api.market import evidence
 from webapp.auth import page_login_required
 from webapp.pages import blueprint

@@ -18,9 +18,10 @@ from core.database import Database
 from core.identity import Actor, Role
 from core.marketplace import duplicates, reviewing, states, submitting
 from core.marketplace.likeness import Hit
+from core.marketplace.papers import Papers
 from core.marketplace.reviewing import DuplicateFinancing
 from core.marketplace.states import Financing, State
-from core.marketplace.submitting import Confirmer, Papers
+from core.marketplace.submitting import Confirmer
 from core.taxids import gstin
 from tests.builders import NOW, add_invoice
 from tests.core.marketplace.builders import RULES, person
