@@ -1,4 +1,4 @@
-"""`python -m bench [s1] [s2] [s3] [s6] [memory]`: run all benchmarks, or the named ones.
+"""`python -m bench [s1] [s2] [s3] [s4] [s6] [memory]`: run all benchmarks, or the named ones.
 
 Run them on a machine that does nothing else: the ratios hold on any machine, on a busy one they mean little.
 """
@@ -8,7 +8,14 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = {"s1": "s1_webhooks", "s2": "s2_latency", "s3": "s3_backlog", "s6": "s6_ledger", "memory": "memory"}
+BENCHMARKS = {
+    "s1": "s1_webhooks",
+    "s2": "s2_latency",
+    "s3": "s3_backlog",
+    "s4": "s4_fanout",
+    "s6": "s6_ledger",
+    "memory": "memory",
+}
 
 
 def main(names: list[str]) -> int:
