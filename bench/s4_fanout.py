@@ -41,7 +41,8 @@ class Crowd:
         for _ in range(count):
             client = connect(port, token)
             self.sockets.append(client)
-            self._selector.register(client.fileno(), selectors.EVENT_READ, client)
+            number = client.fileno()  # type: ignore[no-untyped-call]  # The library has no types.
+            self._selector.register(number, selectors.EVENT_READ, client)
             # Opening all of them takes longer than a server waits for the answer to its ping.
             self._listen("", 0)
 
