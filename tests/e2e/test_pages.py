@@ -22,6 +22,13 @@ MORE = (
     "/notifications",
     *("/kyc", "/kyc?edit=1"),
 )
+PEOPLE = {
+    "seller@demo.com": ("/financing", "/financing?group=listed", "/marketplace"),
+    "buyer@demo.com": ("/financing", "/financing?group=to_pay"),
+    "seller2@demo.com": ("/financing?group=funded",),
+    "investor2@demo.com": ("/portfolio",),
+    "investor@demo.com": ("/marketplace", "/marketplace?search=nothing", "/portfolio"),
+}
 LISTS = ("/invoices", "/payments", "/transactions", "/connections", "/deliveries")
 
 
@@ -30,6 +37,11 @@ def first_of(page: Page, path: str) -> str:
     page.goto(path)
     links: list[str] = page.eval_on_selector_all("a.cover", "links => links.map(link => link.getAttribute('href'))")
     return next(link for link in links if re.search(r"[0-9a-f-]{36}$", link))
+
+
+def offers(page: Page) -> list[str]:
+    """The address of an offer at a fixed price and of an auction."""
+    return [first_of(page, f"/marketplace?mode={mode}") for mode in ("fixed", "auction")]
 
 
 def complaints(page: Page) -> list[str]:
@@ -92,12 +104,16 @@ def test_no_page_has_a_flaw(stack: Stack, browser: Browser, width: int, scheme: 
     look("/quarantine", status=403)
     context.clear_cookies()
     sign_in(page, base, "operator@demo.com")
-    for path in ("/dashboard", "/quarantine", "/reviews", "/kyc-reviews", "/kyc-reviews?state=all"):
+    for path in ("/dashboard", "/quarantine", "/ledger", "/reviews", "/kyc-reviews", "/kyc-reviews?state=all"):
         look(path)
-    for email in ("buyer@demo.com", "investor@demo.com"):
+    look("/portfolio", status=403)
+    for email, paths in PEOPLE.items():
         context.clear_cookies()
         sign_in(page, base, email)
-        look("/dashboard")
+        for path in ("/dashboard", "/wallet", *paths):
+            look(path)
+    for path in offers(page):
+        look(path)
     context.close()
     assert problems == {}
 

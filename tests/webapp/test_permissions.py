@@ -164,7 +164,9 @@ def _body(endpoint: str, ids: dict[str, str]) -> Any:
 
 
 # Here a role decides, before it is asked whose a thing is.
-_ROLES_ONLY = ("market.fund", "market.bid", "market.withdraw_bid", "kyc.", "registry.", "reviews.", "service_tokens.")
+_ROLES_ONLY = (
+    "market.fund", "market.bid", "market.withdraw_bid", "kyc.", "ledger.", "registry.", "reviews.", "service_tokens.",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
