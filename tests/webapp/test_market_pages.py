@@ -118,3 +118,11 @@ def test_what_is_on_offer_now_is_left_out_of_the_portfolio_of_yesterday(fair: Fa
     browser = fair.world.browser(fair.people["investor"])
     now, then = (browser.get(path).text for path in ("/portfolio", f"/portfolio?on={today(-1)}"))
     assert ("1,00,000.00" in now, "As the books said" in then, "1,00,000.00" in then) == (True, True, False)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00", "9999-12-31T23:59", "2026-13-01", "now"])
+def test_a_closing_time_that_no_clock_has_is_a_mistake_in_its_field(fair: Fair, moment: str) -> None:
+    form = {"price_by": "rate", "discount_rate": "12", "closes_at": moment}
+    path = f"/invoices/{fair.invoices['confirmed']}/offer"
+    shown = fair.world.browser(fair.people["seller"]).get(path, query_string=form)
+    assert shown.status_code == 200

@@ -23,6 +23,7 @@ from core.marketplace.submitting import REASON_CODES, Confirmer
 from webapp.api.market import evidence
 from webapp.auth import page_login_required
 from webapp.pages import blueprint
+from webapp.pages.format import spoken
 from webapp.pages.forms import Form
 from webapp.pages.shell import Look, cursor, limit, looking, only
 from webapp.services import services
@@ -179,7 +180,7 @@ def _offer(form: Form, currency: str) -> Offer | None:
     if form.raw("closes_at"):
         try:
             closes = datetime.fromisoformat(form.raw("closes_at")).replace(tzinfo=INDIA).astimezone(UTC)
-        except ValueError:
+        except (ValueError, OverflowError):
             form.errors["closes_at"] = "Choose a day and a time."
     if not form or haircut is None:
         return None
@@ -203,7 +204,7 @@ def _price(financing: states.Financing, asked: Offer | None, now: datetime) -> _
         return _Preview(terms=listing.price(financing, asked, services().rules, now))
     except (Invalid, Conflict) as error:
         words = error.message if isinstance(error, Invalid) else str(error)
-        return _Preview(problem=f"{words[:1].upper()}{words[1:]}.")
+        return _Preview(problem=spoken(words, financing.currency))
 
 
 def _confirmed(look: Look, invoice_id: UUID) -> tuple[dict[str, Any], states.Financing]:
