@@ -32,6 +32,25 @@ _mode: AsyncMode = "threading"
 _WAITS = {"eventlet": "wait_select", "gevent": "wait_poll"}
 
 
+# Libraries import these where they happen to be installed, and this process uses neither: Valkey's client beside
+# Redis's (python-socketio), and colours for tracebacks that go to a log (structlog).
+_SPARED = ("valkey", "rich")
+# python-engineio's client, which no server uses, imports these. The transport to providers does when it is needed.
+_CLIENT_ONLY = ("requests", "websocket")
+
+
+def spare_memory() -> None:
+    """Leave out what others would import for nothing, a dozen megabytes. Right after `prepare`."""
+    for name in (*_SPARED, *_CLIENT_ONLY):
+        # None makes the import fail as if it were not installed.
+        sys.modules.setdefault(name, cast("Any", None))
+    import socketio  # noqa: F401, PLC0415 - Now, while they are away.
+
+    for name in _CLIENT_ONLY:
+        if sys.modules[name] is None:
+            del sys.modules[name]
+
+
 def prepare(mode: str) -> AsyncMode:
     """Make `mode` the runtime of this process. Raises ValueError for an unknown one."""
     global _mode  # noqa: PLW0603 - one process has one runtime, decided before any object exists to hold it.

@@ -9,6 +9,7 @@ from webapp import runtime
 # Before everything else is imported, because eventlet and gevent replace parts of the standard library.
 runtime.tame_allocator()
 runtime.prepare(os.environ.get("ASYNC_MODE", "").strip().lower() or "eventlet")
+runtime.spare_memory()
 
 import signal  # noqa: E402
 import socket  # noqa: E402
