@@ -203,18 +203,3 @@ def test_after_redis_was_away_clients_are_told_to_resume(mode: str, web: Web) ->
         ear.wait_for("resync", 10)
     finally:
         ear.close()
-
-
-def test_what_only_costs_memory_is_left_out_and_requests_are_there_when_they_are_needed() -> None:
-    lines = (
-        "import sys",
-        "from webapp import runtime",
-        "runtime.spare_memory()",
-        "import socketio, structlog",
-        "loaded = {'rich', 'valkey', 'requests', 'websocket'} & {n for n, m in sys.modules.items() if m is not None}",
-        "assert not loaded, loaded",
-        "import requests",
-        "assert requests.Session",
-    )
-    ran = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
