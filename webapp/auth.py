@@ -16,6 +16,7 @@ from core import kyc, wallets
 from core.errors import AuthenticationFailed, Forbidden
 from core.identity import Actor, Role, passwords, tokens, users
 from webapp import runtime
+from webapp.problems import BadRequest
 from webapp.services import services
 
 COOKIE = "ledgerwire_session"
@@ -195,6 +196,9 @@ def _guard_forms() -> None:
     if request.path.startswith("/api/") and ("Authorization" in request.headers or COOKIE not in request.cookies):
         return
     if request.endpoint is not None:
+        # A part without a name, which no browser sends and the check does not expect.
+        if None in request.form:
+            raise BadRequest("a part of the form has no name")
         csrf.protect()
 
 

@@ -149,3 +149,13 @@ def test_pages_get_an_error_page(world: World) -> None:
     answer = world.app.test_client().get("/nothing", headers={"Accept": "text/html"})
     assert answer.status_code == 404
     assert answer.mimetype == "text/html"
+
+
+@pytest.mark.parametrize("path", ["/login", "/invoices/new", "/api/users/preferences"])
+def test_a_part_of_a_form_without_a_name_is_no_failure(world: World, seller: Person, path: str) -> None:
+    body = b"--x\r\nContent-Disposition: form-data\r\n\r\nhello\r\n--x--\r\n"
+    browser = world.browser(seller)
+    answer = browser.open(
+        path, method="PUT" if "api" in path else "POST", data=body, content_type="multipart/form-data; boundary=x"
+    )
+    assert answer.status_code == 400
