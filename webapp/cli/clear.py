@@ -5,6 +5,8 @@ Refused outside demo mode.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import click
 
 from config import runtime
@@ -27,4 +29,8 @@ def command(yes: bool) -> None:  # noqa: FBT001 - Click passes flags this way.
             demo.clear(database)
         finally:
             database.dispose()
+        heads = settings.data_dir / "ledger" / "heads.jsonl"
+        if heads.exists():
+            # They anchor books that are gone; kept all the same, for whoever wants to know what was there.
+            heads.rename(heads.with_name(f"heads-until-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl"))
         click.echo("All data is removed. Load the demo again with `ledgerwire seed`.")

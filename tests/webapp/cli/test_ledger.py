@@ -130,3 +130,15 @@ def test_an_owner_without_accounts_is_said_to_have_none() -> None:
     done = run("account", "user:nobody")
     assert done.exit_code == 1
     assert "there is no account of user:nobody" in done.output
+
+
+def test_clearing_a_demo_puts_the_heads_of_its_books_aside(database: Database, tmp_path: Path) -> None:
+    heads = tmp_path / "data" / "ledger" / "heads.jsonl"
+    heads.parent.mkdir(parents=True)
+    heads.write_text("{}\n")
+    cleared = CliRunner().invoke(main, ["clear", "--yes"])
+    assert cleared.exit_code == 0, cleared.output
+    assert not heads.exists()
+    assert [path.read_text() for path in heads.parent.glob("heads-until-*.jsonl")] == ["{}\n"]
+    with database.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM ledger_entries")).scalar_one() == 0
