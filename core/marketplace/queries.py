@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from core import paging
 from core.errors import Forbidden, Invalid, NotFound
 from core.identity import Actor, Role
-from core.marketplace import shapes
+from core.marketplace import results, shapes
 from core.marketplace.states import ON_OFFER
 from core.risk import assessments
 
@@ -223,7 +223,8 @@ def _risk(outputs: dict[str, Any] | None, actor: Actor, *, mine: bool) -> dict[s
 def listing(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, Any]:
     """An offer, or what became of it, with its confirmation, slices and bids. Raises Forbidden and NotFound.
 
-    What is not on offer any more is for its seller, for those who have money in it, and for operators.
+    What is not on offer any more is for its seller, for those who put money in it or bid, and for operators. How an
+    auction ended (`result`) is for its seller and operators: bids stay sealed from those who bid.
     """
     _allowed(actor)
     row = session.execute(
@@ -234,7 +235,8 @@ def listing(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, Any]:
             f"FROM (SELECT * FROM financings WHERE invoice_id = :invoice ORDER BY id DESC LIMIT 1) AS financing "
             f"{_JOINED} WHERE financing.listed_at IS NOT NULL AND (financing.state IN ({_ON_OFFER}) OR :all "
             "OR financing.seller_id = :actor OR EXISTS (SELECT FROM investments WHERE "
-            "investments.financing_id = financing.id AND investor_id = :actor AND status <> 'voided'))"
+            "investments.financing_id = financing.id AND investor_id = :actor) OR EXISTS (SELECT FROM bids WHERE "
+            "bids.financing_id = financing.id AND investor_id = :actor))"
         ),
         {"invoice": invoice_id, "actor": actor.id, "all": actor.is_operator},
     ).one_or_none()
@@ -250,6 +252,8 @@ def listing(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, Any]:
     found["slices"] = _slices(session, actor, row.financing_id)
     found["bid_count"] = row.bids if found["mine"] or actor.is_operator else None
     found["bids"] = bids_of(session, actor, row.financing_id)
+    closed = found["financing"]["mode"] == "auction" and (found["mine"] or actor.is_operator)
+    found["result"] = results.result(session, row.financing_id) if closed else None
     return found
 
 

@@ -66,16 +66,19 @@ def check_slice(offered: Offered, amount: int) -> int:
     return amount
 
 
-def quote(session: Session, actor: Actor, invoice_id: UUID, amount: int | None, now: datetime) -> dict[str, Any]:
+def quote(
+    session: Session, actor: Actor, invoice_id: UUID, amount: int | None, now: datetime, *, rate: Decimal | None = None
+) -> dict[str, Any]:
     """What an amount would buy of an offer; without one, all that is left of it.
 
-    `amount` is outlay, except in an auction, where it is the principal bid for, priced at the reserve rate: the most
-    that the seller pays. Raises NotFound, NotOnOffer, Invalid, MoreThanRemaining, BelowMinimumSlice.
+    `amount` is outlay, except in an auction, where it is the principal bid for, priced at `rate` a year (0.105 is
+    10.5 %) or without one at the reserve rate, the most that the seller pays. Raises NotFound, NotOnOffer, Invalid,
+    MoreThanRemaining, BelowMinimumSlice.
     """
     offered = admission.look(session, actor, invoice_id, now)
     financing, terms = offered.financing, terms_of(offered.financing)
     at_auction = financing.mode == "auction"
-    part = _bid(offered, terms, amount) if at_auction else _slice(offered, terms, amount)
+    part = _bid(offered, terms, amount, rate) if at_auction else _slice(offered, terms, amount)
     outlay, claim = part["amount"], part["expected_return"]
     return {
         "invoice_id": str(financing.invoice_id),
@@ -136,15 +139,16 @@ def _slice(offered: Offered, terms: Terms, amount: int | None) -> dict[str, Any]
     }
 
 
-def _bid(offered: Offered, terms: Terms, amount: int | None) -> dict[str, Any]:
-    rate = terms.rate or Decimal(0)
+def _bid(offered: Offered, terms: Terms, amount: int | None, asked: Decimal | None) -> dict[str, Any]:
+    ceiling = terms.rate or Decimal(0)
+    rate = ceiling if asked is None else asked
     wanted = terms.principal if amount is None else admission.check_amount(amount)
     auction.check_bid(
-        rate, wanted, target=terms.principal, ceiling=rate, min_slice=offered.financing.min_slice or auction.MIN_BID
+        rate, wanted, target=terms.principal, ceiling=ceiling, min_slice=offered.financing.min_slice or auction.MIN_BID
     )
     outlay = wanted - pricing.discount_in_advance(wanted, rate, terms.days)
     numbers = Numbers(
-        discount_rate=terms.rate,
+        discount_rate=rate,
         simple_yield=yields.simple(wanted - outlay, outlay, terms.days),
         effective_yield=yields.effective(outlay, wanted, terms.days),
         seller_cost=terms.numbers.seller_cost,

@@ -331,7 +331,8 @@ def parties(financing: Financing) -> list[str]:
 
 def tell(session: Session | Connection, financing: Financing, event_id: UUID | None = None) -> None:
     """Tell the parties, and whoever looks at the invoice, where the financing stands now."""
-    data = summary(financing)
+    number = session.execute(text("SELECT number FROM invoices WHERE id = :id"), {"id": financing.invoice_id}).scalar()
+    data = {**summary(financing), "number": number}
     rooms = [*parties(financing), f"invoice:{financing.invoice_id}"]
     announce(session, [DomainEvent(room=room, name="invoice.updated", data=data) for room in rooms], event_id)
 

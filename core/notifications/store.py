@@ -22,6 +22,7 @@ from core.ids import new_id
 _PLACES = {
     "connection": "/connections/{}",
     "comment": "/comments/{}",
+    "invoice": "/invoices/{}",
     "mail": "/mailbox/{}",
     "kyc": "/kyc",
     "kyc_review": "/kyc-reviews/{}",

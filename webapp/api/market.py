@@ -150,7 +150,8 @@ def quote(invoice_id: UUID, query: inputs.QuoteQuery) -> Response:
     """What an amount would buy: return, four rates, each fee, the day count, and what could go wrong."""
     person = auth.actor()
     with services().database.session() as session:
-        return reply(funding.quote(session, person, invoice_id, query.amount, auth.now()))
+        rate = None if query.rate is None else query.rate / 100
+        return reply(funding.quote(session, person, invoice_id, query.amount, auth.now(), rate=rate))
 
 
 @blueprint.post("/<uuid:invoice_id>/fund")

@@ -81,9 +81,10 @@ class ListInput(Input):
 
 
 class QuoteQuery(Input):
-    """How much an investor thinks of paying; without it, all that is left."""
+    """How much an investor thinks of paying; without it, all that is left. In an auction also at which rate a year."""
 
     amount: Annotated[int, Field(gt=0, le=MAX_MINOR)] | None = None
+    rate: Percent | None = None
 
 
 class FundInput(Input):

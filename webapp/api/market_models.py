@@ -188,13 +188,43 @@ class OwnBid(Output):
     decided_at: datetime | None
 
 
+class ClearedBid(Output):
+    """A bid of a closed auction, without its bidder: what it asked (per cent a year), and what it won and paid."""
+
+    sequence: int
+    rate: str
+    amount: int
+    won: int
+    paid: int
+    paid_rate: str | None
+    at: datetime
+
+
+class AuctionResult(Output):
+    """How an auction ended, worked out again from its bids. `other_discount`: the same bids at the other pricing."""
+
+    pricing: Literal["uniform", "pay_as_bid"]
+    price: str | None
+    filled: int
+    shortfall: int
+    discount: int
+    other_pricing: Literal["uniform", "pay_as_bid"]
+    other_discount: int
+    agrees: bool
+    bids: list[ClearedBid]
+
+
 class ListingDetail(Listing):
-    """An offer with its confirmation and slices. `bid_count` is told to its seller; `bids` are one's own alone."""
+    """An offer with its confirmation and slices. `bid_count` is told to its seller; `bids` are one's own alone.
+
+    `result` is for the seller of a closed auction and for operators.
+    """
 
     confirmation: Acceptance
     slices: list[Slice]
     bid_count: int | None
     bids: list[OwnBid]
+    result: AuctionResult | None
 
 
 # Portfolio, transactions, statistics ------------------------------------------------------------------------

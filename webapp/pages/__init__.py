@@ -30,6 +30,7 @@ from webapp.pages import (  # noqa: E402
     reviews,
     shell,
     talk,
+    transfers,
 )
 
 __all__ = [
@@ -56,4 +57,5 @@ __all__ = [
     "reviews",
     "shell",
     "talk",
+    "transfers",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -53,6 +54,20 @@ def money(minor: int, currency: str, locale: str = "auto", *, plus: bool = False
     text = _pattern(locale, exponent(currency)).apply(value, _locale(locale), currency=currency, currency_digits=False)
     sign = _MINUS if minor < 0 else "+" if plus and minor > 0 else ""
     return f"{sign}{text}"
+
+
+_MINOR = re.compile(r"(?:(\d+) to )?(\d+) minor units( of principal| are)?")
+
+
+def spoken(words: str, currency: str, locale: str = "auto") -> str:
+    """A refusal of core for people, as a sentence: its amounts in minor units are for programs."""
+
+    def amounts(found: re.Match[str]) -> str:
+        shown = [money(int(part), currency, locale) for part in found.group(1, 2) if part]
+        return " to ".join(shown) + (" is" if found[3] == " are" else "")
+
+    said = _MINOR.sub(amounts, words).rstrip(".")
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def decimal(minor: int, currency: str) -> str:
@@ -229,6 +244,16 @@ _STATES: dict[str, dict[str, State]] = {
         "fetched": State("Fetched", "good"),
         "hint": State("Unconfirmed hint", "warn"),
     },
+}
+
+
+# An invoice as its buyer reads it: what others wait for is theirs to do, and who funds it is none of their business.
+_STATES["bill"] = _STATES["invoice"] | {
+    "pending_buyer_confirmation": State("Waiting for you", "warn"),
+    "rejected": State("Rejected by you", "bad"),
+    "disputed": State("Disputed by you", "bad"),
+    "confirmed": State("Confirmed by you", "good"),
+    "defaulted": State("In default", "bad"),
 }
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 
 from core.errors import Invalid
 from core.money import Money
+from webapp.pages.format import spoken
 
 _MAX_TEXT = 2000
 
@@ -87,7 +88,7 @@ class Form:
             return None
         return minor
 
-    def blame(self, error: Invalid, fields: Mapping[str, str] | None = None) -> None:
+    def blame(self, error: Invalid, fields: Mapping[str, str] | None = None, currency: str = "INR") -> None:
         """Put what core refused beside its field. `fields` maps core's names to this form's."""
         name = (fields or {}).get(error.field, error.field) or "form"
-        self.errors.setdefault(name, f"{error.message[:1].upper()}{error.message[1:]}.".replace("..", "."))
+        self.errors.setdefault(name, spoken(error.message, currency))

@@ -13,6 +13,7 @@ from core.errors import Invalid
 from core.identity import Role
 from core.invoicing import invoices as making
 from core.invoicing import queries
+from core.marketplace import queries as market
 from core.money import exponent
 from webapp.auth import page_login_required
 from webapp.pages import blueprint, talk
@@ -80,6 +81,10 @@ def invoices() -> Response:
 def invoice(invoice_id: UUID) -> Response:
     """One invoice: lines, what was paid, and everything that happened to it."""
     with looking(f"invoice:{invoice_id}") as look:
+        if look.actor.role is Role.INVESTOR:
+            # A notification links to the same place for everybody; to an investor an invoice is an offer, or nothing.
+            market.listing(look.db, look.actor, invoice_id)
+            return make_response(redirect(url_for("pages.listing", invoice_id=invoice_id), 303))
         return look.show(
             "pages/invoice.html",
             invoice=queries.get_invoice(look.db, look.actor, invoice_id),

@@ -10,19 +10,21 @@ from uuid import UUID
 from flask import Response, flash, make_response, redirect, request, url_for
 
 from core import ledger, wallets
-from core.errors import Conflict, Forbidden, Invalid, NotFound, PlatformError
+from core.errors import Conflict, Forbidden, Invalid, PlatformError
 from core.identity import Role
 from core.marketplace import bidding, funding, queries
 from core.marketplace.queries import BANDS, SORTS, Wanted
-from core.marketplace.refusals import CapExceeded, MoreThanRemaining
+from core.marketplace.refusals import CapExceeded, MoreThanRemaining, NotOnOffer
 from webapp.auth import page_login_required
 from webapp.pages import blueprint, render
-from webapp.pages.format import money
+from webapp.pages.format import money, spoken
 from webapp.pages.forms import Form
 from webapp.pages.shell import Look, choice, cursor, limit, looking, only, search
 from webapp.services import services
 
 CURRENCY = "INR"
+# What an investor is told beside the form. What they may not know of at all stays not found.
+_REFUSALS = (Invalid, Conflict, Forbidden, ledger.InsufficientFunds)
 SORT_NAMES = {
     "newest": "Newest first",
     "yield": "Highest yield",
@@ -80,19 +82,37 @@ def _amount(text: str | None, currency: str) -> int | None:
     return form.amount("amount", "an amount", currency) or None
 
 
-def _quote(look: Look, found: dict[str, Any], typed: str | None) -> dict[str, Any]:
+def _quote(look: Look, found: dict[str, Any], form: Form) -> dict[str, Any]:
     """The quote of what is typed, or why there is none."""
-    financing = found["financing"]
+    financing, typed = found["financing"], form.raw("amount")
     if found["status"] not in ("listed", "partially_funded"):
         return {}
     try:
         amount = _amount(typed, financing["currency"]) if typed else None
         if typed and amount is None:
             return {"problem": "Enter an amount such as 25000 or 25000.50."}
-        return {"quote": funding.quote(look.db, look.actor, UUID(found["invoice_id"]), amount, look.now)}
+        rate = _rate(Form({"rate": form.raw("rate")})) if financing["mode"] == "auction" and form.raw("rate") else None
+        return {"quote": funding.quote(look.db, look.actor, UUID(found["invoice_id"]), amount, look.now, rate=rate)}
     except PlatformError as error:
-        words = error.message if isinstance(error, Invalid) else str(error)
-        return {"problem": f"{words[:1].upper()}{words[1:]}."}
+        return {"problem": _said(error)}
+
+
+def _rate(form: Form) -> Decimal | None:
+    """A typed rate as a fraction a year; None when it is none (said in the form)."""
+    value = form.number("rate", "a rate", low=Decimal(0), high=Decimal(100), places=4)
+    return None if value is None else value / 100
+
+
+def _said(error: PlatformError) -> str:
+    """A refusal as a sentence for people: minor units are for programs."""
+    locale = render.preferences()["locale"]
+    if isinstance(error, ledger.InsufficientFunds):
+        return f"You can spend {money(error.available, CURRENCY, locale)}."
+    if isinstance(error, MoreThanRemaining):
+        return f"Only {money(error.remaining, CURRENCY, locale)} is left to fund."
+    if isinstance(error, NotOnOffer):
+        return "It is not on offer any more: somebody was faster, or it has closed. No money was moved."
+    return spoken(error.message if isinstance(error, Invalid) else str(error), CURRENCY, locale)
 
 
 def _page(look: Look, invoice_id: UUID, form: Form, status: int = 200) -> Response:
@@ -103,7 +123,7 @@ def _page(look: Look, invoice_id: UUID, form: Form, status: int = 200) -> Respon
         listing=found,
         form=form,
         wallet=wallets.balance(look.db, look.actor.id) if look.actor.role is Role.INVESTOR else None,
-        **_quote(look, found, form.raw("amount") or None),
+        **_quote(look, found, form),
     )
 
 
@@ -120,14 +140,12 @@ def _there(invoice_id: UUID) -> Response:
     return make_response(redirect(url_for("pages.listing", invoice_id=invoice_id), 303))
 
 
-def _blame(form: Form, error: PlatformError, field: str = "amount") -> None:
-    words = error.message if isinstance(error, Invalid) else str(error)
-    if isinstance(error, ledger.InsufficientFunds):
-        # Minor units are for programs.
-        words = f"you can spend {money(error.available, CURRENCY, render.preferences()['locale'])}"
-    elif isinstance(error, MoreThanRemaining):
-        words = f"only {money(error.remaining, CURRENCY, render.preferences()['locale'])} is left to fund"
-    form.errors[field] = f"{words[:1].upper()}{words[1:]}."
+def _blame(form: Form, error: PlatformError) -> None:
+    """Put a refusal beside its field."""
+    field = "override" if isinstance(error, CapExceeded) else "amount"
+    if isinstance(error, Invalid) and error.field == "rate":
+        field = "rate"
+    form.errors[field] = _said(error)
 
 
 @blueprint.post("/marketplace/<uuid:invoice_id>/fund")
@@ -150,12 +168,8 @@ def fund_listing(invoice_id: UUID) -> Response:
                         override=form.raw("override") == "yes",
                         rules=services().rules,
                     )
-            except CapExceeded as error:
-                _blame(form, error, "override")
-            except (Invalid, Conflict, Forbidden, ledger.InsufficientFunds) as error:
+            except _REFUSALS as error:
                 _blame(form, error)
-            except NotFound:
-                raise
         if not form:
             return _page(look, invoice_id, form, 422)
     return _there(invoice_id)
@@ -169,14 +183,13 @@ def bid_listing(invoice_id: UUID) -> Response:
     with looking(f"invoice:{invoice_id}") as look:
         only(look, Role.INVESTOR)
         amount = form.amount("amount", "an amount", CURRENCY)
-        rate = form.number("rate", "a rate", low=Decimal(0), high=Decimal(100), places=4)
+        rate = _rate(form)
         if form and amount is not None and rate is not None:
+            override = form.raw("override") == "yes"
             try:
                 with look.db.begin_nested():
-                    bidding.bid(look.db, look.actor, invoice_id, rate / 100, amount, look.now)
-            except Invalid as error:
-                _blame(form, error, "rate" if error.field == "rate" else "amount")
-            except (Conflict, Forbidden, ledger.InsufficientFunds) as error:
+                    bidding.bid(look.db, look.actor, invoice_id, rate, amount, look.now, override=override)
+            except _REFUSALS as error:
                 _blame(form, error)
         if not form:
             return _page(look, invoice_id, form, 422)

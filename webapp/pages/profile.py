@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from flask import Response, flash, redirect, request, url_for
 
 from core.errors import Invalid
-from core.identity import passwords, tokens, users
+from core.identity import Role, passwords, tokens, users
+from core.marketplace import limits as caps
+from core.marketplace import shapes
 from webapp import auth, limits, runtime
 from webapp.auth import page_login_required
 from webapp.pages import blueprint, render
 from webapp.pages import format as formats
 from webapp.pages.access import MIN_PASSWORD, remember
 from webapp.pages.forms import Form
-from webapp.pages.shell import looking
+from webapp.pages.shell import Look, looking, only
 from webapp.services import services
+
+
+def _caps_form(look: Look) -> Form | None:
+    """An investor's own caps as they stand, for the form; None for everybody else."""
+    if look.actor.role is not Role.INVESTOR:
+        return None
+    held = caps.of(look.db, look.actor.id)
+    return Form(
+        {
+            "per_buyer": shapes.plain(held.per_buyer) or "",
+            "per_invoice": shapes.plain(held.per_invoice) or "",
+            "max_days": "" if held.max_days is None else str(held.max_days),
+        }
+    )
 
 
 def _page(status: int = 200, **forms: Form) -> Response:
@@ -27,6 +44,8 @@ def _page(status: int = 200, **forms: Form) -> Response:
             person=person,
             form=forms.get("form") or Form({"name": person["name"], "organisation": person["organisation"]}),
             looks=forms.get("looks") or Form(render.preferences()),
+            caps=forms.get("caps") or _caps_form(look),
+            suggested={"per_buyer": caps.SUGGESTED_PER_BUYER, "per_invoice": caps.SUGGESTED_PER_INVOICE},
             password_form=forms.get("password_form") or Form({}),
             themes=formats.THEMES,
             locales=formats.LOCALES,
@@ -69,6 +88,30 @@ def update_looks() -> Any:
         users.update_profile(look.db, look.actor.id, preferences=chosen)
     flash("Your choice was saved.", "good")
     return remember(redirect(url_for("pages.profile"), 303), chosen)
+
+
+@blueprint.post("/profile/caps")
+@page_login_required
+def update_caps() -> Any:
+    """Change how much of an investor's own money may go to one place; an empty field takes the cap away."""
+    form = Form(request.form)
+    shares = {
+        name: form.number(name, "a percentage", low=Decimal("0.01"), high=Decimal(100), places=2)
+        for name in ("per_buyer", "per_invoice")
+        if form.raw(name)
+    }
+    days = (
+        form.number("max_days", "days", low=Decimal(1), high=Decimal(3650), places=0) if form.raw("max_days") else None
+    )
+    with looking() as look:
+        only(look, Role.INVESTOR)
+        if form:
+            chosen = caps.Limits(**shares, max_days=None if days is None else int(days))
+            caps.put(look.db, look.actor, chosen, look.now)
+    if not form:
+        return _page(422, caps=form)
+    flash("Your caps were saved.", "good")
+    return redirect(url_for("pages.profile"), 303)
 
 
 @blueprint.post("/profile/password")

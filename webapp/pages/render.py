@@ -100,6 +100,15 @@ def back(default: str) -> str:
     return wanted if safe and wanted.isprintable() else default
 
 
+def _shown_at() -> str:
+    """The path that shows this page: after a refused form, that of the page on which the form stands."""
+    path = request.path
+    if request.method == "POST" and (routes := current_app.create_url_adapter(request)) is not None:
+        while path.count("/") > 1 and not routes.test(path, "GET"):
+            path = path.rpartition("/")[0]
+    return path
+
+
 def query(**changes: str | None) -> str:
     """The present address with some of its parameters changed; the fragment is never part of it."""
     values = {name: value for name, value in request.args.items() if name not in ("fragment", "cursor")}
@@ -108,7 +117,7 @@ def query(**changes: str | None) -> str:
             values[name] = value
         else:
             values.pop(name, None)
-    return request.path + ("?" + urlencode(values) if values else "")
+    return _shown_at() + ("?" + urlencode(values) if values else "")
 
 
 def _sealer() -> AESGCM:

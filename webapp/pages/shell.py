@@ -32,7 +32,6 @@ class _Place:
     label: str
     icon: str
     roles: frozenset[Role]
-    short: str = ""
     # Outside a demo only operators have one.
     demo: bool = False
 
@@ -48,14 +47,14 @@ _PLACES: tuple[tuple[str, tuple[_Place, ...]], ...] = (
     (
         "",
         (
-            _Place("dashboard", "Dashboard", "layout-dashboard", _EVERYONE, "Home"),
-            _Place("invoices", "Invoices", "file-invoice", _BOOKS, "Invoices"),
-            _Place("marketplace", "Marketplace", "briefcase", _MARKET, "Market"),
-            _Place("portfolio", "Portfolio", "chart-pie", _INVESTORS, "Portfolio"),
+            _Place("dashboard", "Dashboard", "layout-dashboard", _EVERYONE),
+            _Place("invoices", "Invoices", "file-invoice", _BOOKS),
+            _Place("marketplace", "Marketplace", "briefcase", _MARKET),
+            _Place("portfolio", "Portfolio", "chart-pie", _INVESTORS),
             _Place("financing", "Financing", "cash-banknote", _BOOKS),
-            _Place("payments", "Payments", "cash", _BOOKS, "Payments"),
-            _Place("wallet", "Wallet", "wallet", _PEOPLE, "Wallet"),
-            _Place("transactions", "Transactions", "arrows-exchange", _OWNERS, "Bank"),
+            _Place("payments", "Payments", "cash", _BOOKS),
+            _Place("wallet", "Wallet", "wallet", _PEOPLE),
+            _Place("transactions", "Transactions", "arrows-exchange", _OWNERS),
             _Place("identity", "Identity", "shield-check", _PEOPLE),
             _Place("mailbox", "Mailbox", "inbox", _EVERYONE, demo=True),
         ),
@@ -73,6 +72,14 @@ _PLACES: tuple[tuple[str, tuple[_Place, ...]], ...] = (
     ),
 )
 
+# The bar at the bottom of a phone has room for four places beside the menu: what each role goes back to most.
+_QUICK: dict[Role, dict[str, str]] = {
+    Role.SELLER: {"dashboard": "Home", "invoices": "Invoices", "financing": "Financing", "wallet": "Wallet"},
+    Role.BUYER: {"dashboard": "Home", "invoices": "Invoices", "financing": "To confirm", "payments": "Payments"},
+    Role.INVESTOR: {"dashboard": "Home", "marketplace": "Market", "portfolio": "Portfolio", "wallet": "Wallet"},
+    Role.OPERATOR: {"dashboard": "Home", "kyc_queue": "KYC", "reviews": "Reviews", "ledger": "Ledger"},
+}
+
 
 def _navigation(actor: Actor) -> list[dict[str, Any]]:
     groups, demo = [], services().settings.demo_mode
@@ -81,7 +88,7 @@ def _navigation(actor: Actor) -> list[dict[str, Any]]:
             {
                 "url": url_for(f"pages.{place.endpoint}"),
                 "label": place.label,
-                "short": place.short,
+                "short": _QUICK[actor.role].get(place.endpoint, ""),
                 "icon": place.icon,
                 "current": request.path.startswith(url_for(f"pages.{place.endpoint}")),
             }

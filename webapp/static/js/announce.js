@@ -49,12 +49,28 @@ function payment({ data }) {
   return toast({ title: `${amount} received`, text, href, tone: "good" });
 }
 
-function invoice({ data }) {
+// What is news to whom, and only what somebody else did. Money that moves has events of its own.
+const STATES = {
+  seller: {
+    confirmed: ["was confirmed by its buyer", "good"], rejected: ["was not confirmed by its buyer", "bad"],
+    disputed: ["is disputed by its buyer", "bad"], expired: ["was not taken up in time", "warn"],
+    overdue: ["is overdue", "bad"], defaulted: ["is in default", "bad"],
+  },
+  buyer: {
+    pending_buyer_confirmation: ["waits for your confirmation", "warn"], withdrawn: ["need not be confirmed any more", "accent"],
+    overdue: ["is overdue", "bad"], defaulted: ["is in default", "bad"],
+  },
+};
+const PAYMENT_STATES = { paid: ["is paid", "good"], partial: ["is part paid", "accent"], open: ["is open", "accent"], void: ["was cancelled", "accent"] };
+
+function invoice({ room, data }) {
+  // To the marketplace it is told too; there it is nobody's own.
+  if (!room.startsWith("user:") || !data.number) return;
   // A payment of it is being told, or soon will be: once is enough.
   setTimeout(() => {
     if (Date.now() - (heardOf.get(data.invoice_id) ?? 0) < 5000) return;
-    const words = { paid: "is paid", partial: "is part paid", open: "is open", void: "was cancelled" };
-    if (words[data.status]) toast({ title: `${data.number} ${words[data.status]}`, href: `/invoices/${data.invoice_id}`, tone: data.status === "paid" ? "good" : "accent" });
+    const [words, tone] = { ...PAYMENT_STATES, ...STATES[role] }[data.status] ?? [];
+    if (words) toast({ title: `${data.number} ${words}`, href: `/invoices/${data.invoice_id}`, tone });
   }, GATHER_MS);
 }
 
@@ -83,15 +99,27 @@ const TELL = {
     if (role === "investor") gatherListing(data);
   },
   "invoice.funded": ({ data }) => {
+    heardOf.set(data.invoice_id, Date.now());
     const from = data.investor?.name ? `from ${data.investor.name}` : "";
     const rest = data.remaining ? `${money(data.remaining, data.currency ?? "INR")} is left to fund.` : "It is fully funded.";
     toast({ title: `${money(data.amount, data.currency ?? "INR")} ${from} for ${data.number}`, text: rest, href: `/invoices/${data.invoice_id}`, tone: "good" });
   },
   "investment.made": ({ data }) => {
-    toast({ title: `You invested ${money(data.amount, data.currency ?? "INR")}`, text: `${money(data.expected_return, data.currency ?? "INR")} comes back when the buyer pays.`, href: "/portfolio", tone: "good" });
+    toast({ title: `You invested ${money(data.amount, data.currency ?? "INR")}`, text: data.status === "held" ? "It is held until the rest is funded." : `${money(data.expected_return, data.currency ?? "INR")} comes back when the buyer pays.`, href: `/marketplace/${data.invoice_id}`, tone: "good" });
   },
   "investment.repaid": ({ data }) => {
-    toast({ title: `${money(data.amount, data.currency ?? "INR")} was repaid to you`, text: data.number ? `For ${data.number}.` : "", href: "/portfolio", tone: "good" });
+    toast({ title: `${money(data.amount, data.currency ?? "INR")} was repaid to you`, text: data.invoice_number ? `For ${data.invoice_number}.` : "", href: `/marketplace/${data.invoice_id}`, tone: "good" });
+  },
+  "invoice.repaid": ({ data }) => {
+    heardOf.set(data.invoice_id, Date.now());
+    if (role === "seller") toast({ title: `The investors of ${data.number} are repaid`, text: data.paid_to_seller ? `${money(data.paid_to_seller, data.currency)} of it was yours.` : "", href: `/invoices/${data.invoice_id}`, tone: "good" });
+  },
+  "bid.placed": ({ data }) => {
+    toast({ title: `You bid ${data.rate} % for ${money(data.amount, data.currency)}`, text: `${money(data.held, data.currency)} is held until the auction closes.`, href: `/marketplace/${data.invoice_id}`, tone: "accent" });
+  },
+  "bid.decided": ({ data }) => {
+    if (data.status === "lost") toast({ title: `Your bid for ${data.invoice_number} did not win`, text: "The money is free again.", href: `/marketplace/${data.invoice_id}`, tone: "warn" });
+    if (data.status === "won") toast({ title: `Your bid for ${data.invoice_number} won`, href: `/marketplace/${data.invoice_id}`, tone: "good" });
   },
   "comment.created": ({ data }) => {
     if (data.author_id !== user && role !== "operator") toast({ title: `${data.author} wrote about ${data.number}`, href: `/comments/${data.comment_id}`, link: "Read it" });

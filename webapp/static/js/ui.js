@@ -93,6 +93,12 @@ document.body.addEventListener("htmx:response:error", (event) => {
 const MOST_ROWS = 100;
 document.body.addEventListener("htmx:config:request", (event) => {
   const { ctx } = event.detail;
+  // A form that refreshes with what is around it keeps what somebody has begun to type.
+  if (ctx.sourceElement.matches("[data-keep]")) {
+    for (const field of ctx.sourceElement.querySelectorAll("input.form-control")) {
+      if (field.value !== field.defaultValue) ctx.request.body.set(field.name, field.value);
+    }
+  }
   const rows = ctx.sourceElement.dataset?.rows;
   if (!rows) return;
   const shown = ctx.sourceElement.querySelectorAll(rows).length;
