@@ -15,7 +15,7 @@ import psycopg
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from core import risk
+from core import kyc, risk
 from core.errors import Conflict
 from core.marketplace import duplicates
 from core.marketplace.rules import Rules
@@ -68,7 +68,12 @@ def check(
 
 
 def require_clear(session: Session, financing: Financing) -> None:
-    """Raise FraudStop while a stop of the financing is open, or a review of it was upheld."""
+    """Raise FraudStop while a stop of the financing is open, or a review of it was upheld.
+
+    And while its seller's KYC is not verified: money that moves goes to the seller.
+    """
+    if kyc.state_of(session, financing.seller_id) is not kyc.State.VERIFIED:
+        raise FraudStop("the seller's identity (KYC) is not verified any more")
     reasons = risk.open_stops(session, financing.id)
     if reasons:
         raise FraudStop("the platform is looking at this invoice: " + "; ".join(reasons))

@@ -258,6 +258,9 @@ def confirm(
     with another amount. `keeper` signs the record (core.marketplace.confirmations).
     """
     financing = _answering(session, who, invoice_id)
+    if financing.buyer_id is not None:
+        # The link is no way around a KYC that an operator refused.
+        kyc.require_verified(session, financing.buyer_id)
     most = financing.face - financing.deductions
     accepted = most if amount is None else amount
     if type(accepted) is not int or not 0 < accepted <= most:

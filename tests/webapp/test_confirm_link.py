@@ -103,3 +103,25 @@ def test_whoever_registers_with_the_asked_address_confirms_in_their_account(
     assert world.get(at, seller).body["financing"]["state"] == "confirmed"
     # The link shows what was answered, and answers nothing any more.
     assert "You accepted to pay" in world.app.test_client().get(link).text
+
+
+def test_the_seller_does_not_answer_by_the_link(world: World, asked: tuple[str, Person, str]) -> None:
+    link, seller, at = asked
+    browser = world.browser(seller)
+    form = {"csrf_token": value(browser.get(link).text, "csrf_token"), "confirmed_amount": "1", "irrevocable": "yes"}
+    assert browser.post(link, data=form).status_code == 403
+    assert world.get(at, seller).body["status"] == "pending_buyer_confirmation"
+
+
+def test_the_link_is_no_way_around_a_refused_kyc(world: World) -> None:
+    seller, buyer = join(world, Role.SELLER), world.person(Role.BUYER)
+    invoice = make_invoice(world, seller, buyer.actor.email)
+    at = f"/api/invoices/{invoice['id']}"
+    assert world.post(f"{at}/submit", seller, json={"buyer_email": buyer.actor.email}).status == 200
+    with world.session() as session:
+        words = session.scalars(text("SELECT text FROM mails WHERE to_address = :to"), {"to": buyer.actor.email}).one()
+    link = words[words.index("/confirm/") :].split()[0]
+    browser = world.app.test_client()
+    form = {"csrf_token": value(browser.get(link).text, "csrf_token"), "confirmed_amount": "1", "irrevocable": "yes"}
+    assert browser.post(link, data=form).status_code == 403
+    assert world.get(at, seller).body["status"] == "pending_buyer_confirmation"

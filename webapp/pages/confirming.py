@@ -12,7 +12,7 @@ from flask import Response, flash, make_response, redirect, request, url_for
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core.errors import Conflict, Invalid, NotFound
+from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.identity import users
 from core.invoicing import queries
 from core.marketplace import states, submitting
@@ -21,6 +21,7 @@ from core.marketplace.states import Financing, State
 from core.marketplace.submitting import REASON_CODES, Confirmer
 from webapp import limits
 from webapp.api.market import evidence
+from webapp.auth import current_actor
 from webapp.pages import blueprint, render
 from webapp.pages.financing import REASONS
 from webapp.pages.forms import Form
@@ -78,6 +79,9 @@ def answer_by_link(token: str) -> Response:
         link = services().notary.open_link(token, moment)
         with services().database.session() as session:
             invoice, financing = _asked(session, link)
+            person = current_actor()
+            if person is not None and person.id == financing.seller_id:
+                raise Forbidden("the seller does not answer for the buyer")
             if form.raw("do") == "reject":
                 reason = form.text("reason", "the reason", limit=500)
                 if form:

@@ -223,6 +223,10 @@ def refuse_identity(session: Session, offer: Listing, investor: Actor) -> None:
     kyc.decide(session, operator, investor.id, "expire", "too old", NOW)
 
 
+def refuse_the_seller(session: Session, offer: Listing, investor: Actor) -> None:
+    kyc.decide(session, person(session, Role.OPERATOR), offer.seller.id, "reject", "forged papers", NOW)
+
+
 def spend_all(session: Session, offer: Listing, investor: Actor) -> None:
     give(session, investor, -(WELCOME - 100_00))
 
@@ -255,6 +259,9 @@ REFUSALS = [
     pytest.param(own_by_pan_of("buyer"), 100_00, OwnInvoice, "own_invoice", id="the buyer's PAN"),
     pytest.param(own_by_papers, 100_00, OwnInvoice, "own_invoice", id="a PAN that the papers name"),
     pytest.param(refuse_identity, 100_00, kyc.KycRequired, "kyc_required", id="an identity that expired"),
+    pytest.param(
+        refuse_the_seller, 100_00, reviewing.FraudStop, "fraud_stop", id="a seller whose identity was refused"
+    ),
     pytest.param(spend_all, 100_01, ledger.InsufficientFunds, "insufficient_funds", id="too little for a slice"),
     pytest.param(spend_all, 90_000_00, ledger.InsufficientFunds, "insufficient_funds", id="too little for the whole"),
     pytest.param(cap(per_invoice=Decimal(2)), 20_000_01, CapExceeded, "cap_exceeded", id="over the own cap an invoice"),

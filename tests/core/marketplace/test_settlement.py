@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core import ledger
+from core import kyc, ledger
 from core.database import Database
 from core.errors import Conflict
+from core.identity import Role
 from core.marketplace import funding, settlement, states
 from core.marketplace.calendar import Calendar
 from core.marketplace.rules import INDIA, Rules
@@ -151,12 +152,17 @@ def stopped(session: Session, offer: Listing, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("core.risk.open_stops", lambda *_: ["it looks invented"])
 
 
+def seller_refused(session: Session, offer: Listing, monkeypatch: pytest.MonkeyPatch) -> None:
+    kyc.decide(session, person(session, Role.OPERATOR), offer.seller.id, "reject", "forged papers", FRIDAY)
+
+
 @pytest.mark.parametrize(
     ("trouble", "ends"),
     [
         pytest.param(paid_meanwhile, State.WITHDRAWN, id="nothing is owed any more"),
         pytest.param(financed_elsewhere, State.WITHDRAWN, id="financed elsewhere"),
         pytest.param(stopped, State.LISTED, id="stopped by a check"),
+        pytest.param(seller_refused, State.LISTED, id="a seller whose identity was refused"),
     ],
 )
 def test_what_must_not_settle_goes_back_whole(
