@@ -28,6 +28,7 @@ from core.events import (
 )
 from core.live.feed import announce_all
 from core.marketplace import repayments
+from core.marketplace.calendar import Calendar
 from core.mirroring import apply as mirroring_apply
 from core.payments import apply as payments_apply
 from core.statements import Effect, EffectKind, Outcome, Statement
@@ -76,13 +77,15 @@ def apply(
     *,
     most_of_a_kind: int | None = None,
     now: datetime | None = None,
+    calendar: Calendar | None = None,
 ) -> Outcome:
     """Apply a batch and write what it announces and effects it had; the caller commits.
 
     Of what is announced more often than `most_of_a_kind` times to one room by one name, one is told: months of
     payments that are pulled at once are no news each, and whoever hears of one looks again.
     Money for financed invoices is passed on in the same transaction; `now` (the transaction's moment when left out)
-    is when the ledger records that.
+    is when the ledger records that, and `calendar` says which days banks work (without it only the national holidays
+    are none), by which a payment is in its grace or late.
     Repeats are harmless. Raises what the database raises when a statement cannot be held by the books.
     """
     outcome = Outcome()
@@ -93,7 +96,7 @@ def apply(
         if area in by_area:
             area(connection, by_area[area], outcome)
     matching.refresh(connection, outcome)
-    repayments.collect(connection, outcome, now)
+    repayments.collect(connection, outcome, now, calendar)
     _announce_dashboards(outcome)
     if most_of_a_kind is not None:
         outcome.announcements = _fewer(outcome.announcements, most_of_a_kind)

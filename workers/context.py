@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 from config.settings import Settings, load
 from core.connections.sealing import KeyRing
 from core.database import Database
+from core.marketplace.calendar import Calendar
 from workers.doorbell import Bell, Doorbell
 from workers.transport import Limits, Transport
 
@@ -46,6 +47,11 @@ class Context:
     def now(self) -> datetime:
         """The worker's clock; everything below takes the moment as an argument."""
         return datetime.now(UTC)
+
+    @property
+    def calendar(self) -> Calendar:
+        """Which days banks work."""
+        return Calendar(self.settings.holidays)
 
 
 def make(

@@ -71,7 +71,7 @@ def _fetch(context: Context, event: Claimed) -> None:
 def _apply(context: Context, event: Claimed, records: list[Record], trust: Trust, micros: int) -> None:
     with context.database.connect() as connection:
         if event.event_id in claim.hold(connection, [event]):
-            intake.apply(connection, statements_of(event, records, trust), now=context.now())
+            intake.apply(connection, statements_of(event, records, trust), now=context.now(), calendar=context.calendar)
             claim.finish(connection, [Finished(claimed=event, outcome="processed", read_micros=micros)])
             announce(connection, troubles.well(connection, event.connection_id, troubles.CREDENTIALS))
     context.doorbell.ring("relay")

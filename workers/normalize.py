@@ -200,7 +200,7 @@ def _apply(context: Context, claimed: Sequence[Claimed], read: Read) -> None:
             if event.event_id in ours
             for statement in statements_of(event, records, Trust(event.trust))
         ]
-        intake.apply(connection, statements, now=now)
+        intake.apply(connection, statements, now=now, calendar=context.calendar)
         finished = [
             Finished(
                 claimed=event,

@@ -140,7 +140,11 @@ def _page(context: Context, run: Run, *, tell: bool) -> Run | None:
         seen = counting.look(connection, run, page.records)
         event_id = new_id()
         outcome = intake.apply(
-            connection, _statements(run, page, event_id), most_of_a_kind=MOST_OF_A_KIND, now=answered_at
+            connection,
+            _statements(run, page, event_id),
+            most_of_a_kind=MOST_OF_A_KIND,
+            now=answered_at,
+            calendar=context.calendar,
         )
         counts = counting.count(connection, run, seen, asked_at)
         if any(effect.effect != "unchanged" for effect in outcome.effects):

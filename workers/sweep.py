@@ -80,7 +80,9 @@ def match(context: Context) -> int:
             ),
             {"since": since},
         ).all()
-        moved = payments.adopt_waiting(session, *invoices, now=context.now()) if invoices else 0
+        moved = (
+            payments.adopt_waiting(session, *invoices, now=context.now(), calendar=context.calendar) if invoices else 0
+        )
     with context.database.session() as session:
         return moved + matching.propose_waiting(session, since)
 

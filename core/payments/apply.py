@@ -26,6 +26,7 @@ from core.ids import new_id, parse_id
 from core.invoicing.references import candidate_keys
 from core.live.feed import announce_all
 from core.marketplace import repayments
+from core.marketplace.calendar import Calendar
 from core.payments.merge import (
     PaymentState,
     Share,
@@ -568,7 +569,9 @@ def _announce(
         )
 
 
-def adopt_waiting(session: Session | Connection, *invoice_ids: UUID, now: datetime | None = None) -> int:
+def adopt_waiting(
+    session: Session | Connection, *invoice_ids: UUID, now: datetime | None = None, calendar: Calendar | None = None
+) -> int:
     """Apply payments that arrived before the invoice they name, and announce it; return how many there were."""
     connection = session.connection() if isinstance(session, Session) else session
     rows = connection.execute(
@@ -586,6 +589,6 @@ def adopt_waiting(session: Session | Connection, *invoice_ids: UUID, now: dateti
     objects.identify(connection, [(row.connection_id, "payment", row.object_id) for row in rows])
     outcome = Outcome()
     settle(connection, load(connection, [row.id for row in rows]), {}, outcome)
-    repayments.collect(connection, outcome, now)
+    repayments.collect(connection, outcome, now, calendar)
     announce_all(connection, outcome.announcements)
     return len(rows)

@@ -82,6 +82,15 @@ def test_holidays_of_the_installation_lengthen_the_grace(context: Clockwork) -> 
     assert state_of(deal) is State.OVERDUE
 
 
+def test_a_part_payment_on_a_holiday_in_the_grace_makes_nothing_overdue(file_database_url: str) -> None:
+    # 5 January 2027 is no working day here, so the grace goes on to the end of the 7th.
+    with worker(file_database_url, bank_holidays="2027-01-05") as context:
+        deal = deals.make(context)
+        context.moment[0] = OVERDUE + timedelta(hours=12)
+        deal.pay(1_00_000_00, days_late=6)
+        assert state_of(deal) is State.PART_PAID
+
+
 def test_each_bucket_is_told_once_and_default_comes_ninety_days_past_due(context: Clockwork) -> None:
     deal = deals.make(context)
     operator = deals.operator(context)
