@@ -249,7 +249,9 @@ def listing(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, Any]:
         "amount": row.financing_confirmed_amount,
         "confirmed_at": row.financing_confirmed_at,
     }
-    found["slices"] = _slices(session, actor, row.financing_id)
+    # What each winner paid for what would tell its bid.
+    sealed = found["financing"]["pricing"] == "pay_as_bid" and not (found["mine"] or actor.is_operator)
+    found["slices"] = _slices(session, actor, row.financing_id, sealed=sealed)
     found["bid_count"] = row.bids if found["mine"] or actor.is_operator else None
     found["bids"] = bids_of(session, actor, row.financing_id)
     closed = found["financing"]["mode"] == "auction" and (found["mine"] or actor.is_operator)
@@ -257,8 +259,11 @@ def listing(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, Any]:
     return found
 
 
-def _slices(session: Session, actor: Actor, financing_id: UUID) -> list[dict[str, Any]]:
-    """The slices in the order in which they came. One's own say so; of the others only the size is told."""
+def _slices(session: Session, actor: Actor, financing_id: UUID, *, sealed: bool) -> list[dict[str, Any]]:
+    """The slices in the order in which they came. One's own say so; of the others only the size is told.
+
+    Of `sealed` ones not what comes back for it, either.
+    """
     rows = session.execute(
         text(
             "SELECT investments.id, investments.sequence, investments.investor_id, investments.outlay, "
@@ -279,7 +284,7 @@ def _slices(session: Session, actor: Actor, financing_id: UUID) -> list[dict[str
                 "investor": row.name if named else f"Investor {row.sequence}",
                 "mine": row.investor_id == actor.id,
                 "amount": row.outlay,
-                "expected_return": row.principal,
+                "expected_return": row.principal if named or not sealed else None,
                 "status": row.status,
                 "created_at": row.created_at,
             }

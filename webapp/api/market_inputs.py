@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
@@ -12,11 +13,14 @@ from core.marketplace.submitting import REASON_CODES
 from core.money import MAX_MINOR
 from webapp.api.models import Email, Input
 
+_PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,8})?")
+
 
 def _percent(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise ValueError("must be per cent, such as 12 or 10.75")  # noqa: TRY004 - becomes a field error.
-    if isinstance(value, str) and not 0 < len(value) <= 12:
+    # Decimal() reads digits of every script, underscores and exponents as well.
+    if isinstance(value, str) and not _PERCENT.fullmatch(value):
         raise ValueError("must be per cent, such as 12 or 10.75")
     return value
 

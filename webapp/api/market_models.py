@@ -163,14 +163,17 @@ class Acceptance(Output):
 
 
 class Slice(Output):
-    """A part of an offer that somebody has taken. Others are numbered, not named."""
+    """A part of an offer that somebody has taken. Others are numbered, not named.
+
+    What comes back for another's is not told where each paid the own bid: it would tell the rate.
+    """
 
     id: UUID | None
     sequence: int
     investor: str
     mine: bool
     amount: int
-    expected_return: int
+    expected_return: int | None
     status: Literal["held", "settled", "repaid"]
     created_at: datetime
 

@@ -374,6 +374,21 @@ def test_bids_are_sealed_and_the_seller_hears_how_many(session: Session, investo
     assert "10.5" not in json.dumps(mine, default=str)
 
 
+@pytest.mark.parametrize("pricing", ["uniform", "pay_as_bid"])
+def test_where_each_pays_the_own_bid_nobody_can_work_it_out_of_a_slice(session: Session, pricing: str) -> None:
+    offer = listed(session, face=LAKH, rate="12", mode="auction", bids=pricing, closes_in=timedelta(hours=1))
+    bidders = [person(session) for _ in range(3)]
+    for who, rate in zip(bidders, ("0.08", "0.09", "0.10"), strict=True):
+        bidding.bid(session, who, offer.invoice_id, Decimal(rate), LAKH // 2, NOW)
+    closing = states.lock(session, offer.invoice_id)
+    bidding.close(session, closing, NOW + timedelta(hours=1), rules=RULES)
+    seen = {who: queries.listing(session, who, offer.invoice_id)["slices"] for who in (bidders[0], offer.seller)}
+    mine, other = seen[bidders[0]]
+    assert mine["expected_return"] == LAKH // 2
+    assert other["expected_return"] == (LAKH // 2 if pricing == "uniform" else None)
+    assert [each["expected_return"] for each in seen[offer.seller]] == [LAKH // 2] * 2
+
+
 def test_risk_is_told_in_words_and_what_it_rests_on_to_operators_alone(session: Session, investor: Actor) -> None:
     offer = listed(session)
     judged(session, offer, "low")

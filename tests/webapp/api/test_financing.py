@@ -278,3 +278,11 @@ def test_what_is_on_the_marketplace_is_neither_voided_nor_put_off(
     at = listed(world, seller, buyer)
     assert world.ask("DELETE", at, seller).status == 409
     assert world.ask("PUT", at, seller, json={"due_date": today(90)}).status == 409
+
+
+@pytest.mark.parametrize("rate", ["1_0", "\uff11\uff12", "1e1", "+5", " 5", "NaN", "12.00001", True, None, [], 100.5])
+def test_a_rate_is_plain_per_cent(world: World, people: tuple[Person, Person, Person], rate: Any) -> None:
+    seller, buyer, investor = people
+    auction = listed(world, seller, buyer, mode="auction", ask_amount=None, discount_rate=14)
+    refused = world.post(f"{auction}/bids", investor, json={"rate": rate, "amount": 50_000_00})
+    assert (refused.status, refused.body["errors"][0]["field"]) == (422, "rate")
