@@ -136,6 +136,10 @@ CREATE INDEX financings_n1 ON financings (fp_n1) WHERE fp_n1 IS NOT NULL;
 
 CREATE TABLE financing_transitions (before text NOT NULL, after text NOT NULL, PRIMARY KEY (before, after));
 INSERT INTO financing_transitions (before, after) VALUES {_PAIRS};
+CREATE TRIGGER financing_transitions_stay BEFORE INSERT OR UPDATE OR DELETE ON financing_transitions
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER financing_transitions_not_truncated BEFORE TRUNCATE ON financing_transitions
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- Every move of a state: who, why, and the ledger transfer that went with it.
 CREATE TABLE financing_moves (
@@ -172,6 +176,20 @@ BEGIN
         RAISE EXCEPTION 'the version of a financing counts its moves'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'financings_move_raises_version';
     END IF;
+    -- What was submitted, what its buyer accepted, and the price once money rests on it. An auction has its price
+    -- when it closes.
+    IF (NEW.id, NEW.invoice_id, NEW.seller_id, NEW.currency, NEW.face, NEW.deductions)
+        IS DISTINCT FROM (OLD.id, OLD.invoice_id, OLD.seller_id, OLD.currency, OLD.face, OLD.deductions)
+        OR (OLD.confirmed_amount IS NOT NULL AND NEW.confirmed_amount IS DISTINCT FROM OLD.confirmed_amount)
+        OR (OLD.principal IS NOT NULL AND (OLD.mode = 'fixed' OR OLD.state NOT IN ('listed', 'partially_funded'))
+            AND (NEW.principal, NEW.discount, NEW.fee, NEW.fee_tax, NEW.recourse, NEW.late_rate, NEW.pay_date)
+            IS DISTINCT FROM (OLD.principal, OLD.discount, OLD.fee, OLD.fee_tax, OLD.recourse, OLD.late_rate,
+                OLD.pay_date))
+        OR (OLD.principal IS NOT NULL AND (NEW.principal, NEW.fee, NEW.fee_tax, NEW.recourse, NEW.late_rate)
+            IS DISTINCT FROM (OLD.principal, OLD.fee, OLD.fee_tax, OLD.recourse, OLD.late_rate)) THEN
+        RAISE EXCEPTION 'what financing % was agreed on does not change', OLD.id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER financings_move BEFORE UPDATE ON financings FOR EACH ROW EXECUTE FUNCTION check_financing_move();
@@ -207,6 +225,21 @@ END $$;
 CREATE CONSTRAINT TRIGGER financings_escrow AFTER INSERT OR UPDATE ON financings
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_escrow_empty();
 
+-- The same from the ledger's side: also when nobody touches the financing.
+CREATE FUNCTION check_escrow_rests() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM ledger_accounts WHERE id = NEW.id AND balance <> 0)
+        AND EXISTS (SELECT FROM financings WHERE id = CASE WHEN NEW.owner ~ '^financing:[0-9a-f-]{{36}}$'
+            THEN substring(NEW.owner FROM 11)::uuid END) THEN
+        RAISE EXCEPTION 'money rests in the escrow of %', NEW.owner
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'financings_escrow_is_empty';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER ledger_escrow_rests AFTER UPDATE ON ledger_accounts
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.purpose = 'escrow' AND NEW.balance <> 0)
+    EXECUTE FUNCTION check_escrow_rests();
+
 CREATE TABLE bids (
     id uuid PRIMARY KEY,
     financing_id uuid NOT NULL REFERENCES financings,
@@ -225,6 +258,17 @@ CREATE TABLE bids (
     CHECK ((state = 'open') = (decided_at IS NULL))
 );
 CREATE INDEX bids_investor ON bids (investor_id, id DESC);
+-- A bid is decided once, and nothing else of it changes: an auction can be replayed.
+CREATE FUNCTION keep_bid() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' OR OLD.state <> 'open'
+        OR (to_jsonb(NEW) - 'state' - 'decided_at') <> (to_jsonb(OLD) - 'state' - 'decided_at') THEN
+        RAISE EXCEPTION 'bids are append-only' USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER bids_keep BEFORE UPDATE OR DELETE ON bids FOR EACH ROW EXECUTE FUNCTION keep_bid();
+CREATE TRIGGER bids_not_truncated BEFORE TRUNCATE ON bids FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE TABLE investments (
     id uuid PRIMARY KEY,
@@ -330,6 +374,23 @@ CREATE TABLE repayment_shares (
 CREATE INDEX repayment_shares_investment ON repayment_shares (investment_id);
 CREATE TRIGGER repayment_shares_append_only BEFORE UPDATE OR DELETE ON repayment_shares
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- The shares of a repayment arrive whole, in one statement, and are what it says went to the investors.
+CREATE FUNCTION check_repayment_shares() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM (SELECT DISTINCT repayment_id FROM fresh) AS told JOIN repayments ON repayments.id = repayment_id
+        WHERE (repayments.interest, repayments.principal) IS DISTINCT FROM
+            (SELECT ROW(sum(shares.interest)::bigint, sum(shares.principal)::bigint) FROM repayment_shares AS shares
+             WHERE shares.repayment_id = told.repayment_id)
+    ) THEN
+        RAISE EXCEPTION 'the shares of a repayment do not add up to it'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'repayment_shares_add_up';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER repayment_shares_sum AFTER INSERT ON repayment_shares REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION check_repayment_shares();
 
 -- Of a repayment nothing changes but that it is taken back, once, by a reversal of its own transfer.
 CREATE FUNCTION keep_repayment() RETURNS trigger LANGUAGE plpgsql AS $$

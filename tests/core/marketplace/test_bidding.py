@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core import ledger
@@ -360,10 +361,26 @@ def test_a_replay_finds_what_was_changed_afterwards(market: Database, statement:
     close(market, offer)
     with market.session() as session:
         where = "" if statement.startswith("INSERT") else " AND financing_id = :id"
+        session.execute(text("ALTER TABLE bids DISABLE TRIGGER bids_keep"))
         session.execute(text(statement + where), {"id": offer.financing_id})
         differences = bidding.replay(session, offer.financing_id).differences
         assert any(named in found for found in differences)
         session.rollback()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE bids SET rate = 11.9 WHERE financing_id = :id",
+        "UPDATE bids SET state = 'lost' WHERE financing_id = :id AND state = 'won'",
+        "DELETE FROM bids WHERE financing_id = :id",
+    ],
+)
+def test_a_bid_does_not_change_by_hand(market: Database, statement: str) -> None:
+    offer, _ = worked(market, "uniform")
+    close(market, offer)
+    with pytest.raises(IntegrityError, match="append-only"), market.session() as session:
+        session.execute(text(statement), {"id": offer.financing_id})
 
 
 def test_a_quote_for_an_auction_is_priced_at_the_reserve_rate(market: Database) -> None:

@@ -493,6 +493,20 @@ def test_the_database_keeps_escrow_empty_whatever_is_written_by_hand(deal: Deal)
     assert deal.balance(escrow) == 0
 
 
+def test_no_money_rests_in_escrow_even_when_the_financing_is_left_alone(context: Clockwork) -> None:
+    deal = deals.make(context, face=LAKH, ask=90_000_00, now=BEGUN)
+    escrow = ledger.escrow(deal.offer.financing_id, "INR")
+    stuck = ledger.Transfer(
+        kind="test.stuck",
+        key=f"rests:{deal.offer.financing_id}",
+        legs=(ledger.Leg(ledger.outside(None, "INR"), -100), ledger.Leg(escrow, 100)),
+        description="by hand",
+    )
+    with pytest.raises(IntegrityError, match="escrow"), context.database.connect() as connection:
+        ledger.post(connection, [stuck], NOW)
+    assert deal.balance(escrow) == 0
+
+
 REFUSED = [
     (
         "repaid without the money",
@@ -543,11 +557,31 @@ REFUSED = [
         ),
         "append-only",
     ),
+    (
+        "a share that nobody bought",
+        (
+            "INSERT INTO repayment_shares SELECT repayments.id, investments.id, 1, 1 FROM repayments, investments "
+            "WHERE repayments.financing_id = :id AND investments.financing_id <> :id LIMIT 1"
+        ),
+        "add up",
+    ),
+    ("another price", "UPDATE financings SET discount = discount + 1 WHERE id = :id", "agreed on"),
+    ("another fee", "UPDATE financings SET fee = fee + 1 WHERE id = :id", "agreed on"),
+    ("another seller", "UPDATE financings SET seller_id = uuid7() WHERE id = :id", "agreed on"),
+    ("another acceptance", "UPDATE financings SET confirmed_amount = confirmed_amount - 1 WHERE id = :id", "agreed on"),
+    ("no acceptance", "UPDATE financings SET confirmed_amount = NULL WHERE id = :id", "agreed on"),
+    ("a day more to pay", "UPDATE financings SET pay_date = pay_date + 1 WHERE id = :id", "agreed on"),
+    (
+        "a way that there is not",
+        "INSERT INTO financing_transitions SELECT 'repaid', 'listed' FROM financings WHERE id = :id",
+        "append-only",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("statement", "why"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_the_database_refuses(context: Clockwork, statement: str, why: str) -> None:
+    deals.make(context, face=LAKH, ask=90_000_00, now=BEGUN)
     deal = deals.make(context, face=LAKH, ask=90_000_00, now=BEGUN)
     deal.pay(40_000_00)
     with pytest.raises(IntegrityError, match=why):
