@@ -203,7 +203,7 @@ def get_invoice(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, A
 def _told_to_investors(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The steps of the financing, without who took them: the others' names are not an investor's business."""
     return [
-        {**entry, "actor": None}
+        {**entry, "actor": None, "reason": None}
         for entry in history
         if entry["kind"].startswith("financing.") or entry["kind"] == "invoice.created"
     ]
@@ -262,11 +262,14 @@ def _history(session: Session, invoice_id: UUID, invoice: dict[str, Any], alloca
             "amount": None,
             "currency": None,
             "payment_id": None,
-            "reason": None,
+            "reason": row.reason,
         }
         for row in session.execute(
             text(
-                "SELECT audit_log.at, audit_log.action, users.name FROM audit_log "
+                "SELECT audit_log.at, audit_log.action, users.name, "
+                # Why a buyer said no: "quality: ten bales were torn".
+                "CASE WHEN audit_log.action IN ('financing.rejected', 'financing.disputed') "
+                "THEN audit_log.data->>'reason' END AS reason FROM audit_log "
                 "LEFT JOIN users ON users.id = audit_log.actor_id "
                 "WHERE audit_log.subject_id = :id AND audit_log.subject_kind = 'invoice' "
                 "ORDER BY audit_log.id DESC LIMIT 200"

@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
-from core.notifications.store import Notice, clear, clear_all, list_notifications, mark_read, tell, tell_all, unread
+from core.notifications.store import (
+    Notice,
+    clear,
+    clear_all,
+    list_notifications,
+    mark_all_read,
+    mark_read,
+    tell,
+    tell_all,
+    unread,
+)
 
-__all__ = ["Notice", "clear", "clear_all", "list_notifications", "mark_read", "tell", "tell_all", "unread"]
+__all__ = [
+    "Notice",
+    "clear",
+    "clear_all",
+    "list_notifications",
+    "mark_all_read",
+    "mark_read",
+    "tell",
+    "tell_all",
+    "unread",
+]

@@ -200,6 +200,14 @@ def unread(session: Session, actor: Actor) -> int:
     return int(found or 0)
 
 
+def mark_all_read(session: Session, actor: Actor, now: datetime) -> None:
+    """Mark all of the actor's own notifications as read; doing it again changes nothing."""
+    session.execute(
+        text("UPDATE notifications SET read_at = :now WHERE user_id = :actor AND read_at IS NULL"),
+        {"actor": actor.id, "now": now},
+    )
+
+
 def mark_read(session: Session, actor: Actor, notification_id: UUID, now: datetime) -> dict[str, Any]:
     """Mark one of the actor's own notifications as read; reading it again changes nothing. Raises NotFound."""
     row = session.execute(

@@ -252,7 +252,12 @@ _STATES["bill"] = _STATES["invoice"] | {
     "pending_buyer_confirmation": State("Waiting for you", "warn"),
     "rejected": State("Rejected by you", "bad"),
     "disputed": State("Disputed by you", "bad"),
-    "confirmed": State("Confirmed by you", "good"),
+    **dict.fromkeys(
+        ("confirmed", "listed", "partially_funded", "settlement_pending"), State("Confirmed by you", "good")
+    ),
+    "funded": State("To pay", "accent"),
+    "part_paid": State("Part paid", "warn"),
+    "repaid": State("Paid", "good"),
     "defaulted": State("In default", "bad"),
 }
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from flask import Response, flash, make_response, redirect, request, url_for
 
-from core.errors import Invalid
+from core.errors import Invalid, NotFound
 from core.identity import Role
 from core.invoicing import invoices as making
 from core.invoicing import queries
@@ -81,13 +81,17 @@ def invoices() -> Response:
 def invoice(invoice_id: UUID) -> Response:
     """One invoice: lines, what was paid, and everything that happened to it."""
     with looking(f"invoice:{invoice_id}") as look:
-        if look.actor.role is Role.INVESTOR:
-            # A notification links to the same place for everybody; to an investor an invoice is an offer, or nothing.
+        try:
+            found = queries.get_invoice(look.db, look.actor, invoice_id)
+        except NotFound:
+            if look.actor.role is not Role.INVESTOR:
+                raise
+            # An offer that came to nothing: whoever bid or had a slice may read what became of it, and no more.
             market.listing(look.db, look.actor, invoice_id)
             return make_response(redirect(url_for("pages.listing", invoice_id=invoice_id), 303))
         return look.show(
             "pages/invoice.html",
-            invoice=queries.get_invoice(look.db, look.actor, invoice_id),
+            invoice=found,
             reject_reasons=REJECT_REASONS,
             talk=talk.part(look, invoice_id),
         )

@@ -21,6 +21,17 @@ def notifications() -> Response:
         return look.show("pages/notifications.html", items=found["items"], next_cursor=found["next_cursor"])
 
 
+@blueprint.post("/notifications/read")
+@page_login_required
+def read_notifications() -> Response:
+    """I have seen all of them."""
+    with looking() as look:
+        store.mark_all_read(look.db, look.actor, look.now)
+    return render.done(
+        "All are marked as read.", url_for("pages.notifications"), events={"live:notification.cleared": {}}
+    )
+
+
 @blueprint.post("/notifications/<uuid:notification_id>/read")
 @page_login_required
 def read_notification(notification_id: UUID) -> Response:
