@@ -157,7 +157,7 @@ DEFECTS: list[tuple[str, Callable[[Patch], None], Caught]] = [
     ),
     (
         "webhooks repay nobody",
-        spoil(intake.apply, "repayments.collect(connection, outcome, now)", "pass"),
+        spoil(intake.apply, "repayments.collect(connection, outcome, now, calendar)", "pass"),
         of_deal(LATE, 5_00_000_00, 0, 0, 4_00_000_00, 1_00_000_00, State.REPAID),
     ),
     (
@@ -172,7 +172,7 @@ DEFECTS: list[tuple[str, Callable[[Patch], None], Caught]] = [
     ),
     (
         "a payment that waited repays nobody",
-        spoil(payments.adopt_waiting, "repayments.collect(connection, outcome, now)", "pass"),
+        spoil(payments.adopt_waiting, "repayments.collect(connection, outcome, now, calendar)", "pass"),
         of_deal(test_repayments.test_a_payment_that_waited_for_its_invoice_repays_when_they_meet),
     ),
     (
