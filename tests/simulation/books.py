@@ -63,7 +63,7 @@ def wrong(world: World, found: Books) -> Iterator[str]:
         expected[f"user:{world.people[buyer].id}", "unapplied", "INR"] = amount
     for seller, amount in auditor.outside.items():
         expected[f"connection:{world.connections[seller]}", "outside", "INR"] = amount
-    for name in found.keys() | expected.keys():
+    for name in sorted(found.keys() | expected.keys()):
         stands = found.get(name, (0, 0, 0))[:2]
         if stands != (expected[name], held[name]):
             yield f"{' '.join(name)} has (balance, held) {stands}; {(expected[name], held[name])} is right"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import psycopg
 from sqlalchemy import Engine, event
 
 
@@ -26,11 +27,14 @@ class Reaper:
         self._listening = ((engine, "before_cursor_execute", self._statement), (engine, "commit", self._commit))
         for one in self._listening:
             event.listen(*one)
+        address = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._beside = psycopg.connect(address, autocommit=True)
 
     def retire(self) -> None:
         """Listen no more."""
         for one in self._listening:
             event.remove(*one)
+        self._beside.close()
 
     def arm(self) -> None:
         """Kill the next command at some statement of it, or at its first commit."""
@@ -57,6 +61,8 @@ class Reaper:
         self.struck = True
         self.count += 1
         if self._hard:
-            # The machine is gone, and the server notices.
+            # The machine is gone. The server notices a little later, and until then the dead one's locks stand.
+            pid = connection.connection.dbapi_connection.info.backend_pid
             connection.invalidate()
+            self._beside.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
         raise Killed
