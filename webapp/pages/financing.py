@@ -55,6 +55,14 @@ _LABELS = {
     "closes_at": "Closes",
     "confirmed_amount": "Amount you owe",
     "reason": "Reason",
+    "credit_notes": "Credit notes",
+    "retention": "Retention",
+    "tax_withheld": "Tax withheld",
+    "supplier_gstin": "Your GSTIN",
+    "buyer_gstin": "Buyer's GSTIN",
+    "document_number": "Number on the tax invoice",
+    "irn": "IRN",
+    "references": "E-way bills and purchase orders",
 }
 _FIELDS = {"due_date": "form", "currency": "form", "fee_plan": "form", "credit_notes": "credit_notes"}
 _DEFAULT_RATE = "12"

@@ -159,7 +159,7 @@ def fund_listing(invoice_id: UUID) -> Response:
         if form and amount is not None:
             try:
                 with look.db.begin_nested():
-                    funding.fund(
+                    made = funding.fund(
                         look.db,
                         look.actor,
                         invoice_id,
@@ -168,6 +168,9 @@ def fund_listing(invoice_id: UUID) -> Response:
                         override=form.raw("override") == "yes",
                         rules=services().rules,
                     )
+                paid = money(amount, CURRENCY, render.preferences()["locale"])
+                held = made["investment"]["status"] == "held"
+                flash(f"{paid} is held until the rest is funded." if held else f"You invested {paid}.", "good")
             except _REFUSALS as error:
                 _blame(form, error)
         if not form:
