@@ -12,6 +12,7 @@ TOGETHER = ("tests/e2e/", "tests/faults/")
 LONGEST = (
     *TOGETHER,
     "tests/core/intake/test_order.py",
+    "tests/simulation/test_simulation.py",
     "tests/webapp/test_sockets.py",
     "tests/webapp/api/test_bad_input.py",
     "tests/webapp/test_serve.py",

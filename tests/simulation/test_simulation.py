@@ -82,7 +82,7 @@ def test_a_seed_goes_the_same_way_twice(servers: Servers, template_database: str
     for name in ("once", "again"):
         with standing_database(servers, template_database) as address:
             database = Database("postgresql+psycopg://" + address.split("://", 1)[1], pool_size=3)
-            found.append(simulate(database, 12, 40, tmp_path / name, every=40))
+            found.append(simulate(database, 12, 30, tmp_path / name, every=30))
             database.dispose()
     once, again = (replace(one, seconds=1.0) for one in found)
     assert once == again
@@ -133,8 +133,8 @@ def _any_word_counts(patch: Patch) -> None:
     patch.setattr(merge, "supersedes", lambda new, old: tuple(new) != tuple(old))
 
 
-# One that takes long to show.
-SLOW = "lateness costs nothing"
+# Those that take long to show.
+LATENESS, TAX = "lateness costs nothing", "the tax on the fee is kept as a fee"
 DEFECTS = [
     Defect(
         "a bid that is taken back keeps its hold",
@@ -143,7 +143,7 @@ DEFECTS = [
         seed=6,
     ),
     Defect(
-        "the tax on the fee is kept as a fee",
+        TAX,
         spoil(
             settlement.transfer,
             "(ledger.platform(Purpose.GST, financing.currency), price.fee_tax)",
@@ -158,13 +158,16 @@ DEFECTS = [
         spoil(chain.digest, "before + canonical(row)", "canonical(row)"),
         "L10: the chain is broken",
     ),
-    Defect(SLOW, spoil(rule_book.late_interest, "* days", "* 0 * days"), "is right", steps=700),
+    Defect(LATENESS, spoil(rule_book.late_interest, "* days", "* 0 * days"), "is right", steps=700),
 ]
 
 
 @pytest.mark.parametrize(
     "defect",
-    [pytest.param(one, id=one.name, marks=[pytest.mark.long] if one.name == SLOW else []) for one in DEFECTS],
+    [
+        pytest.param(one, id=one.name, marks=[pytest.mark.long] if one.name in {LATENESS, TAX} else [])
+        for one in DEFECTS
+    ],
 )
 def test_the_simulation_notices(defect: Defect, empty: Database, tmp_path: Path, monkeypatch: Patch) -> None:
     defect.plant(monkeypatch)
