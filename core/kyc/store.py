@@ -156,8 +156,10 @@ def decide(
     """Decide on a person's KYC, for a reason. `version` is the one looked at.
 
     Raises NotFound, Conflict when the state does not allow it, KycChanged when the profile is another by now, and
-    Forbidden for one's own or for the own PAN's: maker and checker are two.
+    Forbidden for one's own or for the own PAN's: maker and checker are two. And Forbidden for a service.
     """
+    if operator.is_service:
+        raise Forbidden("a person decides on somebody's KYC, not a service")
     said = " ".join(reason.split())
     if not 0 < len(said) <= MAX_REASON:
         raise Invalid("reason", f"must have 1 to {MAX_REASON} characters")

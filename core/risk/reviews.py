@@ -187,6 +187,8 @@ def decide(session: Session, actor: Actor, review_id: UUID, decision: Decision, 
     Raises Forbidden, NotFound, Invalid, ReviewDecided, and HardStop for an exact duplicate that should be cleared.
     """
     require_operator(actor)
+    if actor.is_service:
+        raise Forbidden("a person decides a review, not a service")
     said = reason.strip()
     if len(said) not in _REASON:
         raise Invalid("reason", f"must have {_REASON.start} to {_REASON.stop - 1} characters")

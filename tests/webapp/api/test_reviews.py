@@ -90,6 +90,21 @@ def test_a_decision_that_cannot_be_read_decides_nothing(
     assert world.get(path, operator).body["state"] == "open"
 
 
+def test_a_service_reads_and_a_person_decides(world: World, operator: Person, seller: Person) -> None:
+    path = f"/api/reviews/{review_of(world, operator, brought(world, seller, ahead=3))}"
+    made = world.post("/api/service-tokens", operator, {"name": "robot"})
+    bearer = {"Authorization": f"Bearer {made.body['token']}"}
+    assert world.ask("GET", path, headers=bearer).status == 200
+    said = {"decision": "clear", "reason": "the machine says so"}
+    assert world.ask("POST", f"{path}/decide", json=said, headers=bearer).status == 403
+    with world.session() as session:
+        kyc.welcome(session, seller.actor.id, datetime.now(UTC))
+    person = f"/api/kyc/{seller.actor.id}/decide"
+    given = {"decision": "expire", "reason": "the machine says so"}
+    assert world.ask("POST", person, json=given, headers=bearer).status == 403
+    assert world.post(person, operator, given).status == 200
+
+
 def test_the_queue_is_filtered(world: World, operator: Person, seller: Person) -> None:
     stop, question = brought(world, seller, ahead=9), brought(world, seller, alike="N1")
     kinds = {"stop": stop, "review": question}
