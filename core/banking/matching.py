@@ -22,6 +22,7 @@ from core.ids import new_id
 from core.invoicing.references import candidate_keys
 from core.live.feed import announce_all
 from core.marketplace import repayments
+from core.marketplace.calendar import Calendar
 from core.payments import apply as payments
 from core.payments.merge import PaymentState
 from core.statements import Outcome
@@ -250,10 +251,19 @@ def _lock(connection: Connection, user_id: UUID, transaction_id: UUID) -> Any:
     return row
 
 
-def accept(session: Session, user_id: UUID, transaction_id: UUID, invoice_id: UUID | None, now: datetime) -> UUID:
+def accept(
+    session: Session,
+    user_id: UUID,
+    transaction_id: UUID,
+    invoice_id: UUID | None,
+    now: datetime,
+    *,
+    calendar: Calendar | None = None,
+) -> UUID:
     """Decide that a transaction is the payment of an invoice; return the payment's id.
 
-    Without `invoice_id` the proposed match is taken. Accepting what is accepted already changes nothing.
+    Without `invoice_id` the proposed match is taken. Accepting what is accepted already changes nothing. `calendar`
+    says which days banks work, for financed invoices.
     Raises NotFound, or Conflict when the transaction cannot pay this invoice.
     """
     connection = session.connection()
@@ -342,12 +352,14 @@ def accept(session: Session, user_id: UUID, transaction_id: UUID, invoice_id: UU
     _set_match_state(connection, transaction.id, transaction, "accepted", outcome)
     # Other transactions were proposed for this invoice, and it may need them no more.
     refresh(connection, outcome)
-    repayments.collect(connection, outcome, now)
+    repayments.collect(connection, outcome, now, calendar)
     announce_all(connection, outcome.announcements)
     return state.id
 
 
-def undo(session: Session, user_id: UUID, transaction_id: UUID, now: datetime) -> None:
+def undo(
+    session: Session, user_id: UUID, transaction_id: UUID, now: datetime, *, calendar: Calendar | None = None
+) -> None:
     """Take an accepted match back: its payment is cancelled and the invoice is due again.
 
     Raises NotFound, or Conflict when nothing is accepted.
@@ -371,7 +383,7 @@ def undo(session: Session, user_id: UUID, transaction_id: UUID, now: datetime) -
     )
     _set_match_state(connection, transaction.id, transaction, "proposed", outcome)
     refresh(connection, outcome)
-    repayments.collect(connection, outcome, now)
+    repayments.collect(connection, outcome, now, calendar)
     announce_all(connection, outcome.announcements)
 
 

@@ -62,7 +62,9 @@ def match(transaction_id: UUID, body: models.MatchInput) -> Response:
 
     def work(session: Session) -> tuple[dict[str, Any], int]:
         _deciding(session, person, transaction_id)
-        payment_id = matching.accept(session, person.id, transaction_id, body.invoice_id, auth.now())
+        payment_id = matching.accept(
+            session, person.id, transaction_id, body.invoice_id, auth.now(), calendar=services().rules.calendar
+        )
         audit.record(session, person, "match.accepted", "transaction", transaction_id, {}, auth.now())
         return get_payment(session, person, payment_id), 200
 
@@ -78,8 +80,10 @@ def unmatch(transaction_id: UUID) -> Response:
     def work(session: Session) -> tuple[dict[str, Any], int]:
         _deciding(session, person, transaction_id)
         state = queries.get_transaction(session, person, transaction_id)["match_state"]
-        decide = matching.reject if state == "proposed" else matching.undo
-        decide(session, person.id, transaction_id, auth.now())
+        if state == "proposed":
+            matching.reject(session, person.id, transaction_id, auth.now())
+        else:
+            matching.undo(session, person.id, transaction_id, auth.now(), calendar=services().rules.calendar)
         audit.record(session, person, "match.undone", "transaction", transaction_id, {"was": state}, auth.now())
         return queries.get_transaction(session, person, transaction_id), 200
 

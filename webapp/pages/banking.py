@@ -13,6 +13,7 @@ from core.ids import parse_id
 from webapp.auth import page_login_required
 from webapp.pages import blueprint, render
 from webapp.pages.shell import choice, cursor, limit, looking, only, search
+from webapp.services import services
 
 MATCH_STATES = {"proposed": "Match proposed", "accepted": "Matched", "none": "No match"}
 # So that the fragments of the page refresh also while the live feed is away.
@@ -52,7 +53,7 @@ def _decide(transaction_id: UUID, verb: str) -> tuple[str, str]:
     target = render.back(url_for("pages.transaction", transaction_id=transaction_id))
     with looking() as look:
         if verb == "undo":
-            matching.undo(look.db, look.actor.id, transaction_id, look.now)
+            matching.undo(look.db, look.actor.id, transaction_id, look.now, calendar=services().rules.calendar)
             return "Undone: the payment was taken back, and the match waits for a decision again.", target
         if verb == "reject":
             matching.reject(look.db, look.actor.id, transaction_id, look.now)
@@ -60,7 +61,9 @@ def _decide(transaction_id: UUID, verb: str) -> tuple[str, str]:
         invoice_id = parse_id(request.form.get("invoice_id", ""))
         if invoice_id is None:
             raise NotFound("invoice")
-        matching.accept(look.db, look.actor.id, transaction_id, invoice_id, look.now)
+        matching.accept(
+            look.db, look.actor.id, transaction_id, invoice_id, look.now, calendar=services().rules.calendar
+        )
         return "Accepted: the transaction now pays the invoice.", target
 
 

@@ -11,12 +11,13 @@ import pytest
 from sqlalchemy import text
 
 from core import ledger
+from core.banking import matching
 from core.marketplace import funding, states, watch
 from core.marketplace.calendar import Calendar
 from core.marketplace.clock import next_look, opening
 from core.marketplace.rules import Rules
 from core.marketplace.states import State
-from tests.builders import NOW, Clockwork, worker
+from tests.builders import NOW, Clockwork, transaction, worker
 from tests.core.marketplace import builders, deals
 from tests.core.marketplace.builders import LAKH, NEXT_DAY, RULES, check_books
 from tests.core.marketplace.deals import BEGUN, WORKED, Deal, state_of
@@ -89,6 +90,19 @@ def test_a_part_payment_on_a_holiday_in_the_grace_makes_nothing_overdue(file_dat
         context.moment[0] = OVERDUE + timedelta(hours=12)
         deal.pay(1_00_000_00, days_late=6)
         assert state_of(deal) is State.PART_PAID
+
+
+def test_a_match_undone_on_a_holiday_in_the_grace_makes_nothing_overdue(context: Clockwork) -> None:
+    deal = deals.make(context)
+    deal.shop.hear(transaction(amount="500000.00", narration=f"NEFT {deal.offer.number}"))
+    bank = deal.shop.one("SELECT id FROM transactions WHERE user_id = :user")["id"]
+    longer = Calendar(frozenset({date(2027, 1, 5)}))
+    with context.database.session() as session:
+        matching.accept(session, deal.offer.seller.id, bank, None, OVERDUE, calendar=longer)
+    assert state_of(deal) is State.REPAID
+    with context.database.session() as session:
+        matching.undo(session, deal.offer.seller.id, bank, OVERDUE, calendar=longer)
+    assert state_of(deal) is State.FUNDED
 
 
 def test_each_bucket_is_told_once_and_default_comes_ninety_days_past_due(context: Clockwork) -> None:
