@@ -47,11 +47,9 @@ class Paying(Deeds):
         if invoice is None:
             return
         open_ = max(1, invoice.face - invoice.paid)
-        amount = self.chance.choice(
-            [open_, open_, open_ * 2 // 3, open_ // 3, open_ + 5_000_00, invoice.face, invoice.deal.principal or open_]
-            if invoice.deal
-            else [open_]
-        )
+        claimed = (invoice.deal and invoice.deal.principal) or open_
+        some = [open_, open_, open_ * 2 // 3, open_ // 3, open_ + 5_000_00, invoice.face, claimed]
+        amount = max(1, self.chance.choice(some if invoice.deal else [open_]))
         at = self.world.now - timedelta(hours=self.chance.choice([0, 0, 1, 7, 60]))
         name = f"pay_{self.version}"
         statuses = self.chance.choice([("succeeded",), ("pending", "succeeded"), ("failed",), ("failed", "succeeded")])
