@@ -31,6 +31,7 @@ from core.errors import AuthenticationFailed, Forbidden, Invalid, NotFound, Plat
 from core.identity import Actor, Role, tokens, users
 from core.ids import parse_id
 from core.invoicing.invoices import may_see
+from core.invoicing.queries import investors_read
 from core.live import FeedEvent, after, default_rooms, sequences
 from webapp import runtime
 from webapp.auth import COOKIE, now
@@ -397,6 +398,9 @@ class Gateway:
             return
         with self._parts.database.session() as session:
             sessions, families = _still_good(session, list(held.values()), now())
+            # An offer ends, and who has no part in it hears no more of the invoice.
+            asked = {(each.user_id, invoice) for each in held.values() for invoice, _ in _looked_at(each)}
+            readable = investors_read(session, asked) if asked else set()
         for sid, client in held.items():
             if not engine.manager.is_connected(sid, "/"):
                 self.clients.pop(sid, None)
@@ -405,6 +409,18 @@ class Gateway:
                 and (client.family not in families or (client.expires_at is not None and client.expires_at <= now()))
             ):
                 self._close(sid)
+            else:
+                for invoice, room in _looked_at(client):
+                    if (client.user_id, invoice) in asked and (client.user_id, invoice) not in readable:
+                        self._io.server.leave_room(sid, room)
+                        client.rooms.discard(room)
+
+
+def _looked_at(client: Client) -> list[tuple[UUID, str]]:
+    """The invoices in whose rooms an investor is; of everybody else's none is lost again."""
+    if client.role is not Role.INVESTOR:
+        return []
+    return [(UUID(room[8:]), room) for room in list(client.rooms) if room.startswith("invoice:")]
 
 
 def _expired(client: Client) -> bool:

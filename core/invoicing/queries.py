@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core import paging
+from core.bulk import array
 from core.errors import Invalid, NotFound
 from core.identity import Actor, Role
 from core.marketplace import shapes
@@ -43,6 +45,14 @@ _INVESTED = (
 )
 
 
+# Beside "or" a list of ids would be read in full: here it is one look-up by the invoice.
+_INVESTOR_READS = (
+    f"(financing.state IN ({_ON_OFFER}) OR EXISTS (SELECT FROM financings AS placed "
+    "JOIN investments ON investments.financing_id = placed.id WHERE placed.invoice_id = invoices.id "
+    "AND investments.investor_id = :actor AND investments.status <> 'voided'))"
+)
+
+
 def visible(actor: Actor) -> str:
     """The condition under which an invoice is the actor's own, to be listed. It uses the parameter :actor.
 
@@ -63,12 +73,7 @@ def visible(actor: Actor) -> str:
 def _readable(actor: Actor) -> str:
     """The condition under which the actor may look at an invoice: their own, and for investors what is on offer."""
     if actor.role is Role.INVESTOR:
-        # Beside "or" a list of ids would be read in full: here it is one look-up by the invoice.
-        return (
-            f"(financing.state IN ({_ON_OFFER}) OR EXISTS (SELECT FROM financings AS placed "
-            "JOIN investments ON investments.financing_id = placed.id WHERE placed.invoice_id = invoices.id "
-            "AND investments.investor_id = :actor AND investments.status <> 'voided'))"
-        )
+        return _INVESTOR_READS
     return visible(actor)
 
 
@@ -168,6 +173,24 @@ def may_read(session: Session, actor: Actor, invoice_id: UUID) -> bool:
         {"id": invoice_id, "actor": actor.id},
     )
     return bool(found)
+
+
+def investors_read(session: Session, asked: Collection[tuple[UUID, UUID]]) -> set[tuple[UUID, UUID]]:
+    """Of (investor, invoice) those in which the investor may look at the invoice now; one query."""
+    readable = _INVESTOR_READS.replace(":actor", "asked.investor")
+    pairs = sorted(asked)
+    rows = session.execute(
+        text(
+            "SELECT investor, invoice FROM unnest(CAST(:investors AS uuid[]), CAST(:invoices AS uuid[])) "
+            f"AS asked (investor, invoice) WHERE EXISTS (SELECT FROM {_FROM} WHERE invoices.id = asked.invoice "
+            f"AND {readable})"
+        ),
+        {
+            "investors": array((investor for investor, _ in pairs), "uuid"),
+            "invoices": array((invoice for _, invoice in pairs), "uuid"),
+        },
+    )
+    return {(row.investor, row.invoice) for row in rows}
 
 
 def get_invoice(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, Any]:

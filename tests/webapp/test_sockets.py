@@ -14,6 +14,7 @@ from core.events import DomainEvent
 from core.identity import Role, tokens, users
 from core.live import announce
 from core.live.feed import number
+from tests.webapp.api.market import fund, offer, rich
 from tests.webapp.conftest import INVOICE, Person, World
 from webapp import sockets
 from webapp.sockets import Gateway
@@ -233,6 +234,22 @@ def test_sockets_that_never_ask_are_closed_as_well(world: World, seller: Person,
         users.end_everywhere(session, seller.actor.id, datetime.now(UTC))
     gateway.sweep()
     assert gateway.users() == {str(buyer.actor.id)}
+
+
+def test_an_investor_hears_no_more_of_an_offer_that_others_took(world: World) -> None:
+    seller, buyer = rich(world, Role.SELLER), rich(world, Role.BUYER)
+    looking, taking = rich(world), rich(world)
+    made = offer(world, seller, buyer)
+    room = f"invoice:{made.invoice_id}"
+    listeners = [by_token(world, person) for person in (looking, taking, seller)]
+    assert all(each.ask("join", {"room": room})["ok"] for each in listeners)
+    _gateway(world).sweep()
+    emit(world, room, 1)
+    fund(world, taking, made, 90_000_00)
+    _gateway(world).sweep()
+    emit(world, room, 2)
+    heard = [[event["args"][0]["seq"] for event in each.heard() if event["name"] == "event"] for each in listeners]
+    assert heard == [[1], [1, 2], [1, 2]]
 
 
 def test_an_access_token_that_ran_out_is_renewed_or_ends(world: World, seller: Person) -> None:
