@@ -17,7 +17,7 @@ from core.events import DomainEvent
 from core.identity import Actor, Role
 from core.invoicing import queries as invoicing
 from core.live import announce
-from core.marketplace import auction, funding, pricing, settlement, states
+from core.marketplace import auction, funding, news, pricing, settlement, states
 from core.marketplace.pricing import Terms
 from core.marketplace.rules import LISTING_DAYS, Rules, today
 from core.marketplace.states import Financing, State
@@ -135,6 +135,7 @@ def offer(session: Session, actor: Actor, invoice_id: UUID, asked: Offer, *, rul
         listed_at=now,
         closes_at=closes,
     )
+    news.over(session, moved, now, "invoice.confirmed")
     announce(session, [DomainEvent(room="marketplace", name="invoice.listed", data=states.summary(moved))])
     return moved
 
@@ -154,6 +155,7 @@ def withdraw(session: Session, actor: Actor, invoice_id: UUID, *, now: datetime)
     if financing.state in states.ON_OFFER:
         financing = funding.release(session, financing, now, reason="withdrawn by the seller", actor=actor)
     moved = states.move(session, financing, State.WITHDRAWN, now, actor=actor, reason="withdrawn by the seller")
+    news.over(session, moved, now, "invoice.to_confirm", "invoice.confirmed", "invoice.disputed")
     if financing.listed_at is not None:
         announce(session, [DomainEvent(room="marketplace", name="invoice.updated", data=states.summary(moved))])
     return moved

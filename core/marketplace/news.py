@@ -126,6 +126,11 @@ def _notify(
     announce(session, events)
 
 
+def over(session: Session, financing: Financing, now: datetime, *kinds: str) -> None:
+    """End what people were told to do about an invoice, because it is done or no longer theirs to do."""
+    announce(session, notifications.clear(session, financing.invoice_id, kinds, now))
+
+
 def funded(session: Session, financing: Financing, number: str, net: int, now: datetime) -> None:
     """Tell the seller that the money is there."""
     words = (

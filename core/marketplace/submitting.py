@@ -22,7 +22,7 @@ from core.identity.users import clean_email
 from core.ids import new_id
 from core.invoicing import queries as invoicing
 from core.live import announce
-from core.marketplace import clock, duplicates, fingerprints, letters, reviewing, states
+from core.marketplace import clock, duplicates, fingerprints, letters, news, reviewing, states
 from core.marketplace import papers as documents
 from core.marketplace.papers import Papers
 from core.marketplace.rules import CONFIRM_DAYS, CURRENCY, MIN_TENOR_DAYS, Rules, today
@@ -208,6 +208,7 @@ def _ask_buyer(session: Session, financing: Financing, invoice: Any, link: str, 
         link=link,
     )
     mail.write(session, letters.ask_to_confirm(asked), now)
+    news.over(session, financing, now, "invoice.rejected", "invoice.expired", "invoice.withdrawn")
     if financing.buyer_id is None:
         return
     notice = Notice(
@@ -331,7 +332,7 @@ def reject(
 
 def _answered(session: Session, financing: Financing, word: str, body: str, now: datetime) -> None:
     number = session.scalar(text("SELECT number FROM invoices WHERE id = :id"), {"id": financing.invoice_id})
-    events = notifications.clear(session, financing.invoice_id, ["invoice.to_confirm"], now)
+    events = notifications.clear(session, financing.invoice_id, ["invoice.to_confirm", "invoice.disputed"], now)
     notice = Notice(
         user_id=financing.seller_id,
         kind=f"invoice.{financing.state.value}",

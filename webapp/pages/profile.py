@@ -35,18 +35,22 @@ def _caps_form(look: Look) -> Form | None:
     )
 
 
-def _page(status: int = 200, **forms: Form) -> Response:
+def _page(status: int = 200, **refused: Form) -> Response:
+    """The page; `refused` are forms that were sent and not accepted, each with what was typed and why not."""
     with looking() as look:
         person: dict[str, Any] = users.profile(look.db, look.actor.id)
+        forms: dict[str, Form | None] = {
+            "form": Form({"name": person["name"], "organisation": person["organisation"]}),
+            "looks": Form(render.preferences()),
+            "caps": _caps_form(look),
+            "password_form": Form({}),
+        }
         return look.show(
             "pages/profile.html",
             status,
             person=person,
-            form=forms.get("form") or Form({"name": person["name"], "organisation": person["organisation"]}),
-            looks=forms.get("looks") or Form(render.preferences()),
-            caps=forms.get("caps") or _caps_form(look),
+            **(forms | refused),
             suggested={"per_buyer": caps.SUGGESTED_PER_BUYER, "per_invoice": caps.SUGGESTED_PER_INVOICE},
-            password_form=forms.get("password_form") or Form({}),
             themes=formats.THEMES,
             locales=formats.LOCALES,
             min_password=MIN_PASSWORD,
