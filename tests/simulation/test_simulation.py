@@ -103,7 +103,7 @@ def test_in_a_hundred_thousand_steps_nothing_is_wrong(
     told(str(found))
     assert sum(found.balances.values()) == 0
     assert {"repaid", "defaulted", "expired", "withdrawn", "rejected"} <= found.states.keys()
-    assert {"insufficient_funds", "duplicate_financing", "bid_leads", "fraud_stop"} <= found.answers.keys()
+    assert {"insufficient_funds", "duplicate_financing", "fraud_stop"} <= found.answers.keys()
 
 
 @dataclass(frozen=True, slots=True)
