@@ -1,12 +1,13 @@
 """Pictures of every page: `python -m tests.e2e.screenshots OUT`, at two widths, light and dark.
 
-With `--readme` it makes the two pictures of the README instead.
+With `--readme` it makes the three pictures of the README instead.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -15,7 +16,7 @@ from config import embedded
 from core import migrations
 from tests.e2e.conftest import launch, live, sign_in
 from tests.e2e.stack import Stack
-from tests.e2e.test_pages import LISTS, MORE, STATIC, first_of
+from tests.e2e.test_pages import LISTS, MORE, PEOPLE, STATIC, first_of, offers
 
 SIZES = {"phone": (390, 844), "desktop": (1440, 900)}
 
@@ -32,6 +33,24 @@ def _paid(page: Page, stack: Stack) -> str:
     expect(page.locator(".toast-card").first).to_be_visible(timeout=10_000)
     page.wait_for_timeout(1000)
     return str(answer.json()["delivery_id"])
+
+
+def _others(page: Page, base: str, take: Callable[[str], None]) -> None:
+    """What the others see: each person's own pages, and both kinds of offer."""
+    for email, paths in PEOPLE.items():
+        page.context.clear_cookies()
+        sign_in(page, base, email)
+        live(page)
+        who = email.partition("@")[0]
+        take(f"dashboard-{who}")
+        for path in paths:
+            page.goto(path)
+            page.wait_for_timeout(300)
+            take(f"{who}-{_name(path)}")
+    for mode, path in zip(("fixed", "auction"), offers(page), strict=True):
+        page.goto(path)
+        page.wait_for_timeout(300)
+        take(f"offer-{mode}")
 
 
 def walk(stack: Stack, browser: Browser, out: Path) -> None:
@@ -66,16 +85,12 @@ def walk(stack: Stack, browser: Browser, out: Path) -> None:
             for path in ("/invoices/nothing", "/quarantine"):
                 page.goto(path)
                 take(f"error-{_name(path)}")
-            for role in ("operator", "buyer", "investor"):
-                context.clear_cookies()
-                sign_in(page, stack.url(), f"{role}@demo.com")
-                live(page)
-                take(f"dashboard-{role}")
+            _others(page, stack.url(), take)
             context.close()
 
 
 def readme(stack: Stack, browser: Browser, out: Path) -> None:
-    """The dashboard and the provenance page, as the README shows them."""
+    """The dashboard, the provenance page and an offer, as the README shows them."""
     context = browser.new_context(base_url=stack.url(), viewport={"width": 1280, "height": 860})
     page = context.new_page()
     sign_in(page, stack.url(), "seller@demo.com")
@@ -86,6 +101,11 @@ def readme(stack: Stack, browser: Browser, out: Path) -> None:
     page.wait_for_timeout(500)
     page.set_viewport_size({"width": 1280, "height": 1180})
     page.screenshot(path=out / "provenance.png")
+    context.clear_cookies()
+    sign_in(page, stack.url(), "investor@demo.com")
+    page.goto(offers(page)[0])
+    live(page)
+    page.screenshot(path=out / "offer.png")
     context.close()
 
 

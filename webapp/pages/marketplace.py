@@ -170,7 +170,12 @@ def fund_listing(invoice_id: UUID) -> Response:
                     )
                 paid = money(amount, CURRENCY, render.preferences()["locale"])
                 held = made["investment"]["status"] == "held"
-                flash(f"{paid} is held until the rest is funded." if held else f"You invested {paid}.", "good")
+                flash(
+                    f"{paid} is held until the invoice is funded in full and settles."
+                    if held
+                    else f"You invested {paid}.",
+                    "good",
+                )
             except _REFUSALS as error:
                 _blame(form, error)
         if not form:

@@ -105,7 +105,7 @@ const TELL = {
     toast({ title: `${money(data.amount, data.currency ?? "INR")} ${from} for ${data.number}`, text: rest, href: `/invoices/${data.invoice_id}`, tone: "good" });
   },
   "investment.made": ({ data }) => {
-    toast({ title: `You invested ${money(data.amount, data.currency ?? "INR")}`, text: data.status === "held" ? "It is held until the rest is funded." : `${money(data.expected_return, data.currency ?? "INR")} comes back when the buyer pays.`, href: `/marketplace/${data.invoice_id}`, tone: "good" });
+    toast({ title: `You invested ${money(data.amount, data.currency ?? "INR")}`, text: data.status === "held" ? "It is held until the invoice is funded in full and settles." : `${money(data.expected_return, data.currency ?? "INR")} comes back when the buyer pays.`, href: `/marketplace/${data.invoice_id}`, tone: "good" });
   },
   "investment.repaid": ({ data }) => {
     toast({ title: `${money(data.amount, data.currency ?? "INR")} was repaid to you`, text: data.invoice_number ? `For ${data.invoice_number}.` : "", href: `/marketplace/${data.invoice_id}`, tone: "good" });
