@@ -162,12 +162,12 @@ DEFECTS: list[tuple[str, Callable[[Patch], None], Caught]] = [
     ),
     (
         "a match repays nobody",
-        spoil(matching.accept, "repayments.collect(connection, outcome, now)", "pass"),
+        spoil(matching.accept, "repayments.collect(connection, outcome, now, calendar)", "pass"),
         of_deal(test_repayments.test_a_bank_transaction_that_is_matched_repays_and_unmatching_takes_it_back),
     ),
     (
         "an undone match takes nothing back",
-        spoil(matching.undo, "repayments.collect(connection, outcome, now)", "pass"),
+        spoil(matching.undo, "repayments.collect(connection, outcome, now, calendar)", "pass"),
         of_deal(test_repayments.test_a_bank_transaction_that_is_matched_repays_and_unmatching_takes_it_back),
     ),
     (
