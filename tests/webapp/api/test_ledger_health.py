@@ -19,8 +19,6 @@ from tests.webapp.configured import settings_for
 from tests.webapp.conftest import Person, World, make_world
 from webapp.pages import ledger as page
 
-NOW = datetime.now(UTC)
-
 
 @pytest.fixture(scope="module")
 def world(file_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
@@ -46,16 +44,16 @@ def test_an_empty_ledger_says_so(world: World, operator: Person) -> None:
 
 
 def test_the_books_are_summed_and_what_is_not_clear_has_an_age(world: World, operator: Person) -> None:
-    investor = world.person(Role.INVESTOR)
+    investor, now = world.person(Role.INVESTOR), datetime.now(UTC)
     wallet, escrow = ledger.wallet(investor.actor.id), ledger.escrow(new_id(), "INR")
     with world.session() as session:
         # What registration gives in a demo is given here by hand, once in any case.
-        wallets.welcome(session, investor.actor.id, NOW - timedelta(hours=3))
+        wallets.welcome(session, investor.actor.id, now - timedelta(hours=3))
     with world.session() as session:
         legs = (Leg(wallet, -90_000_00), Leg(escrow, 90_000_00))
         work = Transfer(kind="test.funded", key=str(new_id()), legs=legs, description="Funded by hand")
         hold = Hold(key=str(new_id()), account=wallet, to=escrow, amount=1_000_00, description="Held")
-        ledger.post(session, [work, hold], NOW - timedelta(hours=2))
+        ledger.post(session, [work, hold], now - timedelta(hours=2))
     found = world.get("/api/ledger/health", operator).body
     (book,) = found["books"]
     assert book["issued"] == book["wallet"] + book["escrow"]
