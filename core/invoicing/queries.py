@@ -218,7 +218,7 @@ def get_invoice(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, A
     outsider = actor.role is Role.INVESTOR
     allocated = [] if outsider else _allocations(session, invoice_id)
     found["payments"] = _payments(allocated)
-    history = _history(session, invoice_id, found, allocated)
+    history = _history(session, actor, invoice_id, found, allocated)
     found["history"] = _told_to_investors(history) if outsider else history
     return found
 
@@ -275,7 +275,9 @@ def _payments(allocated: list[Any]) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda entry: (entry["occurred_at"], entry["id"]), reverse=True)
 
 
-def _history(session: Session, invoice_id: UUID, invoice: dict[str, Any], allocated: list[Any]) -> list[dict[str, Any]]:
+def _history(
+    session: Session, actor: Actor, invoice_id: UUID, invoice: dict[str, Any], allocated: list[Any]
+) -> list[dict[str, Any]]:
     """What happened, newest first: what people did, and every movement of money."""
     entries: list[dict[str, Any]] = [
         {
@@ -289,7 +291,9 @@ def _history(session: Session, invoice_id: UUID, invoice: dict[str, Any], alloca
         }
         for row in session.execute(
             text(
-                "SELECT audit_log.at, audit_log.action, users.name, "
+                # A buyer owes the same whoever financed it, and does not read who did.
+                "SELECT audit_log.at, audit_log.action, "
+                "CASE WHEN users.role = 'investor' AND :buyer THEN NULL ELSE users.name END AS name, "
                 # Why a buyer said no: "quality: ten bales were torn".
                 "CASE WHEN audit_log.action IN ('financing.rejected', 'financing.disputed') "
                 "THEN audit_log.data->>'reason' END AS reason FROM audit_log "
@@ -297,7 +301,7 @@ def _history(session: Session, invoice_id: UUID, invoice: dict[str, Any], alloca
                 "WHERE audit_log.subject_id = :id AND audit_log.subject_kind = 'invoice' "
                 "ORDER BY audit_log.id DESC LIMIT 200"
             ),
-            {"id": invoice_id},
+            {"id": invoice_id, "buyer": actor.role is Role.BUYER},
         )
     ]
     if not any(entry["kind"] == "invoice.created" for entry in entries):

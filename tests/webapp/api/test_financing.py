@@ -286,3 +286,13 @@ def test_a_rate_is_plain_per_cent(world: World, people: tuple[Person, Person, Pe
     auction = listed(world, seller, buyer, mode="auction", ask_amount=None, discount_rate=14)
     refused = world.post(f"{auction}/bids", investor, json={"rate": rate, "amount": 50_000_00})
     assert (refused.status, refused.body["errors"][0]["field"]) == (422, "rate")
+
+
+def test_a_buyer_does_not_read_who_financed_the_invoice(world: World, people: tuple[Person, Person, Person]) -> None:
+    seller, buyer, investor = people
+    at = listed(world, seller, buyer)
+    world.post(f"{at}/fund", investor, json={"amount": 90_000_00})
+    said = {who.actor.id: str(world.get(at, who).body["history"]) for who in (seller, buyer)}
+    assert "financing.funded" in said[buyer.actor.id]
+    assert investor.actor.name in said[seller.actor.id]
+    assert investor.actor.name not in said[buyer.actor.id]
