@@ -48,11 +48,10 @@ class State(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-_OWING = frozenset({State.FUNDED, State.PART_PAID, State.OVERDUE, State.DEFAULTED})
 # Investors may put money in.
 ON_OFFER = frozenset({State.LISTED, State.PARTIALLY_FUNDED})
 # The seller has the money, and the buyer owes it to the investors.
-OWING = _OWING
+OWING = frozenset({State.FUNDED, State.PART_PAID, State.OVERDUE, State.DEFAULTED})
 # Nothing comes of it any more, and the invoice may be submitted anew.
 ENDED = frozenset({State.REJECTED, State.EXPIRED, State.WITHDRAWN})
 # The buyer's payments go through the waterfall, now or when one of them is taken back.
@@ -72,7 +71,7 @@ MOVES: Mapping[State, frozenset[State]] = {
     State.OVERDUE: frozenset({State.FUNDED, State.PART_PAID, State.DEFAULTED, State.REPAID}),
     State.DEFAULTED: frozenset({State.FUNDED, State.PART_PAID, State.OVERDUE, State.REPAID, State.WRITTEN_OFF}),
     # A payment that is taken back reopens what it had closed.
-    State.REPAID: _OWING,
+    State.REPAID: OWING,
     State.WRITTEN_OFF: frozenset({State.REPAID}),
     State.EXPIRED: frozenset(),
     State.WITHDRAWN: frozenset(),

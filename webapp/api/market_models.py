@@ -23,6 +23,7 @@ from webapp.api.models import (
     PaymentStatus,
     Search,
     TransactionRow,
+    Wallet,
 )
 from webapp.api.risk_models import Risk
 
@@ -34,15 +35,6 @@ Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=
 
 
 # Wallet -----------------------------------------------------------------------------------------------------
-
-
-class Wallet(Output):
-    """Demo money: `balance` is there, `held` is promised, `available` can be spent."""
-
-    balance: int
-    available: int
-    held: int
-    currency: str
 
 
 class WalletQuery(Input):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from uuid import UUID
 
-from webapp.api.models import Output
+from webapp.api.models import Output, Wallet
 
 
 class FeeLine(Output):
@@ -102,21 +102,12 @@ class OfferState(Output):
     investors: int
 
 
-class Purse(Output):
-    """What a wallet holds."""
-
-    balance: int
-    available: int
-    held: int
-    currency: str
-
-
 class Funded(Output):
     """An investment that was made, with the offer and the wallet as they are then."""
 
     investment: FundedInvestment
     invoice: OfferState
-    wallet: Purse
+    wallet: Wallet
     warnings: list[str]
 
 
@@ -134,5 +125,5 @@ class Bid(Output):
     closes_at: datetime | None
     created_at: datetime
     decided_at: datetime | None
-    wallet: Purse
+    wallet: Wallet
     warnings: list[str]

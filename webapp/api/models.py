@@ -942,7 +942,7 @@ class CurrencyTotal(Output):
     paid_30_days: int
 
 
-class DashboardWallet(Output):
+class Wallet(Output):
     """Demo money: `balance` is there, `held` is promised, `available` can be spent."""
 
     balance: int
@@ -967,7 +967,7 @@ class Dashboard(Output):
     recent_transactions: list[TransactionRow]
     proposed_matches: int
     connections: int
-    wallet: DashboardWallet
+    wallet: Wallet
     # What waits, by name; docs/marketplace.md says which names each role has.
     figures: dict[str, Figure]
 

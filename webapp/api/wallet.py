@@ -12,6 +12,7 @@ from core import wallets
 from webapp import auth
 from webapp.api import market_models as models
 from webapp.api.edge import reply
+from webapp.api.models import Wallet
 from webapp.openapi import operation
 from webapp.services import services
 
@@ -19,7 +20,7 @@ blueprint = Blueprint("wallet", __name__, url_prefix="/api/wallet")
 
 
 @blueprint.get("")
-@operation("wallet", {200: models.Wallet}, query=models.WalletQuery)
+@operation("wallet", {200: Wallet}, query=models.WalletQuery)
 def show(query: models.WalletQuery) -> Response:
     """What is in my wallet; with `at`, what the books said at that instant."""
     person = auth.actor()
