@@ -18,7 +18,7 @@ def next_sequence(session: Session, seller_id: UUID, year: int) -> int:
         session.scalars(
             text(
                 "INSERT INTO invoice_counters AS known (seller_id, year, last) VALUES (:seller, :year, 1) "
-                "ON CONFLICT (seller_id, year) DO UPDATE SET last = known.last + 1 RETURNING last"
+                "ON CONFLICT (seller_id, series, year) DO UPDATE SET last = known.last + 1 RETURNING last"
             ),
             {"seller": seller_id, "year": year},
         ).one()
