@@ -35,6 +35,7 @@ from core.invoicing.queries import investors_read
 from core.live import FeedEvent, after, default_rooms, sequences
 from webapp import runtime
 from webapp.auth import COOKIE, now
+from webapp.looking import Looking, Watcher
 from webapp.presence import BEAT_SECONDS, Presence
 from webapp.services import Services
 
@@ -129,6 +130,7 @@ class Client:
     session_hash: bytes | None = None
     family: UUID | None = None
     expires_at: datetime | None = None
+    name: str = ""
     rooms: set[str] = field(default_factory=set)
 
 
@@ -188,6 +190,7 @@ class Gateway:
         self._parts = parts
         self._io = server
         self.clients: dict[str, Client] = {}
+        self._looking = Looking(parts.settings.redis_url)
         # Engine connections that had proved nothing when they were last looked at.
         self._silent: set[str] = set()
         self._started = False
@@ -197,7 +200,8 @@ class Gateway:
         server.on_event("join", _answered(self.join))
         server.on_event("leave", _answered(self.leave))
         server.on_event("resume", _answered(self.resume))
-        server.on_event("*", lambda *_: _failure("unknown_event", "join, leave and resume are understood"))
+        server.on_event("look", _answered(self.look))
+        server.on_event("*", lambda *_: _failure("unknown_event", "join, leave, look and resume are understood"))
 
     def users(self) -> set[str]:
         """Ids of the users on these sockets."""
@@ -242,6 +246,7 @@ class Gateway:
             log.warning("live feed cannot reach the database", error=type(error).__name__)
             detail = "not available right now; try again"
             raise Refused(detail, {"code": "unavailable", "detail": detail}) from error
+        client.name = str(profile["name"])
         self.clients[sid] = client
         user = {name: profile[name] for name in ("id", "email", "name", "role")}
         self._io.emit("connected", {"user": user, "rooms": known}, to=sid, ignore_queue=True)
@@ -270,7 +275,10 @@ class Gateway:
 
     def disconnect(self, *_reason: object) -> None:
         """Forget a socket."""
-        self.clients.pop(request.sid, None)  # type: ignore[attr-defined]
+        sid: str = request.sid  # type: ignore[attr-defined]
+        client = self.clients.pop(sid, None)
+        for room in client.rooms if client is not None else ():
+            self._look_away(sid, room)
 
     # Listening ----------------------------------------------------------------------------------------------
 
@@ -328,7 +336,34 @@ class Gateway:
         if room.startswith("invoice:"):
             self._io.server.leave_room(sid, room)
             client.rooms.discard(room)
+            self._look_away(sid, room)
         return {"ok": True}
+
+    def look(self, message: dict[str, Any]) -> Answer:
+        """Say that this socket's person is looking at an invoice whose room it is in; answers who is.
+
+        Clients say so again every 15 seconds. Parties and operators see each other; investors see nobody and are
+        not seen. Whoever looks already hears `looking` {room, people} when that changes.
+        """
+        sid, client = self._client()
+        room = _room_of(message)
+        if client.role is Role.INVESTOR or room not in client.rooms or not room.startswith("invoice:"):
+            raise NotFound("room", room)
+        before = self._looking.who(room)
+        people = self._looking.see(room, sid, Watcher(str(client.user_id), client.name, client.role.value))
+        self._io.server.enter_room(sid, f"looking:{room}")
+        if people != before:
+            self._say_who(room, people)
+        return {"ok": True, "people": people}
+
+    def _look_away(self, sid: str, room: str) -> None:
+        if self._looking.gone(room, sid):
+            self._io.server.leave_room(sid, f"looking:{room}")
+            self._say_who(room, self._looking.who(room))
+
+    def _say_who(self, room: str, people: list[dict[str, object]]) -> None:
+        # To the sockets of this process. Those of others hear it when they next say that they are looking.
+        self._io.emit("looking", {"room": room, "people": people}, to=f"looking:{room}", ignore_queue=True)
 
     def resume(self, message: dict[str, Any]) -> Answer:
         """The events missed in each room since the given number; `reset` names rooms where they are too many.

@@ -177,8 +177,36 @@ socket.on("connected", ({ rooms }) => {
   Promise.all(joins).then(() => {
     resuming = false;
     resume();
+    look();
   });
 });
+
+// Who else is looking at the invoice on this page. Said again and again: whoever falls silent is gone.
+const LOOK_MS = 15000;
+
+function showLookers({ room, people }) {
+  if (!extraRooms.includes(room)) return;
+  const others = (people ?? []).flatMap((person) => {
+    if (person.id !== body.dataset.user) return [person.name];
+    return person.windows > 1 ? ["you, in another window"] : [];
+  });
+  for (const element of document.querySelectorAll("[data-looking]")) {
+    const words = others.length ? `Also looking at this: ${others.join(", ")}` : "";
+    if (element.textContent !== words) element.textContent = words;
+    element.hidden = !others.length;
+  }
+}
+
+function look() {
+  if (!socket.connected || body.dataset.role === "investor" || document.hidden) return;
+  for (const room of extraRooms.filter((name) => name.startsWith("invoice:"))) {
+    socket.timeout(ANSWER_MS).emit("look", { room }, (error, answer) => {
+      if (!error && answer?.ok) showLookers({ room, people: answer.people });
+    });
+  }
+}
+socket.on("looking", showLookers);
+setInterval(look, LOOK_MS);
 socket.on("event", accept);
 // The server was cut off for a moment, and does not know what it did not hear.
 socket.on("resync", resume);
@@ -202,7 +230,7 @@ socket.on("connect_error", (error) => {
 setInterval(resume, HEARTBEAT_MS);
 window.addEventListener("offline", () => indicate("offline"));
 window.addEventListener("online", () => { indicate("reconnecting"); resume(); });
-document.addEventListener("visibilitychange", () => { if (!document.hidden) resume(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden) { resume(); look(); } });
 
 // For tests and for the curious: what this page has heard, in order.
 window.ledgerwire = { delivered, last };
