@@ -50,6 +50,15 @@ CREATE TABLE reminders_sent (
 CREATE UNIQUE INDEX reminders_sent_once ON reminders_sent (invoice_id, due_date, days) WHERE days IS NOT NULL;
 CREATE INDEX reminders_sent_invoice ON reminders_sent (invoice_id, sent_at);
 
+-- Who paid is told once that it arrived, however often it is moved between invoices.
+CREATE TABLE receipts_sent (
+    payment_id uuid PRIMARY KEY,
+    invoice_id uuid NOT NULL REFERENCES invoices,
+    mail_id uuid NOT NULL,
+    sent_at timestamptz NOT NULL
+);
+CREATE INDEX receipts_sent_invoice ON receipts_sent (invoice_id);
+
 ALTER TABLE mails
     -- The person in whose name it goes out, who sees what became of it, and gets the answers to it.
     ADD COLUMN sender_id uuid REFERENCES users,
