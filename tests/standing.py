@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _EMPTIED = (
     "deliveries", "event_keys", "events", "event_queue", "event_results", "event_effects", "quarantine", "object_keys",
-    "payments", "payment_adjustments", "allocations", "matches", "transactions", "pending_snapshots",
+    "payments", "payment_adjustments", "allocations", "matches", "transaction_payments", "judgements",
+    "reconcile_requests", "transactions", "pending_snapshots",
     "mirrored_invoices", "mirrored_invoices_gone", "outbox", "rooms", "feed",
 )  # fmt: skip
 

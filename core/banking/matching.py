@@ -36,6 +36,7 @@ _MATCHES = Rows(
     id="uuid",
     transaction_id="uuid",
     invoice_id="uuid",
+    target_key="uuid",
     user_id="uuid",
     state="text",
     score="numeric",
@@ -127,6 +128,7 @@ def _match(pair: Any, amount: int) -> dict[str, Any]:
         "id": new_id(),
         "transaction_id": pair.transaction_id,
         "invoice_id": pair.id,
+        "target_key": pair.id,
         "user_id": pair.seller_id,
         "state": "proposed" if pair.amount_due > 0 else "undone",
         "score": score,
@@ -323,10 +325,10 @@ def accept(
     score, relation = judge(transaction.amount, invoice.amount_due)
     connection.execute(
         text(
-            "INSERT INTO matches (id, transaction_id, invoice_id, user_id, state, score, features, payment_id, "
-            "decided_at, decided_by) VALUES (:id, :transaction, :invoice, :user, 'accepted', :score, "
-            "CAST(:features AS jsonb), :payment, :now, :user) "
-            "ON CONFLICT (transaction_id, invoice_id) DO UPDATE SET state = 'accepted', "
+            "INSERT INTO matches (id, transaction_id, invoice_id, target_key, user_id, state, score, features, "
+            "payment_id, decided_at, decided_by) VALUES (:id, :transaction, :invoice, :invoice, :user, 'accepted', "
+            ":score, CAST(:features AS jsonb), :payment, :now, :user) "
+            "ON CONFLICT (transaction_id, target_key) DO UPDATE SET state = 'accepted', "
             "payment_id = excluded.payment_id, "
             "decided_at = excluded.decided_at, decided_by = excluded.decided_by"
         ),
