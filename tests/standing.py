@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _EMPTIED = (
     "deliveries", "event_keys", "events", "event_queue", "event_results", "event_effects", "quarantine", "object_keys",
-    "payments", "payment_adjustments", "allocations", "matches", "transaction_payments", "judgements",
-    "reconcile_requests", "transactions", "pending_snapshots",
+    "allocations", "payment_targets", "manual_refunds", "payments", "payment_adjustments", "payout_lines",
+    "matches", "transaction_payments", "judgements", "reconcile_requests", "transactions", "pending_snapshots",
     "mirrored_invoices", "mirrored_invoices_gone", "outbox", "rooms", "feed",
 )  # fmt: skip
 
@@ -59,8 +59,11 @@ def other_path(url: str, path: str) -> str:
 def empty(database: Database) -> None:
     """Forget what happened; people, connections and invoices stay."""
     with database.connect() as connection:
-        # Allocations are append-only while their triggers run.
-        connection.exec_driver_sql("ALTER TABLE allocations DISABLE TRIGGER USER")
+        # They are append-only while their triggers run.
+        kept = ("allocations", "manual_refunds")
+        for table in kept:
+            connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         connection.exec_driver_sql("; ".join(f"DELETE FROM {table}" for table in _EMPTIED))
-        connection.exec_driver_sql("ALTER TABLE allocations ENABLE TRIGGER USER")
+        for table in kept:
+            connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER USER")
         connection.exec_driver_sql("UPDATE relay_state SET emitted_position = 0")
