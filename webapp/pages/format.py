@@ -320,6 +320,50 @@ _HISTORY = {
 }
 
 
+_FIELD_WORDS = {
+    "contact.name": "Customer",
+    "contact.email": "Customer's e-mail",
+    "contact_name": "Customer",
+    "contact_email": "Customer's e-mail",
+    "amount_due": "To pay",
+    "hsn": "HSN/SAC",
+    "cgst": "CGST",
+    "sgst": "SGST",
+    "igst": "IGST",
+    "buyer_gstin": "Customer's GSTIN",
+    "supplier_gstin": "Your GSTIN",
+    "items": "Lines",
+    "number": "Number",
+    "payment_terms": "Terms",
+}
+_AMOUNTS = frozenset(
+    {"total", "subtotal", "tax", "discount", "rounding", "cgst", "sgst", "igst", "amount", "amount_paid", "amount_due"}
+)
+
+
+def field_words(name: str) -> str:
+    """A field of the books for people: due_date is Due date."""
+    return _FIELD_WORDS.get(name) or name.replace("_", " ").replace(".", " ").capitalize()
+
+
+def changed_value(value: object, field: str, currency: str, locale: str = "auto") -> str:
+    """What a field held before or after a change, short."""
+    match value:
+        case None | "" | []:
+            return "nothing"
+        case bool():
+            return "yes" if value else "no"
+        case int() if field.rsplit(".", 1)[-1] in _AMOUNTS:
+            return money(value, currency, locale)
+        case list():
+            return f"{len(value)} {'line' if len(value) == 1 else 'lines'}"
+        case str() if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+            return day(date.fromisoformat(value))
+        case _:
+            words = str(value)
+            return words if len(words) <= 120 else f"{words[:117]}…"
+
+
 def initials(name: str) -> str:
     """Up to two letters for an avatar."""
     words = [word for word in name.split() if word[0].isalnum()]

@@ -211,6 +211,10 @@ def _words(setup: BlueprintSetupState) -> None:
         initials=formats.initials,
         reasons=formats.reasons,
         history=formats.history,
+        field_words=formats.field_words,
+        changed_value=lambda value, field, currency: formats.changed_value(
+            value, field, currency, render.preferences()["locale"]
+        ),
         highlight=render.highlight,
         connector_title=_title,
         capitalize_first=lambda words: words[:1].upper() + words[1:],

@@ -1,56 +1,54 @@
-// Lines are added and taken away, and totals follow what is typed, exactly as the server will compute them:
-// whole numbers only, each line rounded half up, then its tax rounded half up. The server decides.
+// Lines are added and taken away, and totals follow what is typed, exactly as the server will compute them. The
+// server decides.
+import { sums } from "./totals.js";
+
 const form = document.querySelector("[data-invoice-form]");
 const list = form.querySelector("[data-lines]");
 const template = form.querySelector("template");
 const LAKH = new Set(["INR", "PKR", "BDT", "NPR", "LKR"]);
-const { exponents } = form.dataset;
-const places = JSON.parse(exponents);
+const places = JSON.parse(form.dataset.exponents);
 const { locale } = document.body.dataset;
 const MOST_LINES = Number(form.dataset.mostLines);
-
-/* Decimal text as [digits, scale]; null when it is not a plain decimal. */
-function parse(text) {
-  const match = /^(\d*)(?:\.(\d*))?$/.exec(text.trim());
-  if (!match || !(match[1] || match[2])) return null;
-  const fraction = match[2] ?? "";
-  return [BigInt((match[1] || "0") + fraction), fraction.length];
-}
-const power = (exponent) => 10n ** BigInt(exponent);
-const halfUp = (value, divisor) => (2n * value + divisor) / (2n * divisor);
-
-function line(item, exponent) {
-  const read = (name) => parse(item.querySelector(`[name$="-${name}"]`).value);
-  const quantity = read("quantity");
-  const price = read("unit_price");
-  const rate = read("tax_rate") ?? [0n, 0];
-  if (!quantity || !price || price[1] > exponent) return null;
-  const minor = price[0] * power(exponent - price[1]);
-  const net = halfUp(quantity[0] * minor, power(quantity[1]));
-  return { net, tax: halfUp(net * rate[0], 100n * power(rate[1])) };
-}
+const { regime, state: ownState } = form.dataset;
+const FIELDS = ["quantity", "unit_price", "discount_rate", "tax_rate"];
 
 function write(minor, currency, exponent) {
   const spoken = locale && locale !== "auto" ? locale : LAKH.has(currency) ? "en-IN" : "en-US";
   const format = new Intl.NumberFormat(spoken, { style: "currency", currency, minimumFractionDigits: exponent, maximumFractionDigits: exponent });
   // A decimal string is formatted exactly; a float would not be.
-  const digits = minor.toString().padStart(exponent + 1, "0");
-  return format.format(exponent ? `${digits.slice(0, -exponent)}.${digits.slice(-exponent)}` : digits);
+  const sign = minor < 0n ? "-" : "";
+  const digits = (minor < 0n ? -minor : minor).toString().padStart(exponent + 1, "0");
+  return format.format(sign + (exponent ? `${digits.slice(0, -exponent)}.${digits.slice(-exponent)}` : digits));
+}
+
+function taxKind() {
+  if (regime !== "gst") return "plain";
+  const place = form.elements.place_of_supply?.value || ownState;
+  return place === ownState ? "within" : "across";
 }
 
 function compute() {
   const currency = form.elements.currency.value;
   const exponent = places[currency] ?? 2;
-  let net = 0n;
-  let tax = 0n;
-  for (const item of list.children) {
-    const result = line(item, exponent);
-    item.querySelector("[data-net]").textContent = result ? write(result.net, currency, exponent) : "–";
-    if (result) [net, tax] = [net + result.net, tax + result.tax];
+  const kind = taxKind();
+  const texts = [...list.children].map((item) => Object.fromEntries(FIELDS.map((name) => [name, item.querySelector(`[name$="-${name}"]`)?.value ?? ""])));
+  const reverse = regime === "gst" && Boolean(form.elements.reverse_charge?.checked);
+  const found = sums(texts, exponent, { kind, reverse, round: form.dataset.round === "yes" });
+  [...list.children].forEach((item, index) => {
+    const amounts = found.lines[index];
+    item.querySelector("[data-net]").textContent = amounts ? write(amounts.net, currency, exponent) : "–";
+  });
+  for (const element of form.querySelectorAll("[data-total]")) {
+    const name = element.dataset.total;
+    const value = name === "discount" ? -found.discount : found[name];
+    element.textContent = write(value, currency, exponent);
+    // A line that says nothing is left out; subtotal and total always stand.
+    const kept = ["subtotal", "total"].includes(name) || (name === "tax" ? kind === "plain" : value !== 0n);
+    element.hidden = !kept;
+    element.previousElementSibling.hidden = !kept;
   }
-  for (const [name, value] of [["subtotal", net], ["tax", tax], ["total", net + tax]]) {
-    form.querySelector(`[data-total="${name}"]`).textContent = write(value, currency, exponent);
-  }
+  const note = form.querySelector("[data-reverse-note]");
+  if (note) note.hidden = !reverse;
 }
 
 function renumber() {
@@ -66,6 +64,28 @@ function renumber() {
     item.querySelector("[data-remove]").setAttribute("aria-label", `Remove line ${index + 1}`);
   });
   form.querySelector("[data-add]").disabled = list.children.length >= MOST_LINES;
+}
+
+// The customer's details are filled in once, when somebody known is chosen by name or address.
+const known = JSON.parse(form.querySelector("[data-contacts]")?.textContent ?? "[]");
+let chosen = "";
+
+function choose(event) {
+  const { name, value } = event.target;
+  if (name !== "contact_name" && name !== "contact_email") return;
+  const contact = known.find((each) => (name === "contact_email" ? each.email === value.trim().toLowerCase() : each.name === value.trim()));
+  if (!contact || contact.email === chosen) return;
+  chosen = contact.email;
+  const values = { contact_name: contact.name, contact_email: contact.email, contact_legal_name: contact.legal_name, contact_address: contact.address, contact_gstin: contact.gstin, currency: contact.currency, place_of_supply: contact.state_code };
+  for (const [field, said] of Object.entries(values)) {
+    const input = form.elements[field];
+    if (input && said) input.value = said;
+  }
+  const issued = form.elements.issue_date.valueAsDate;
+  if (issued && contact.payment_days !== null) {
+    issued.setUTCDate(issued.getUTCDate() + contact.payment_days);
+    form.elements.due_date.valueAsDate = issued;
+  }
 }
 
 form.addEventListener("click", (event) => {
@@ -90,6 +110,16 @@ form.addEventListener("click", (event) => {
   compute();
 });
 form.addEventListener("input", compute);
-form.addEventListener("change", compute);
+form.addEventListener("change", (event) => {
+  choose(event);
+  compute();
+});
+// The GSTIN's first two digits are the customer's state, which is most often the place of supply.
+form.elements.contact_gstin?.addEventListener("change", (event) => {
+  const code = event.target.value.trim().slice(0, 2);
+  const place = form.elements.place_of_supply;
+  if (place && [...place.options].some((option) => option.value === code)) place.value = code;
+  compute();
+});
 renumber();
 compute();
