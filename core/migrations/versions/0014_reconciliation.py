@@ -120,6 +120,12 @@ CREATE TRIGGER invoices_ask_reconcile AFTER UPDATE OF status, total ON invoices 
         AND (OLD.total <> NEW.total OR (OLD.status <> NEW.status AND OLD.status <> 'open')))
     EXECUTE FUNCTION ask_reconcile_row();
 
+-- A line that its owner brought in a file is known by their word, and so is the payment that it is.
+ALTER TABLE payments
+    DROP CONSTRAINT IF EXISTS payments_by_hand_are_manual,
+    ADD CONSTRAINT payments_by_hand_are_manual CHECK (
+        CASE source WHEN 'gateway' THEN trust <> 'manual' WHEN 'bank' THEN true ELSE trust = 'manual' END);
+
 -- By what a customer was known on lines that were decided. Accounts and addresses are kept as digests.
 CREATE TABLE payer_identities (
     user_id uuid NOT NULL REFERENCES users,
