@@ -94,6 +94,9 @@ ALTER TABLE invoices
     ADD COLUMN viewed_at timestamptz,
     ADD COLUMN reminders boolean NOT NULL DEFAULT true,
     ADD COLUMN recurring_id uuid,
+    -- Both sides as they stand on the document: written down when it is issued, empty while it is a draft.
+    ADD COLUMN supplier jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(supplier) = 'object'),
+    ADD COLUMN customer jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(customer) = 'object'),
     -- Raised to make every link to this invoice that was given out invalid.
     ADD COLUMN link_version integer NOT NULL DEFAULT 1,
     ALTER COLUMN number DROP NOT NULL,
@@ -123,6 +126,36 @@ ALTER TABLE invoice_items
     ADD COLUMN cgst bigint NOT NULL DEFAULT 0 CHECK (cgst >= 0),
     ADD COLUMN sgst bigint NOT NULL DEFAULT 0 CHECK (sgst >= 0),
     ADD COLUMN igst bigint NOT NULL DEFAULT 0 CHECK (igst >= 0);
+
+-- An invoice that was issued is taken back by voiding it: the numbers stay without gaps.
+CREATE FUNCTION check_invoice_is_draft() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.status <> 'draft' OR OLD.number IS NOT NULL THEN
+        RAISE EXCEPTION 'invoice % was issued and stays', OLD.number
+            USING ERRCODE = 'restrict_violation', CONSTRAINT = 'invoices_issued_stay';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER invoices_issued_stay BEFORE DELETE ON invoices
+    FOR EACH ROW EXECUTE FUNCTION check_invoice_is_draft();
+
+-- What somebody paid towards, or buys on the marketplace, is not changed under them.
+CREATE FUNCTION check_invoice_sum_may_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.amount_paid <> 0 THEN
+        RAISE EXCEPTION 'money was paid towards invoice %', OLD.number
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'invoices_sum_stays';
+    END IF;
+    PERFORM FROM financings WHERE invoice_id = NEW.id AND state NOT IN ('rejected', 'expired', 'withdrawn');
+    IF FOUND THEN
+        RAISE EXCEPTION 'invoice % is being financed', OLD.number
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'invoices_sum_stays';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER invoices_sum_stays AFTER UPDATE OF total, currency ON invoices
+    FOR EACH ROW WHEN (NEW.total <> OLD.total OR NEW.currency <> OLD.currency)
+    EXECUTE FUNCTION check_invoice_sum_may_change();
 """
 
 
