@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -10,6 +12,15 @@ from email.utils import format_datetime, parseaddr
 from uuid import UUID
 
 from core.errors import Permanent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """A file that hangs on a mail."""
+
+    name: str
+    media_type: str
+    content: bytes = field(repr=False)
 
 
 class Undeliverable(Permanent):
@@ -32,12 +43,23 @@ def compose(
     text: str,
     html: str | None,
     created_at: datetime,
+    sender_name: str | None = None,
+    reply_to: str | None = None,
+    papers: Sequence[Paper] = (),
 ) -> EmailMessage:
-    """Plain text, with the HTML as its alternative where there is one. Raises Undeliverable."""
+    """Plain text, with the HTML as its alternative where there is one, and files. Raises Undeliverable.
+
+    The address it comes from stays the installation's, which alone may send for its domain; the name is the person's
+    in whose name it goes out, and answers go to them.
+    """
     message = EmailMessage(policy=SMTP)
     name, sender = parseaddr(mail_from)
     try:
-        message["From"] = Address(display_name=name, addr_spec=_ascii(sender))
+        message["From"] = Address(
+            display_name=f"{sender_name} via {name}" if sender_name else name, addr_spec=_ascii(sender)
+        )
+        if reply_to is not None:
+            message["Reply-To"] = Address(display_name=sender_name or "", addr_spec=_ascii(reply_to))
         message["To"] = Address(addr_spec=_ascii(to_address))
         message["Subject"] = subject
     except (ValueError, IndexError) as error:
@@ -52,6 +74,11 @@ def compose(
         message.add_alternative(html, subtype="html")
         # Not a random one, as it would be otherwise: a repeat is the same bytes.
         message.set_boundary(f"part-{mail_id.hex}")
+    for paper in papers:
+        main, _, sub = paper.media_type.partition("/")
+        message.add_attachment(paper.content, maintype=main, subtype=sub, filename=paper.name)
+    if papers:
+        message.set_boundary(f"whole-{mail_id.hex}")
     return message
 
 

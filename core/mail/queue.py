@@ -7,6 +7,7 @@ times, so that whoever gets it twice can tell.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -34,13 +35,19 @@ class Claimed:
     text: str = field(repr=False)
     html: str | None = field(repr=False)
     created_at: datetime
+    sender_id: UUID | None = None
+    sender_name: str | None = None
+    reply_to: str | None = None
+    # What is to be made and hung on: [{"kind": ..., "id": ...}].
+    attachments: Sequence[Mapping[str, str]] = ()
 
 
 _CLAIM = text(
     "UPDATE mails SET attempts = attempts + 1, due_at = :now + :lease, claimed_at = :now WHERE id = ("
     "SELECT id FROM mails WHERE state = 'queued' AND due_at <= :now ORDER BY due_at, id LIMIT 1 "
     "FOR UPDATE SKIP LOCKED) "
-    "RETURNING id, attempts, claimed_at, to_address, subject, text, html, created_at"
+    "RETURNING id, attempts, claimed_at, to_address, subject, text, html, created_at, sender_id, sender_name, "
+    "reply_to, attachments"
 )
 
 
