@@ -1,0 +1,1 @@
+"""Contacts: the customers of a seller, what they owe, and how they pay."""

@@ -1,0 +1,1 @@
+"""Contacts: kept, read, and their statements of account."""
