@@ -261,8 +261,9 @@ def test_a_mail_to_the_same_address_from_another_seller_is_not_in_the_history(co
         for invoice, subject in ((ours, "Invoice for you"), (other, "Not yours")):
             session.execute(
                 text(
-                    "INSERT INTO mails (id, to_address, subject, text, state, due_at, subject_kind, subject_id, created_at) "
-                    "VALUES (:id, 'buyer@rao.test', :subject, 'x', 'queued', :now, 'invoice', :invoice, :now)"
+                    "INSERT INTO mails (id, to_address, subject, text, state, due_at, subject_kind, subject_id, "
+                    "created_at) VALUES "
+                    "(:id, 'buyer@rao.test', :subject, 'x', 'queued', :now, 'invoice', :invoice, :now)"
                 ),
                 {"id": new_id(), "subject": subject, "invoice": invoice["id"], "now": NOW},
             )
