@@ -20,10 +20,11 @@ from core.money import Money
 
 
 class Trust(StrEnum):
-    """How we know: signed over the full object, fetched after a pointer, or an unsigned hint."""
+    """How we know: signed over the full object, fetched after a pointer, by the owner's word, or an unsigned hint."""
 
     SIGNED = "signed"
     FETCHED = "fetched"
+    MANUAL = "manual"
     HINT = "hint"
 
 

@@ -12,9 +12,19 @@ from core.files.cabinet import (
     record,
     require_room,
 )
-from core.files.kinds import DOCUMENTS, MAX_BYTES, PAPERS, FileTooLarge, FileTypeRefused, clean_name, media_type_of
+from core.files.kinds import (
+    ANYTHING,
+    DOCUMENTS,
+    MAX_BYTES,
+    PAPERS,
+    FileTooLarge,
+    FileTypeRefused,
+    clean_name,
+    media_type_of,
+)
 
 __all__ = [
+    "ANYTHING",
     "DOCUMENTS",
     "MAX_BYTES",
     "PAPERS",

@@ -16,9 +16,12 @@ PDF, PNG, JPEG, PLAIN, CSV = "application/pdf", "image/png", "image/jpeg", "text
 # What proves something (KYC, invoices), and what may hang on a comment.
 DOCUMENTS = frozenset({PDF, PNG, JPEG})
 PAPERS = DOCUMENTS | {PLAIN, CSV}
+# Whatever it is, kept as it came: for files that their own reader has judged, such as bank statements.
+BYTES = "application/octet-stream"
+ANYTHING = frozenset({BYTES})
 
-_SUFFIXES = {PDF: (".pdf",), PNG: (".png",), JPEG: (".jpg", ".jpeg"), PLAIN: (".txt",), CSV: (".csv",)}
-_WORDS = {PDF: "PDF", PNG: "PNG", JPEG: "JPEG", PLAIN: "plain text", CSV: "CSV"}
+_SUFFIXES = {PDF: (".pdf",), PNG: (".png",), JPEG: (".jpg", ".jpeg"), PLAIN: (".txt",), CSV: (".csv",), BYTES: ()}
+_WORDS = {PDF: "PDF", PNG: "PNG", JPEG: "JPEG", PLAIN: "plain text", CSV: "CSV", BYTES: "any file"}
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 # Everything of ASCII that a text has no use for: a file with one of these is not text.
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -52,7 +55,7 @@ def media_type_of(content: bytes, name: str, allowed: frozenset[str] = DOCUMENTS
     """
     if len(content) > MAX_BYTES:
         raise FileTooLarge
-    found = _by_content(content, name)
+    found = (BYTES if content else None) if allowed == ANYTHING else _by_content(content, name)
     if found is None or found not in allowed:
         raise FileTypeRefused(allowed, "" if content else "the file is empty")
     return found
@@ -87,6 +90,6 @@ def clean_name(name: str, media_type: str) -> str:
     shown = re.sub(r'[<>:"|?*]', "_", " ".join(shown.split())).strip(". ")
     suffixes = _SUFFIXES[media_type]
     stem, suffix = PurePosixPath(shown).stem, PurePosixPath(shown).suffix
-    if suffix.lower() not in suffixes:
+    if suffixes and suffix.lower() not in suffixes:
         stem, suffix = shown, suffixes[0]
     return f"{(stem or 'file')[: MAX_NAME - len(suffix)]}{suffix}"

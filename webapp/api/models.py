@@ -476,7 +476,7 @@ class PaymentRow(Output):
     transaction_id: UUID | None
     occurred_at: datetime
     created_at: datetime
-    trust: Literal["signed", "fetched", "hint"]
+    trust: Literal["signed", "fetched", "manual", "hint"]
     references: list[str]
 
 
@@ -552,7 +552,7 @@ class TransactionRow(Output):
     balance: int | None
     occurred_at: datetime
     booked_on: date | None
-    trust: Literal["signed", "fetched", "hint"]
+    trust: Literal["signed", "fetched", "manual", "hint"]
     match_state: Literal["none", "proposed", "accepted"]
     match: Match | None
     payment_id: UUID | None

@@ -242,6 +242,7 @@ _STATES: dict[str, dict[str, State]] = {
     "trust": {
         "signed": State("Signed", "good"),
         "fetched": State("Fetched", "good"),
+        "manual": State("By hand"),
         "hint": State("Unconfirmed hint", "warn"),
     },
 }
@@ -270,6 +271,7 @@ def state(kind: str, value: str) -> State:
 TRUST_MEANING = {
     "signed": "The provider's signature covers everything said here.",
     "fetched": "Asked back at the provider's own API after it told us to look.",
+    "manual": "Brought or typed by its owner; no provider said it.",
     "hint": "Said without a signature. No money moves until it is confirmed.",
 }
 _AMOUNT_REASONS = {
