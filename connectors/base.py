@@ -16,6 +16,7 @@ from typing import Literal, Protocol, TypeAlias
 from connectors.payload import MAX_IDENTIFIER, Payload
 from core.errors import CredentialsRefused, Invalid, MalformedPayload
 from core.events import Record, Trust
+from core.money import Money
 
 SLUG = re.compile(r"[a-z][a-z0-9_]{1,39}")
 # Digits of the body's hash that tie an unsigned id to it: to meet them one needs 2^64 tries.
@@ -186,6 +187,8 @@ class Authorization:
 Talk: TypeAlias = Generator[Request, Response, list[Record]]
 AuthorizationTalk: TypeAlias = Generator[Request, Response, Authorization]
 PullTalk: TypeAlias = Generator[Request, Response, "Page"]
+LinkTalk: TypeAlias = Generator[Request, Response, "LinkMade"]
+CloseTalk: TypeAlias = Generator[Request, Response, None]
 RegisterTalk: TypeAlias = Generator[Request, Response, "Registration"]
 
 
@@ -253,6 +256,45 @@ class Pull:
     every_seconds: int = 3600
     days: int = 90
     """How far back the provider lists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkWanted:
+    """A page on which one invoice is paid. `number` must come back with the payment, where `references` finds it.
+
+    `key` is unique for ever, `reference` within the account. `again` says that it was asked for before and the answer
+    is not known: what is there already must be found, not made twice. Sent back to `return_url` the customer finds
+    the invoice, paid or not: that they come back proves nothing.
+    """
+
+    key: str
+    reference: str
+    number: str
+    money: Money
+    description: str
+    customer_name: str
+    customer_email: str
+    return_url: str
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkMade:
+    """Where the customer pays, until when."""
+
+    provider_id: str
+    url: str
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentLinks:
+    """How pages on which customers pay are made and closed. Closing one that was paid, or has ended, does nothing."""
+
+    create: Callable[[Credentials, LinkWanted], LinkTalk] = field(repr=False)
+    close: Callable[[Credentials, str], CloseTalk] = field(repr=False)
+    # Names of the secrets that a connection must have for it.
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,6 +382,7 @@ class Connector:
     brings: tuple[str, ...] = ()
     api: Api | None = None
     pull: Pull | None = None
+    payment_links: PaymentLinks | None = None
     # Makes sure that the provider sends the mapped events to an address: `register(credentials, url)`.
     register: Callable[[Credentials, str], RegisterTalk] | None = None
     # Answers a handshake (a GET, or a POST that carries no event) from the live secrets; None: it is no handshake.

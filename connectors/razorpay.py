@@ -8,6 +8,7 @@ A webhook carries whole entities as they were at the event. Whatever event bring
 from __future__ import annotations
 
 from datetime import datetime
+from urllib.parse import quote
 
 from connectors import access, base, naming
 from connectors.payload import Payload, micros
@@ -255,6 +256,53 @@ def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> 
     return base.Page(records=records, cursor=end)
 
 
+# A link that is forgotten closes by itself.
+LINK_SECONDS = 86_400
+# A reference may have 40 characters, and the number in the notes is what names the invoice.
+MAX_REFERENCE = 40
+
+
+def _made(link: Payload) -> base.LinkMade:
+    # Razorpay says 0 where a link has no end.
+    ends = link.epoch("expire_by") if link.optional_integer("expire_by") else None
+    return base.LinkMade(provider_id=link.identifier("id"), url=link.text("short_url"), expires_at=ends)
+
+
+def create_link(credentials: base.Credentials, wanted: base.LinkWanted) -> base.LinkTalk:
+    """A payment link for one invoice. Razorpay tells its customers nothing; that is the seller's own mail."""
+    reference = wanted.reference[-MAX_REFERENCE:]
+    if wanted.again:
+        found = (
+            yield base.Request(method="GET", url="/v1/payment_links", params={"reference_id": reference})
+        ).payload()
+        for link in found.items("payment_links"):
+            if link.optional_text("reference_id") == reference and link.text("status") == "created":
+                return _made(link)
+    asked: dict[str, object] = {
+        "amount": wanted.money.minor,
+        "currency": wanted.money.currency,
+        "accept_partial": False,
+        "reference_id": reference,
+        "description": wanted.description[:2048],
+        "customer": {"name": wanted.customer_name[:50], "email": wanted.customer_email},
+        "notify": {"sms": False, "email": False},
+        "reminder_enable": False,
+        "notes": {"invoice_number": wanted.number},
+        "callback_url": wanted.return_url,
+        "callback_method": "get",
+        "expire_by": int(credentials.moment().timestamp()) + LINK_SECONDS,
+    }
+    return _made((yield base.Request(method="POST", url="/v1/payment_links", json=asked)).payload())
+
+
+def close_link(_credentials: base.Credentials, provider_id: str) -> base.CloseTalk:
+    """Cancel a link that can still be paid."""
+    url = f"/v1/payment_links/{quote(provider_id, safe='')}"
+    link = (yield base.Request(method="GET", url=url)).payload()
+    if link.text("status") == "created":
+        yield base.Request(method="POST", url=f"{url}/cancel", json={})
+
+
 connector = base.Connector(
     slug="razorpay",
     title="Razorpay",
@@ -280,6 +328,7 @@ connector = base.Connector(
         base="https://api.razorpay.com",
         authorize=access.fixed(lambda held: access.basic(held.secret("key_id"), held.secret("key_secret"))),
     ),
+    payment_links=base.PaymentLinks(create=create_link, close=close_link, needs=("key_id", "key_secret")),
     pull=base.Pull(talk=pull, what="payments, refunds, disputes and settlements", every_seconds=3600, days=90),
     event_id=event_id,
     event_name=lambda item: item.identifier("event"),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from connectors import access
-from connectors.base import Api, Connector, Fetch, Pull, Reader, Reading
+from connectors.base import Api, Connector, Fetch, PaymentLinks, Pull, Reader, Reading
 from connectors.payload import Payload, micros
 from connectors.shapes import withdrawn
 from connectors.signatures import TimestampedHmac
@@ -120,6 +120,7 @@ connector = Connector(
         authorize=access.bearer("api_key", Stripe_Version=asking.API_VERSION),
         rate_per_second=20,
     ),
+    payment_links=PaymentLinks(create=asking.create_link, close=asking.close_link, needs=("api_key",)),
     pull=Pull(talk=partial(asking.pull, EVENTS), what="events of the last 30 days", every_seconds=3600, days=30),
     register=partial(asking.register, frozenset(EVENTS)),
     fields=(

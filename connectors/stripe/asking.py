@@ -10,6 +10,7 @@ from urllib.parse import quote
 from connectors import base, lists
 from connectors.payload import Payload, micros
 from connectors.stripe.records import (
+    PLACES,
     TRANSACTION,
     Told,
     charge_of,
@@ -24,6 +25,7 @@ from connectors.stripe.records import (
 )
 from core import events
 from core.errors import MalformedPayload
+from core.money import exponent
 
 API_VERSION = "2025-03-31.basil"
 MAX_PAGES = 200
@@ -31,10 +33,14 @@ MAX_PAGES = 200
 OVERLAP_SECONDS = 300
 
 
+def _about(credentials: base.Credentials) -> dict[str, str]:
+    """The header of a request about the connected account."""
+    return {"Stripe-Account": credentials.external_id} if credentials.external_id else {}
+
+
 def _get(credentials: base.Credentials, url: str, params: Mapping[str, str] | None = None) -> base.Request:
     """A request about the connected account, where the connection is for one."""
-    headers = {"Stripe-Account": credentials.external_id} if credentials.external_id else {}
-    return base.Request(method="GET", url=url, params=params or {}, headers=headers)
+    return base.Request(method="GET", url=url, params=params or {}, headers=_about(credentials))
 
 
 def _object(credentials: base.Credentials, url: str, identity: str) -> Generator[base.Request, base.Response, Payload]:
@@ -142,6 +148,41 @@ def pull(
         following = f"{begin} {newest} {times[-1]} {items[-1].identifier('id')}"
         return base.Page(records=records, cursor=following, more=True)
     return base.Page(records=records, cursor=str(max(int(begin), int(newest) - OVERLAP_SECONDS)))
+
+
+def create_link(credentials: base.Credentials, wanted: base.LinkWanted) -> base.LinkTalk:
+    """A Checkout session for one invoice. Asked again with its key, Stripe answers with the one it made."""
+    currency = wanted.money.currency
+    # Stripe's own decimal places, where they are not ours.
+    shift = PLACES.get(currency, 2) - exponent(currency)
+    amount = wanted.money.minor * 10**shift if shift >= 0 else wanted.money.minor // 10**-shift
+    line = "line_items[0][price_data]"
+    form = {
+        "mode": "payment",
+        "line_items[0][quantity]": "1",
+        f"{line}[currency]": currency.lower(),
+        f"{line}[unit_amount]": str(amount),
+        f"{line}[product_data][name]": wanted.description[:250],
+        "client_reference_id": wanted.reference[:200],
+        "metadata[invoice_number]": wanted.number,
+        "payment_intent_data[metadata][invoice_number]": wanted.number,
+        "customer_email": wanted.customer_email,
+        "success_url": wanted.return_url,
+        "cancel_url": wanted.return_url,
+    }
+    headers = {**_about(credentials), "Idempotency-Key": wanted.key}
+    session = (yield base.Request(method="POST", url="/v1/checkout/sessions", form=form, headers=headers)).payload()
+    return base.LinkMade(
+        provider_id=session.identifier("id"), url=session.text("url"), expires_at=session.optional_epoch("expires_at")
+    )
+
+
+def close_link(credentials: base.Credentials, provider_id: str) -> base.CloseTalk:
+    """Expire a session that can still be paid."""
+    url = f"/v1/checkout/sessions/{quote(provider_id, safe='')}"
+    session = yield from _object(credentials, url, provider_id)
+    if session.text("status") == "open":
+        yield base.Request(method="POST", url=f"{url}/expire", form={}, headers=_about(credentials))
 
 
 def register(wanted: frozenset[str], credentials: base.Credentials, url: str) -> base.RegisterTalk:
