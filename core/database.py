@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, create_engine, pool
+from sqlalchemy import Connection, create_engine, event, pool
 from sqlalchemy.orm import Session, sessionmaker
 
 _IDLE_IN_TRANSACTION_SECONDS = 60
+_LAST = "ledgerwire.before_commit"
+
+
+def before_commit(connection: Connection, name: str, act: Callable[[Connection], object]) -> None:
+    """Have something done as the last of this transaction, once for each `name`, whoever asks for it how often.
+
+    What it raises is raised by the commit, and nothing is committed. A rollback forgets it. It is for what takes
+    locks that come after all others, and so must wait until everybody else in the transaction has theirs.
+    """
+    connection.info.setdefault(_LAST, {})[name] = act
+
+
+def _act(connection: Connection) -> None:
+    acts: dict[str, Callable[[Connection], object]] = connection.info.pop(_LAST, {})
+    for act in acts.values():
+        act(connection)
+
+
+def _forget(connection: Connection) -> None:
+    connection.info.pop(_LAST, None)
 
 
 class Database:
@@ -34,9 +54,8 @@ class Database:
         if not wait_for_disk:
             options += " -c synchronous_commit=off"
         arguments = {"application_name": application_name, "connect_timeout": 5, "options": options}
-        self._unpooled = sessionmaker(
-            create_engine(url, poolclass=pool.NullPool, connect_args=arguments), expire_on_commit=False
-        )
+        unpooled = create_engine(url, poolclass=pool.NullPool, connect_args=arguments)
+        self._unpooled = sessionmaker(unpooled, expire_on_commit=False)
         self.engine = create_engine(
             url,
             pool_size=pool_size,
@@ -46,6 +65,9 @@ class Database:
             pool_pre_ping=True,
             connect_args=arguments,
         )
+        for engine in (self.engine, unpooled):
+            event.listen(engine, "commit", _act)
+            event.listen(engine, "rollback", _forget)
         self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 

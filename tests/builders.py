@@ -402,6 +402,10 @@ BOOKS: Mapping[str, str] = {
                currency, due, issued_on, due_on, contact_name, contact_email, url, trust
         FROM mirrored_invoices LEFT JOIN mirrored_invoices_gone AS gone USING (id)
         WHERE user_id = :user ORDER BY object_id""",
+    "ledger": """
+        SELECT purpose, currency, sum(balance)::bigint AS balance FROM ledger_accounts WHERE owner = 'books:' || :user
+            OR owner IN (SELECT 'connection:' || id FROM connections WHERE user_id = :user)
+        GROUP BY 1, 2 HAVING sum(balance) <> 0 ORDER BY 1, 2""",
     "connections": "SELECT health, health_reason, health_version FROM connections WHERE user_id = :user ORDER BY id",
     "queue": """
         SELECT queue.state, error FROM event_queue AS queue JOIN connections ON connections.id = queue.connection_id

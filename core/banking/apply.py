@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
 
-from core import objects
+from core import books, objects
 from core.banking import matching
 from core.bulk import Rows, array, pipelined
 from core.events import (
@@ -370,6 +370,8 @@ def apply_payouts(connection: Connection, statements: Sequence[Statement], outco
         outcome.effects.append(
             Effect(event_id=statement.event_id, object_kind="payout", object_id=identity, effect=effect)
         )
+    if changed:
+        books.touch(connection)
     new = [row for identity, row in changed.items() if identity not in stored]
     old = [row for identity, row in changed.items() if identity in stored]
     if new:

@@ -28,10 +28,41 @@ class Purpose(StrEnum):
     RECOVERABLE = "recoverable"
     # Accounts of the conformance checks.
     SCRATCH = "scratch"
+    # A seller's own books (core.books). What is owed to the seller, as a negative number.
+    RECEIVABLE = "receivable"
+    SALES = "sales"
+    TAX_DUE = "tax_due"
+    ROUNDING = "rounding"
+    # Customers' money that pays nothing yet.
+    CREDIT = "credit"
+    # What a gateway has and has not paid out yet, and what the seller was paid otherwise; both below zero.
+    CLEARING = "clearing"
+    BANK = "bank"
+    GATEWAY_FEES = "gateway_fees"
+    # Tax that customers kept back, a claim on the state, below zero.
+    TDS = "tds"
+    # Credit notes whose credit is on its way to a customer: zero when everything is posted.
+    CREDIT_NOTES = "credit_notes"
+    # What customers paid to those who financed the invoice, below zero.
+    FINANCING = "financing"
 
 
+# The accounts of sellers' books (core.books), in the order of a position's columns.
+BOOKS = (
+    Purpose.RECEIVABLE,
+    Purpose.SALES,
+    Purpose.TAX_DUE,
+    Purpose.ROUNDING,
+    Purpose.CREDIT,
+    Purpose.CLEARING,
+    Purpose.BANK,
+    Purpose.GATEWAY_FEES,
+    Purpose.TDS,
+    Purpose.CREDIT_NOTES,
+    Purpose.FINANCING,
+)
 # Nothing else may be below zero. A scratch account may where a transfer says so.
-OVERDRAWN = frozenset({Purpose.ISSUANCE, Purpose.OUTSIDE, Purpose.RECOVERABLE})
+OVERDRAWN = frozenset({Purpose.ISSUANCE, Purpose.OUTSIDE, Purpose.RECOVERABLE, *BOOKS})
 
 
 @dataclass(frozen=True)
@@ -76,6 +107,12 @@ def outside(connection_id: UUID | None, currency: str) -> Account:
 def recoverable(user_id: UUID, currency: str) -> Account:
     """What a person owes the platform, below zero."""
     return Account(f"user:{user_id}", Purpose.RECOVERABLE, currency)
+
+
+def book(purpose: Purpose, user_id: UUID, connection_id: UUID | None, currency: str) -> Account:
+    """An account of a seller's books. What a gateway has is kept by the connection it comes through."""
+    owner = f"connection:{connection_id}" if purpose is Purpose.CLEARING else f"books:{user_id}"
+    return Account(owner, purpose, currency)
 
 
 def unapplied(payer: str, currency: str) -> Account:

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from core.errors import Invalid
-from core.ledger.accounts import Account, Purpose
+from core.ledger.accounts import OVERDRAWN, Account, Purpose
 from core.ledger.errors import AlreadyReversed, HoldExceeded, HoldResolved, InsufficientFunds, NotMirrored, UnknownHold
 from core.ledger.work import Hold, HoldPart, Release, Transfer
 
@@ -206,7 +206,7 @@ def check_funds(state: AccountState, was: int, *, overdraft: bool) -> None:
 
     `was` is what it had before, in the same terms as `state.balance` is now.
     """
-    if state.available >= 0 or state.purpose in (Purpose.ISSUANCE, Purpose.OUTSIDE, Purpose.RECOVERABLE):
+    if state.available >= 0 or state.purpose in OVERDRAWN:
         return
     if state.purpose == Purpose.SCRATCH and overdraft:
         state.overdraft = True

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.ledger.accounts import BOOKS
+
+_BOOKS = ", ".join(f"'{purpose.value}'" for purpose in BOOKS)
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -70,7 +74,8 @@ CHECKS: tuple[Check, ...] = (
         SELECT id AS subject, format('%s of %s has %s and holds %s', purpose, owner, balance, held) AS message
         FROM ledger_accounts
         WHERE balance - held < 0 AND NOT overdraft
-            AND purpose NOT IN ('issuance', 'outside', 'recoverable')
+            AND purpose NOT IN ('issuance', 'outside', 'recoverable', """
+        f"""{_BOOKS})
         """,
     ),
     Check(
@@ -195,7 +200,16 @@ CHECKS: tuple[Check, ...] = (
         """
         SELECT id AS subject, format('%s of %s is at %s', purpose, owner, balance) AS message
         FROM ledger_accounts
-        WHERE balance < 0 AND purpose NOT IN ('issuance', 'outside', 'recoverable', 'scratch')
+        WHERE balance < 0 AND purpose NOT IN ('issuance', 'outside', 'recoverable', 'scratch', """
+        f"""{_BOOKS})
+        """,
+    ),
+    Check(
+        "L14",
+        "the books of sellers balance in themselves",
+        f"""
+        SELECT currency AS subject, format('all sellers'' books sum to %s', sum(balance)) AS message
+        FROM ledger_accounts WHERE purpose IN ({_BOOKS}) GROUP BY currency HAVING sum(balance) <> 0
         """,
     ),
 )

@@ -18,7 +18,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
-from core import ledger, notifications
+from core import books, ledger, notifications
 from core.bulk import array, pipelined
 from core.events import DomainEvent
 from core.live.feed import announce_all
@@ -56,6 +56,7 @@ def collect(
     events, outcome.settled = outcome.settled, {}
     if not events:
         return
+    books.touch(connection, now)
     found = connection.execute(_FINANCED, {"ids": array(sorted(events), "uuid")}).all()
     if not found:
         return
@@ -155,6 +156,7 @@ def repay(
 
     `money` is by financing, `events` (what caused this) by invoice. Returns the financings as they are now.
     """
+    books.touch(connection, now)
     desks = [desk for desk in repayment_rows.desks(connection, financings, money) if desk.fresh or desk.undone]
     if not desks:
         return {financing.id: financing for financing, _ in financings}

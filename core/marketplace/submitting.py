@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core import kyc, mail, notifications
+from core import books, kyc, mail, notifications
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.identity import Actor, Role
 from core.identity.users import clean_email
@@ -148,6 +148,7 @@ def submit(
         ),
         {"id": invoice_id, "buyer": buyer_id, "now": now},
     )
+    books.touch(session, now)
     identity = new_id()
     session.execute(
         text(

@@ -29,6 +29,17 @@ PURPOSES = {
     "outside": "Outside",
     "recoverable": "Claim",
     "scratch": "Scratch",
+    "receivable": "Receivable",
+    "sales": "Sales",
+    "tax_due": "Tax due",
+    "rounding": "Rounding",
+    "credit": "Credit of customers",
+    "clearing": "At the gateway",
+    "bank": "Bank",
+    "gateway_fees": "Gateway fees",
+    "tds": "Tax withheld",
+    "credit_notes": "Credit notes",
+    "financing": "Paid to financings",
 }
 _ENTRIES = text("SELECT count(*) FROM (SELECT FROM ledger_entries LIMIT :limit) AS first_ones")
 
