@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core import audit
+from core import audit, books
 from core.bulk import Rows
 from core.errors import Conflict, Forbidden, Invalid
 from core.events import DomainEvent
@@ -219,7 +219,11 @@ def create(session: Session, actor: Actor, new: NewInvoice, now: datetime, *, dr
 
 
 def _tell(session: Session, name: str, invoice: dict[str, Any]) -> None:
-    """Tell the parties, and whoever looks at the invoice. A draft is the seller's alone."""
+    """Tell the parties, and whoever looks at the invoice. A draft is the seller's alone.
+
+    Whatever is told has changed, and the seller's books follow.
+    """
+    books.touch(session)
     people = [invoice["seller"]["id"], None if invoice["status"] == "draft" else invoice["buyer_id"]]
     rooms = [f"user:{person}" for person in people if person is not None]
     data: dict[str, object] = {
