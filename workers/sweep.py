@@ -12,6 +12,7 @@ from sqlalchemy import text
 from core import kyc, wallets
 from core.banking import matching
 from core.inbox import claim
+from core.invoicing import payment_links
 from core.live import announce
 from core.mail import queue as mails
 from core.migrations import partitions
@@ -37,6 +38,10 @@ def due(context: Context) -> dict[str, bool]:
                 "EXISTS (SELECT FROM mails WHERE state = 'queued' AND due_at <= :now) AS mail, "
                 "(EXISTS (SELECT FROM financings WHERE due_at <= :now) OR EXISTS (SELECT FROM ledger_unsealed)) "
                 "AS market, "
+                "(EXISTS (SELECT FROM payment_links WHERE state IN ('wanted', 'unwanted') AND due_at <= :now) "
+                f"OR EXISTS (SELECT {payment_links.STALE}) OR EXISTS (SELECT FROM payment_links "
+                "WHERE state = 'open' AND expires_at <= :now)) AS links, "
+                "EXISTS (SELECT FROM invoices WHERE sent_at IS NOT NULL AND amount_paid <> receipted) AS letters, "
                 "EXISTS (SELECT FROM outbox) AS relay"
             ),
             {"now": context.now()},
@@ -75,7 +80,7 @@ def match(context: Context) -> int:
                 "SELECT DISTINCT invoices.id FROM payments "
                 "JOIN invoices ON invoices.seller_id = payments.user_id "
                 "AND payments.reference_keys && ARRAY[invoices.number_key] AND invoices.status IN ('open', 'partial') "
-                "WHERE payments.invoice_id IS NULL AND payments.status = 'succeeded' "
+                "WHERE payments.invoice_id IS NULL AND payments.status = 'succeeded' AND NOT payments.decided "
                 "AND payments.created_at >= :since LIMIT 100"
             ),
             {"since": since},

@@ -8,7 +8,7 @@ from celery import shared_task
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from connectors import registry
-from workers import fetch, mail, market, normalize, pull, register, sweep
+from workers import fetch, mail, market, normalize, payment_links, pull, register, reminders, sweep
 from workers.context import context
 from workers.crew import Crew
 from workers.shift import shift
@@ -121,6 +121,40 @@ def send_mails() -> None:
     _posters().call()
 
 
+# A customer waits for the page. Few at once: a gateway that is down holds one of these for the best part of a minute.
+_TELLERS = 4
+
+
+@lru_cache(maxsize=1)
+def _tellers() -> Crew:
+    parts = context()
+
+    def work_off() -> None:
+        shift(
+            parts.doorbell,
+            "links",
+            lambda: payment_links.drain(parts),
+            full=1,
+            send_for_another=crew.call,
+            linger_seconds=0.1,
+        )
+
+    crew = Crew(_TELLERS, work_off)
+    return crew
+
+
+@shared_task(name="ledgerwire.links")
+def make_payment_links() -> None:
+    """Have somebody make and close payment pages at their providers; returns at once."""
+    _tellers().call()
+
+
+@shared_task(name="ledgerwire.letters")
+def write_letters() -> None:
+    """Write the receipts and reminders that are due."""
+    reminders.work_off(context())
+
+
 @shared_task(name="ledgerwire.market")
 def mind_the_market() -> None:
     """Do what the clock wants of financings, and seal what was posted."""
@@ -145,11 +179,16 @@ def look_what_is_due() -> None:
         parts.wake("mail")
     if due["market"]:
         parts.wake("market")
+    if due["links"]:
+        parts.wake("links")
+    if due["letters"]:
+        parts.wake("letters")
 
 
 @shared_task(name="ledgerwire.housekeeping")
 def keep_house() -> None:
-    """Partitions, expired rows, late matches, and once a day the ledger's head."""
+    """Partitions, expired rows, late matches, reminders, and once a day the ledger's head."""
     sweep.match(context())
+    reminders.work_off(context())
     sweep.keep_house(context())
     market.anchor(context())

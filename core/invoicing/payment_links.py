@@ -258,17 +258,22 @@ def failed(
     return "failed" if over else "retry"
 
 
-_STALE = (
-    "FROM invoices WHERE invoices.id = payment_links.invoice_id AND payment_links.state = 'open' "
+_CHANGED = (
+    "invoices.id = payment_links.invoice_id AND payment_links.state = 'open' "
     "AND (invoices.status NOT IN ('open', 'partial') OR invoices.amount_due <> payment_links.amount "
     "OR invoices.currency <> payment_links.currency)"
 )
+# Links that ask for something that is not open any more.
+STALE = f"FROM payment_links, invoices WHERE {_CHANGED}"
 
 
 def retire(connection: Connection, now: datetime) -> int:
     """Mark the links that ask for something that is not open any more; return how many."""
     stale = connection.execute(
-        text(f"UPDATE payment_links SET state = 'unwanted', due_at = :now, attempts = 0, updated_at = :now {_STALE}"),
+        text(
+            "UPDATE payment_links SET state = 'unwanted', due_at = :now, attempts = 0, updated_at = :now "
+            f"FROM invoices WHERE {_CHANGED}"
+        ),
         {"now": now},
     )
     ended = connection.execute(
