@@ -37,9 +37,30 @@ DETAILS = (
 _UNKNOWN = datetime.min.replace(tzinfo=UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An invoice that a payment is to pay up to `amount`, in minor units. `allocated` is what it pays of it now."""
+
+    invoice_id: UUID
+    amount: int
+    allocated: int = 0
+
+
+def parts(spendable: int, targets: Sequence[Target]) -> dict[UUID, int]:
+    """What of a payment each of its targets may have: the first ones first, each up to its amount."""
+    found = {}
+    for target in targets:
+        found[target.invoice_id] = min(target.amount, spendable)
+        spendable -= found[target.invoice_id]
+    return found
+
+
 @dataclass(slots=True, kw_only=True)
 class PaymentState:
-    """A payment as it will be written. `exists` says whether it has a row already."""
+    """A payment as it will be written. `exists` says whether it has a row already.
+
+    One whose use a person `decided` pays its targets and nothing else; any other one pays `invoice_id`, without limit.
+    """
 
     id: UUID
     user_id: UUID
@@ -68,9 +89,23 @@ class PaymentState:
     failure: str | None = None
     occurred_at: datetime = _UNKNOWN
     trust: str = Trust.HINT
+    contact_id: UUID | None = None
+    created_by: UUID | None = None
+    deleted_at: datetime | None = None
+    notes: str = ""
+    decided: bool = False
+    # What of `refunded` was given back by hand.
+    given_back: int = 0
+    targets: tuple[Target, ...] = ()
     stated: bool = False
-    # The status it had before this transaction, None when it is new.
+    # The status it had before this transaction, None when it is new; and its targets and the invoices it named.
     was: str | None = None
+    had: tuple[Target, ...] = ()
+    named: frozenset[UUID] = frozenset()
+
+    def decide(self, targets: Iterable[Target]) -> None:
+        """Let it pay these, in this order, and nothing else."""
+        self.decided, self.invoice_id, self.targets = True, None, tuple(targets)
 
     @property
     def net(self) -> int:
@@ -134,9 +169,23 @@ class PaymentState:
         )
         return True
 
+    @property
+    def names(self) -> list[UUID]:
+        """The invoices that it pays or would pay, the first one first."""
+        if self.decided:
+            return [target.invoice_id for target in self.targets]
+        return [] if self.invoice_id is None else [self.invoice_id]
+
+    @property
+    def parts(self) -> dict[UUID, int]:
+        """What each invoice that it names may have of it."""
+        if self.decided:
+            return parts(self.spendable, self.targets)
+        return {} if self.invoice_id is None else {self.invoice_id: self.spendable}
+
     def limit_returns(self, refunded: int, deducted: int) -> None:
-        """Set what came back; never more than the payment had."""
-        self.refunded = min(refunded, self.amount)
+        """Set what the provider says came back, besides what was given back by hand; never more than there was."""
+        self.refunded = min(refunded + self.given_back, self.amount)
         self.deducted = min(deducted, self.amount - self.refunded)
 
 
@@ -187,7 +236,7 @@ def _taken_by(dispute: Dispute) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A payment that names an invoice, as far as filling the invoice needs it."""
+    """A payment that names an invoice, as far as filling the invoice needs it. `spendable` is what it may have."""
 
     payment_id: UUID
     occurred_at: datetime

@@ -1,0 +1,44 @@
+"""Payments that arrived before the invoice they name."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
+
+from core import objects
+from core.live.feed import announce_all
+from core.marketplace import repayments
+from core.marketplace.calendar import Calendar
+from core.payments.rows import load
+from core.payments.settle import settle
+from core.statements import Outcome
+
+_WAITING = text(
+    "SELECT payments.id, payments.connection_id, payments.object_id FROM invoices "
+    "JOIN payments ON payments.user_id = invoices.seller_id AND payments.invoice_id IS NULL "
+    "AND payments.status = 'succeeded' AND payments.connection_id IS NOT NULL AND NOT payments.decided "
+    "AND payments.reference_keys && ARRAY[invoices.number_key] "
+    "WHERE invoices.id = ANY(CAST(:ids AS uuid[])) AND invoices.status NOT IN ('draft', 'void')"
+)
+
+
+def adopt_waiting(
+    session: Session | Connection, *invoice_ids: UUID, now: datetime | None = None, calendar: Calendar | None = None
+) -> int:
+    """Apply payments that arrived before the invoice they name, and announce it; return how many there were.
+
+    One of which a person decided what it pays waits for nothing.
+    """
+    connection = session.connection() if isinstance(session, Session) else session
+    rows = connection.execute(_WAITING, {"ids": list(invoice_ids)}).all()
+    if not rows:
+        return 0
+    objects.identify(connection, [(row.connection_id, "payment", row.object_id) for row in rows])
+    outcome = Outcome()
+    settle(connection, load(connection, [row.id for row in rows]), {}, outcome)
+    repayments.collect(connection, outcome, now, calendar)
+    announce_all(connection, outcome.announcements)
+    return len(rows)

@@ -1,0 +1,75 @@
+"""What people hear of payments and of the invoices that they fill."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from core.payments.merge import PaymentState
+from core.statements import Outcome
+
+
+def announce(
+    touched: Mapping[UUID, PaymentState],
+    invoices: Mapping[UUID, Mapping[str, Any]],
+    changed: Sequence[Mapping[str, Any]],
+    changes: Mapping[tuple[UUID, UUID], int],
+    origins: Mapping[UUID, UUID],
+    outcome: Outcome,
+) -> None:
+    """Tell of payments, and of the invoices of which now something else is paid (`changed`)."""
+    sources = {pair[1]: origins.get(pair[0]) for pair in changes}
+    for state in touched.values():
+        _payment(state, invoices, origins.get(state.id), outcome)
+    for invoice in changed:
+        rooms = [f"user:{invoice['seller_id']}", f"invoice:{invoice['id']}"]
+        if invoice["buyer_id"] is not None:
+            rooms.append(f"user:{invoice['buyer_id']}")
+        outcome.tell(
+            rooms,
+            "invoice.updated",
+            {
+                "invoice_id": str(invoice["id"]),
+                "number": invoice["number"],
+                "status": invoice["status"],
+                "amount_paid": invoice["amount_paid"],
+                "amount_due": invoice["total"] - invoice["amount_paid"],
+                "total": invoice["total"],
+                "currency": invoice["currency"],
+            },
+            sources.get(invoice["id"]),
+        )
+
+
+def _payment(
+    state: PaymentState, invoices: Mapping[UUID, Mapping[str, Any]], origin: UUID | None, outcome: Outcome
+) -> None:
+    """Its owner hears of it with the first invoice that it pays, and each invoice's room with that invoice."""
+    if state.deleted_at is not None and state.was != "cancelled":
+        name = "payment.deleted"
+    else:
+        name = "payment.received" if state.status == "succeeded" and state.was != "succeeded" else "payment.updated"
+    # Whoever looks at an invoice that it paid until now hears of it as well.
+    gone = [named for named in sorted(state.named) if named not in state.names] if state.decided else []
+    named = [invoices[identity] for identity in (*state.names, *gone) if identity in invoices]
+    data: dict[str, object] = {
+        "payment_id": str(state.id),
+        "status": state.status,
+        "amount": state.amount,
+        "currency": state.currency,
+        "payer": state.payer_name or state.payer_email,
+    }
+    outcome.tell([f"user:{state.user_id}"], name, {**data, **_of(named[0] if named else None)}, origin)
+    for invoice in named:
+        # Investors listen there too, and who paid is not theirs to know.
+        outcome.tell([f"invoice:{invoice['id']}"], name, {**data, "payer": None, **_of(invoice)}, origin)
+
+
+def _of(invoice: Mapping[str, Any] | None) -> dict[str, object]:
+    return {
+        "invoice_id": None if invoice is None else str(invoice["id"]),
+        "invoice_number": None if invoice is None else invoice["number"],
+        "invoice_status": None if invoice is None else invoice["status"],
+        "amount_due": None if invoice is None else invoice["total"] - invoice["amount_paid"],
+    }
