@@ -39,7 +39,7 @@ _QUERIES: Mapping[str, str] = {
         ) AS sums ON account_id = id WHERE held <> coalesce(summed, 0)""",
     "L4: somebody has less than nothing to spend": """
         SELECT owner FROM ledger_accounts WHERE balance - held < 0
-        AND purpose NOT IN ('issuance', 'outside', 'recoverable')""",
+        AND purpose IN ('wallet', 'escrow', 'fees', 'gst', 'unapplied')""",
     "L6: a hold is open and resolved, or neither, or resolved for more than it was": """
         SELECT ledger_holds.id FROM ledger_holds LEFT JOIN ledger_resolutions ON hold_id = ledger_holds.id
         WHERE open = (hold_id IS NOT NULL) OR ledger_resolutions.amount > ledger_holds.amount""",

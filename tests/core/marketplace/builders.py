@@ -282,8 +282,8 @@ _WRONG = {
         SELECT 1 FROM ledger_accounts WHERE held <> coalesce(
             (SELECT sum(amount) FROM ledger_holds WHERE account_id = ledger_accounts.id AND open), 0)""",
     "somebody owes the ledger": """
-        SELECT 1 FROM ledger_accounts WHERE balance - held < 0 AND purpose NOT IN ('issuance', 'outside',
-            'recoverable')""",
+        SELECT 1 FROM ledger_accounts WHERE balance - held < 0
+        AND purpose IN ('wallet', 'escrow', 'fees', 'gst', 'unapplied')""",
     "an escrow is not empty": "SELECT 1 FROM ledger_accounts WHERE purpose = 'escrow' AND balance <> 0",
     "a financing is not the sum of its slices": """
         SELECT 1 FROM financings WHERE placed_principal || '/' || placed_outlay <> (
