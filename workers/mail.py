@@ -14,13 +14,16 @@ from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 import structlog
 
-from core.errors import Permanent, Transient
+from core.correspondence import bounces, papers
+from core.errors import NotFound, Permanent, Transient
+from core.invoicing import links
 from core.live import announce
 from core.mail import queue
-from core.mail.message import compose
+from core.mail.message import Paper, compose
 from core.mail.queue import Claimed
 from workers.context import Context
 
@@ -30,6 +33,7 @@ BATCH = 20
 # Longer than everything that one mail can make us wait for: eight answers of the server.
 LEASE_SECONDS = 180.0
 _TIMEOUT_SECONDS = 15.0
+_TRIES_WITH_FILES = 3
 _PORTS = {"smtp": 587, "smtps": 465}
 
 
@@ -166,6 +170,28 @@ def drain(context: Context) -> int:
     return count
 
 
+def papers_of(context: Context, mail: Claimed) -> list[Paper]:
+    """What hangs on a mail, made now. What is not there any more is left out: the mail says where it is looked at.
+
+    Raises MailPutOff while a file cannot be set; after some tries the mail goes without it.
+    """
+    made: list[Paper] = []
+    for wanted in mail.attachments:
+        try:
+            with context.database.session() as session:
+                setting = papers.attached(
+                    session, wanted["kind"], UUID(wanted["id"]), mail.subject_id, links.of(context.settings)
+                )
+            made.append(setting())
+        except NotFound as error:
+            log.warning("a file of a mail is not there", mail=str(mail.id), error=str(error))
+        except Transient as error:
+            if mail.attempts < _TRIES_WITH_FILES:
+                raise MailPutOff(f"its file {wanted['kind']} could not be made: {error}") from error
+            log.warning("a mail goes without its file", mail=str(mail.id), error=str(error))
+    return made
+
+
 def _deliver(context: Context, line: Line, mail: Claimed) -> bool:
     """Send one mail and write how that ended. False when the server is away."""
     try:
@@ -178,6 +204,9 @@ def _deliver(context: Context, line: Line, mail: Claimed) -> bool:
                 text=mail.text,
                 html=mail.html,
                 created_at=mail.created_at,
+                sender_name=mail.sender_name,
+                reply_to=mail.reply_to,
+                papers=papers_of(context, mail),
             )
         )
     except ServerAway as error:
@@ -185,6 +214,8 @@ def _deliver(context: Context, line: Line, mail: Claimed) -> bool:
         return False
     except Transient as error:
         _fail(context, mail, str(error))
+    except MailRefused as error:
+        _fail(context, mail, str(error), permanent=True, bounced=True)
     except Permanent as error:
         _fail(context, mail, str(error), permanent=True)
     else:
@@ -194,7 +225,7 @@ def _deliver(context: Context, line: Line, mail: Claimed) -> bool:
     return True
 
 
-def _fail(context: Context, mail: Claimed, error: str, *, permanent: bool = False) -> None:
+def _fail(context: Context, mail: Claimed, error: str, *, permanent: bool = False, bounced: bool = False) -> None:
     with context.database.connect() as connection:
         outcome = queue.failed(
             connection,
@@ -204,7 +235,10 @@ def _fail(context: Context, mail: Claimed, error: str, *, permanent: bool = Fals
             max_attempts=context.settings.max_attempts,
             permanent=permanent,
         )
-        if outcome == "failed":
+        if outcome == "failed" and bounced:
+            announce(connection, bounces.bounced(connection, mail.id, error, context.now()))
+        if outcome == "failed" and (not bounced or mail.sender_id is None):
+            # What a customer's server does not take is the sender's to mend, and theirs alone.
             announce(connection, queue.tell_operators(connection, mail, error, context.now()))
     if outcome == "failed":
         context.doorbell.ring("relay")

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core import mail
-from core.correspondence import letters, sending
+from core.correspondence import letters, papers, sending
 from core.correspondence.letters import Facts, day
 from core.invoicing.links import CustomerLinks
 from core.live import announce
@@ -75,6 +75,17 @@ def _write(session: Session, invoice_id: UUID, links: CustomerLinks, now: dateti
 
 
 def _receipt(session: Session, found: Facts, row: Any, links: CustomerLinks, now: datetime) -> UUID | None:
+    """One mail for a payment, however many of the customer's invoices it pays."""
+    together = papers.paid_together(session, row.id, found.invoice_id)
+    named, paid, left = session.execute(
+        text(
+            "SELECT string_agg(number, ', ' ORDER BY number), "
+            "(SELECT sum(amount)::bigint FROM allocations WHERE payment_id = :payment "
+            "AND invoice_id = ANY(CAST(:ids AS uuid[]))), sum(amount_due)::bigint "
+            "FROM invoices WHERE id = ANY(CAST(:ids AS uuid[]))"
+        ),
+        {"payment": row.id, "ids": together},
+    ).one()
     made = letters.compose(
         session,
         "receipt",
@@ -82,7 +93,9 @@ def _receipt(session: Session, found: Facts, row: Any, links: CustomerLinks, now
         links,
         now.date(),
         more={
-            "paid": spell(row.paid, row.currency),
+            "number": named,
+            "amount_due": spell(left, found.currency),
+            "paid": spell(paid, row.currency),
             "paid_on": day(row.occurred_at.astimezone(UTC).date()),
             "method": (row.method or "").replace("_", " "),
         },

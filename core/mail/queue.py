@@ -40,6 +40,7 @@ class Claimed:
     reply_to: str | None = None
     # What is to be made and hung on: [{"kind": ..., "id": ...}].
     attachments: Sequence[Mapping[str, str]] = ()
+    subject_id: UUID | None = None
 
 
 _CLAIM = text(
@@ -47,7 +48,7 @@ _CLAIM = text(
     "SELECT id FROM mails WHERE state = 'queued' AND due_at <= :now ORDER BY due_at, id LIMIT 1 "
     "FOR UPDATE SKIP LOCKED) "
     "RETURNING id, attempts, claimed_at, to_address, subject, text, html, created_at, sender_id, sender_name, "
-    "reply_to, attachments"
+    "reply_to, attachments, subject_id"
 )
 
 
