@@ -1,14 +1,16 @@
-"""Which bank transaction pays which invoice: proposals with reasons, and a person's decision.
+"""The first look at a bank line, in the transaction that brings it: does its text name an invoice?
 
-Only a transaction whose text names an invoice of the same seller and currency is proposed (marketplace.md 4.2,
-rule 3); the amount then says how sure that is (rule 4). A proposal moves no money, and it stands only while the
-invoice is due: when something else pays it the proposal is laid aside, and taken up again if that is reversed.
+Only a line whose text names an invoice of the same seller and currency is proposed here (marketplace rules 4.2, rule
+3); the amount then says how sure that is (rule 4). The engine (`core.reconciliation.run`) looks at everything a moment
+later, in a worker, and what it finds takes the place of these proposals. A proposal moves no money, and it stands only
+while the invoice is due: when something else pays it the proposal is laid aside, and taken up again if that is
+reversed. What people decide is in `core.reconciliation.decisions`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,14 +19,11 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from core.bulk import Rows, array
-from core.errors import Conflict, NotFound
 from core.ids import new_id
 from core.invoicing.references import candidate_keys
 from core.live.feed import announce_all
-from core.marketplace import repayments
-from core.marketplace.calendar import Calendar
 from core.payments import apply as payments
-from core.payments.merge import PaymentState
+from core.reconciliation import booking
 from core.statements import Outcome
 
 # Weights of this version of the rules; stored with every proposal.
@@ -51,8 +50,11 @@ _CANDIDATES = text(
     "JOIN invoices ON invoices.seller_id = asked.user_id AND invoices.number_key = asked.number_key "
     "AND invoices.currency = asked.currency AND invoices.status IN ('open', 'partial', 'paid') "
     "WHERE NOT EXISTS (SELECT FROM matches WHERE matches.transaction_id = asked.transaction_id "
-    "AND (matches.invoice_id = invoices.id OR matches.state IN ('proposed', 'accepted')))"
+    "AND (matches.target_key = invoices.id OR matches.state IN ('proposed', 'accepted'))) "
+    "AND NOT EXISTS (SELECT FROM transactions WHERE transactions.id = asked.transaction_id "
+    "AND match_state IN ('accepted', 'duplicate', 'ignored'))"
 )
+_TARGETS = Rows(match_id="uuid", position="smallint", invoice_id="uuid", amount="bigint")
 
 
 def judge(amount: int, due: int) -> tuple[float, str]:
@@ -73,6 +75,7 @@ def propose(
     """
     asked: list[tuple[UUID, UUID, str, str]] = []
     incoming = {row["id"]: row for row in rows if row["status"] == "posted" and row["amount"] > 0}
+    ask(connection, {row["user_id"] for row in incoming.values()})
     for row in incoming.values():
         words = " ".join(filter(None, (row["narration"], row["bank_reference"])))
         asked.extend((row["id"], row["user_id"], row["currency"], key) for key in candidate_keys(words))
@@ -98,10 +101,7 @@ def propose(
             best[pair.transaction_id] = pair
     if not best:
         return 0
-    connection.execute(
-        text(_MATCHES.insert("matches", "ON CONFLICT DO NOTHING")),
-        _MATCHES.parameters(_match(pair, incoming[pair.transaction_id]["amount"]) for pair in best.values()),
-    )
+    _write(connection, [_match(pair, incoming[pair.transaction_id]["amount"]) for pair in best.values()], incoming)
     proposed = {identity: pair for identity, pair in best.items() if pair.amount_due > 0}
     connection.execute(
         text("UPDATE transactions SET match_state = 'proposed' WHERE id = ANY(CAST(:ids AS uuid[]))"),
@@ -120,6 +120,48 @@ def propose(
             event_id=origins.get(identity),
         )
     return len(proposed)
+
+
+def _write(connection: Connection, made: Sequence[Mapping[str, Any]], lines: Mapping[UUID, Mapping[str, Any]]) -> None:
+    stored = set(
+        connection.scalars(
+            text(_MATCHES.insert("matches", "ON CONFLICT DO NOTHING RETURNING id")), _MATCHES.parameters(made)
+        )
+    )
+    connection.execute(
+        text(_TARGETS.insert("match_targets")),
+        _TARGETS.parameters(
+            {
+                "match_id": match["id"],
+                "position": 0,
+                "invoice_id": match["invoice_id"],
+                "amount": lines[match["transaction_id"]]["amount"],
+            }
+            for match in made
+            if match["id"] in stored
+        ),
+    )
+
+
+def ask(connection: Connection, users: Iterable[UUID]) -> None:
+    """Have the engine look at the lines of these users; it is rung for once this is committed."""
+    if wanted := sorted(set(users)):
+        connection.execute(
+            text("INSERT INTO reconcile_requests (user_id) SELECT * FROM unnest(CAST(:users AS uuid[]))"),
+            {"users": array(wanted, "uuid")},
+        )
+
+
+def ask_about_money(connection: Connection, users: Iterable[UUID]) -> None:
+    """Of users with payments or payouts that are news, ask for those whose bank lines the engine knows."""
+    if wanted := sorted(set(users)):
+        connection.execute(_ASK_KNOWN, {"users": array(wanted, "uuid")})
+
+
+_ASK_KNOWN = text(
+    "INSERT INTO reconcile_requests (user_id) SELECT known FROM unnest(CAST(:users AS uuid[])) AS known "
+    "WHERE EXISTS (SELECT FROM judgements WHERE judgements.user_id = known)"
+)
 
 
 def _match(pair: Any, amount: int) -> dict[str, Any]:
@@ -174,7 +216,8 @@ _OF_INVOICES = text(
     "transactions.narration FROM matches JOIN invoices ON invoices.id = matches.invoice_id "
     "JOIN transactions ON transactions.id = matches.transaction_id "
     "WHERE matches.invoice_id = ANY(CAST(:invoices AS uuid[])) AND matches.state IN ('proposed', 'undone') "
-    "AND transactions.status = 'posted' AND transactions.match_state <> 'accepted' "
+    f"AND matches.weights_version = '{RULES}' AND transactions.match_state IN ('none', 'proposed') "
+    "AND transactions.status = 'posted' "
     "AND transactions.amount > 0 AND transactions.currency = invoices.currency "
     "ORDER BY matches.id FOR UPDATE OF matches"
 )
@@ -184,6 +227,7 @@ def refresh(connection: Connection, outcome: Outcome) -> None:
     """Judge the proposals of invoices anew whose due amount just changed (`outcome.due`)."""
     if not outcome.due:
         return
+    _lay_aside(connection, outcome)
     rows = connection.execute(_OF_INVOICES, {"invoices": array(outcome.due, "uuid")}).all()
     changed = []
     for row in rows:
@@ -192,9 +236,8 @@ def refresh(connection: Connection, outcome: Outcome) -> None:
         state = "proposed" if due > 0 else "undone"
         changed.append({"id": row.id, "state": state, "score": score, "features": _features(row.number, relation, due)})
         if state != row.state:
-            _set_match_state(
-                connection, row.transaction_id, row, "proposed" if state == "proposed" else "none", outcome
-            )
+            line = row._replace(id=row.transaction_id)
+            booking.mark(connection, {line.id: line}, "proposed" if state == "proposed" else "none", outcome)
             if state == "proposed":
                 _tell_proposed(
                     outcome,
@@ -211,10 +254,46 @@ def refresh(connection: Connection, outcome: Outcome) -> None:
         connection.execute(text(_REFRESHED.update("matches")), _REFRESHED.parameters(changed))
 
 
+# A proposal of the engine stands while every invoice of it still takes what is meant for it; of a single invoice any
+# amount may be due.
+_SPOILED = text(
+    "SELECT DISTINCT matches.id, matches.transaction_id, matches.user_id FROM match_targets "
+    "JOIN matches ON matches.id = match_targets.match_id AND matches.state = 'proposed' "
+    f"AND matches.weights_version <> '{RULES}' JOIN invoices ON invoices.id = match_targets.invoice_id "
+    "WHERE match_targets.invoice_id = ANY(CAST(:invoices AS uuid[])) ORDER BY matches.id"
+)
+_UNDO_SPOILED = text(
+    "UPDATE matches SET state = 'undone' WHERE id = ANY(CAST(:ids AS uuid[])) AND state = 'proposed' "
+    "AND EXISTS (SELECT FROM match_targets JOIN invoices ON invoices.id = match_targets.invoice_id "
+    "WHERE match_id = matches.id AND (invoices.status NOT IN ('open', 'partial') OR (match_targets.amount > amount_due "
+    "AND EXISTS (SELECT FROM match_targets AS other WHERE other.match_id = matches.id AND other.position = 1)))) "
+    "RETURNING transaction_id"
+)
+_LINES = text(
+    "SELECT id, user_id, status, amount, currency, narration FROM transactions "
+    "WHERE id = ANY(CAST(:ids AS uuid[])) AND match_state = 'proposed' "
+    # Lines come before invoices in the order of locks, and those are ours already: who holds a line decides on it now.
+    "ORDER BY id FOR UPDATE SKIP LOCKED"
+)
+
+
+def _lay_aside(connection: Connection, outcome: Outcome) -> None:
+    """Lay proposals of the engine aside that cannot be any more, and have it look again at those that can."""
+    touched = connection.execute(_SPOILED, {"invoices": array(outcome.due, "uuid")}).all()
+    if not touched:
+        return
+    undone = connection.scalars(_UNDO_SPOILED, {"ids": array((row.id for row in touched), "uuid")}).all()
+    lines = connection.execute(_LINES, {"ids": array(undone, "uuid")}).all()
+    booking.mark(connection, {line.id: line for line in lines}, "none", outcome)
+    ask(connection, {row.user_id for row in touched})
+
+
 _WAITING = text(
     "SELECT transactions.id, transactions.user_id, status, amount, currency, narration, bank_reference "
     "FROM transactions WHERE transactions.id > :after AND match_state = 'none' AND status = 'posted' AND amount > 0 "
     "AND transactions.created_at >= :since "
+    # What the engine has judged, it looks at again by itself.
+    "AND NOT EXISTS (SELECT FROM judgements WHERE judgements.transaction_id = transactions.id) "
     "AND EXISTS (SELECT FROM invoices WHERE seller_id = transactions.user_id "
     "AND status IN ('open', 'partial') AND invoices.created_at >= :since) "
     "ORDER BY transactions.id LIMIT :limit FOR UPDATE OF transactions SKIP LOCKED"
@@ -239,185 +318,31 @@ def propose_waiting(session: Session | Connection, since: datetime, page: int = 
     return proposed
 
 
-def _lock(connection: Connection, user_id: UUID, transaction_id: UUID) -> Any:
-    """The transaction of this user, locked. Raises NotFound."""
-    row = connection.execute(
-        text(
-            "SELECT id, user_id, connection_id, status, amount, currency, narration, bank_reference, counterparty, "
-            "occurred_at, trust, version, match_state FROM transactions WHERE id = :id AND user_id = :user FOR UPDATE"
-        ),
-        {"id": transaction_id, "user": user_id},
-    ).one_or_none()
-    if row is None:
-        raise NotFound("transaction", transaction_id)
-    return row
-
-
-def accept(
-    session: Session,
-    user_id: UUID,
-    transaction_id: UUID,
-    invoice_id: UUID | None,
-    now: datetime,
-    *,
-    calendar: Calendar | None = None,
-) -> UUID:
-    """Decide that a transaction is the payment of an invoice; return the payment's id.
-
-    Without `invoice_id` the proposed match is taken. Accepting what is accepted already changes nothing. `calendar`
-    says which days banks work, for financed invoices.
-    Raises NotFound, or Conflict when the transaction cannot pay this invoice.
-    """
-    connection = session.connection()
-    transaction = _lock(connection, user_id, transaction_id)
-    match = connection.execute(
-        text(
-            "SELECT id, invoice_id, state, payment_id FROM matches WHERE transaction_id = :id "
-            "AND (state = 'accepted' OR CASE WHEN CAST(:invoice AS uuid) IS NULL THEN state = 'proposed' "
-            "ELSE invoice_id = :invoice END) ORDER BY state = 'accepted' DESC LIMIT 1"
-        ),
-        {"id": transaction_id, "invoice": invoice_id},
-    ).one_or_none()
-    if match is not None and match.state == "accepted":
-        if invoice_id not in (None, match.invoice_id):
-            raise Conflict("this transaction already pays another invoice; undo that match first")
-        paid: UUID = match.payment_id
-        return paid
-    target = invoice_id or (None if match is None else match.invoice_id)
-    if target is None:
-        raise NotFound("proposed match of transaction", transaction_id)
-    invoice = connection.execute(
-        text("SELECT id, number, currency, status, amount_due FROM invoices WHERE id = :id AND seller_id = :seller"),
-        {"id": target, "seller": user_id},
-    ).one_or_none()
-    if invoice is None:
-        raise NotFound("invoice", target)
-    if transaction.status != "posted" or transaction.amount <= 0:
-        raise Conflict("only a posted transaction that brought money in can pay an invoice")
-    if invoice.currency != transaction.currency:
-        raise Conflict(f"the invoice is in {invoice.currency} and the transaction in {transaction.currency}")
-    if invoice.status not in ("open", "partial"):
-        raise Conflict(f"invoice {invoice.number} is {invoice.status} and takes no payment")
-    state = PaymentState(
-        id=new_id(),
-        user_id=user_id,
-        connection_id=transaction.connection_id,
-        connector=None,
-        object_id=None,
-        exists=False,
-        source="bank",
-        transaction_id=transaction.id,
-        version=transaction.version,
-        status="succeeded",
-        amount=transaction.amount,
-        currency=transaction.currency,
-        invoice_id=invoice.id,
-        method="bank_transfer",
-        payer_name=transaction.counterparty,
-        bank_reference=transaction.bank_reference,
-        description=transaction.narration,
-        occurred_at=transaction.occurred_at,
-        trust=transaction.trust,
-        stated=True,
-    )
-    outcome = Outcome()
-    payments.settle(connection, {state.id: state}, {}, outcome, resolve=False)
-    score, relation = judge(transaction.amount, invoice.amount_due)
-    connection.execute(
-        text(
-            "INSERT INTO matches (id, transaction_id, invoice_id, target_key, user_id, state, score, features, "
-            "payment_id, decided_at, decided_by) VALUES (:id, :transaction, :invoice, :invoice, :user, 'accepted', "
-            ":score, CAST(:features AS jsonb), :payment, :now, :user) "
-            "ON CONFLICT (transaction_id, target_key) DO UPDATE SET state = 'accepted', "
-            "payment_id = excluded.payment_id, "
-            "decided_at = excluded.decided_at, decided_by = excluded.decided_by"
-        ),
-        {
-            "id": new_id(),
-            "transaction": transaction.id,
-            "invoice": invoice.id,
-            "user": user_id,
-            "score": score if match is not None else 0,
-            "features": json.dumps({"rules": "by hand", "amount": relation, "amount_due": invoice.amount_due}),
-            "payment": state.id,
-            "now": now,
-        },
-    )
-    # A proposal for another invoice has lost.
-    connection.execute(
-        text(
-            "UPDATE matches SET state = 'rejected', decided_at = :now, decided_by = :user "
-            "WHERE transaction_id = :id AND state = 'proposed'"
-        ),
-        {"id": transaction.id, "now": now, "user": user_id},
-    )
-    _set_match_state(connection, transaction.id, transaction, "accepted", outcome)
-    # Other transactions were proposed for this invoice, and it may need them no more.
-    refresh(connection, outcome)
-    repayments.collect(connection, outcome, now, calendar)
-    announce_all(connection, outcome.announcements)
-    return state.id
-
-
-def undo(
-    session: Session, user_id: UUID, transaction_id: UUID, now: datetime, *, calendar: Calendar | None = None
-) -> None:
-    """Take an accepted match back: its payment is cancelled and the invoice is due again.
-
-    Raises NotFound, or Conflict when nothing is accepted.
-    """
-    connection = session.connection()
-    transaction = _lock(connection, user_id, transaction_id)
-    match = connection.execute(
-        text("SELECT id, payment_id FROM matches WHERE transaction_id = :id AND state = 'accepted'"),
-        {"id": transaction_id},
-    ).one_or_none()
-    if match is None:
-        raise Conflict("this transaction has no accepted match")
-    outcome = Outcome()
-    _cancel(connection, [match.payment_id], outcome)
-    connection.execute(
-        text(
-            "UPDATE matches SET state = 'proposed', payment_id = NULL, decided_at = :now, "
-            "decided_by = :user WHERE id = :id"
-        ),
-        {"id": match.id, "now": now, "user": user_id},
-    )
-    _set_match_state(connection, transaction.id, transaction, "proposed", outcome)
-    refresh(connection, outcome)
-    repayments.collect(connection, outcome, now, calendar)
-    announce_all(connection, outcome.announcements)
-
-
-def _cancel(connection: Connection, payment_ids: Sequence[UUID], outcome: Outcome) -> None:
-    states = payments.load(connection, payment_ids)
-    for state in states.values():
-        state.status = "cancelled"
-    payments.settle(connection, states, {}, outcome, resolve=False)
-
-
 def follow(connection: Connection, rows: Sequence[Mapping[str, Any]], outcome: Outcome) -> None:
-    """Let the payments of accepted transactions say what the bank says now (`rows` as they are just written).
+    """Let the payments of accepted lines say what the bank says now (`rows` as they are just written).
 
-    One that can no longer pay its invoice, because it brings nothing or another currency, is withdrawn.
+    One that can no longer pay its invoice, because it brings nothing or another currency, is withdrawn; so is a link to
+    a payment or payout of another amount.
     """
     if not rows:
         return
     now = {row["id"]: row for row in rows}
     accepted = connection.execute(
         text(
-            "SELECT payment_id, transaction_id FROM matches "
-            "WHERE transaction_id = ANY(CAST(:ids AS uuid[])) AND state = 'accepted'"
+            "SELECT payment_id, transaction_id, kind, payments.amount, payments.currency FROM matches "
+            "LEFT JOIN payments ON payments.id = payment_id AND matches.kind = 'invoices' "
+            "WHERE matches.transaction_id = ANY(CAST(:ids AS uuid[])) AND state = 'accepted'"
         ),
         {"ids": array(now, "uuid")},
     ).all()
     if not accepted:
         return
-    states = payments.load(connection, [match.payment_id for match in accepted])
+    states = payments.load(connection, [match.payment_id for match in accepted if match.kind == "invoices"])
     lost, kept = [], {}
     for match in accepted:
-        state, row = states[match.payment_id], now[match.transaction_id]
-        if row["amount"] <= 0 or row["currency"] != state.currency:
+        row = now[match.transaction_id]
+        state = states.get(match.payment_id)
+        if state is None or row["amount"] <= 0 or row["currency"] != state.currency:
             lost.append(match.transaction_id)
             continue
         state.amount, state.version, state.trust = row["amount"], row["version"], row["trust"]
@@ -428,83 +353,53 @@ def follow(connection: Connection, rows: Sequence[Mapping[str, Any]], outcome: O
     payments.settle(connection, kept, {}, outcome, resolve=False)
 
 
+_FORGET = (
+    text(
+        "DELETE FROM matches WHERE transaction_id = ANY(CAST(:ids AS uuid[])) "
+        "AND state IN ('proposed', 'undone') AND decided_by IS NULL"
+    ),
+    text("DELETE FROM judgements WHERE transaction_id = ANY(CAST(:ids AS uuid[]))"),
+    text(
+        "UPDATE transactions SET match_state = 'none', duplicate_of = NULL WHERE id = ANY(CAST(:ids AS uuid[])) "
+        "AND (match_state = 'duplicate' OR match_state = 'proposed' AND NOT EXISTS (SELECT FROM matches "
+        "WHERE matches.transaction_id = transactions.id AND matches.state = 'proposed'))"
+    ),
+)
+
+
 def forget(connection: Connection, transaction_ids: Sequence[UUID]) -> None:
-    """Drop what was proposed for transactions whose content changed; what a person decided stays."""
+    """Drop what was proposed and judged of lines whose content changed; what a person decided stays."""
     if not transaction_ids:
         return
     ids = array(transaction_ids, "uuid")
-    connection.execute(
-        text(
-            "DELETE FROM matches WHERE transaction_id = ANY(CAST(:ids AS uuid[])) "
-            "AND state IN ('proposed', 'undone') AND decided_by IS NULL"
-        ),
-        {"ids": ids},
-    )
-    connection.execute(
-        text(
-            "UPDATE transactions SET match_state = 'none' WHERE id = ANY(CAST(:ids AS uuid[])) "
-            "AND match_state = 'proposed' AND NOT EXISTS (SELECT FROM matches "
-            "WHERE matches.transaction_id = transactions.id AND matches.state = 'proposed')"
-        ),
-        {"ids": ids},
-    )
+    for statement in _FORGET:
+        connection.execute(statement, {"ids": ids})
 
 
 def withdraw(connection: Connection, transaction_ids: Sequence[UUID], outcome: Outcome) -> None:
-    """Undo the matches of transactions that the bank took back."""
+    """Undo the matches of lines that the bank took back; what was told twice is told once again by the other line."""
     if not transaction_ids:
         return
+    ids = array(transaction_ids, "uuid")
     rows = connection.execute(
         text(
-            "SELECT id, payment_id FROM matches WHERE transaction_id = ANY(CAST(:ids AS uuid[])) "
-            "AND state IN ('proposed', 'accepted') ORDER BY id FOR UPDATE"
+            "SELECT id, transaction_id, kind, subject_id, payment_id, state FROM matches "
+            "WHERE transaction_id = ANY(CAST(:ids AS uuid[])) AND state IN ('proposed', 'accepted') "
+            "ORDER BY id FOR UPDATE"
         ),
-        {"ids": list(transaction_ids)},
+        {"ids": ids},
     ).all()
-    _cancel(connection, [row.payment_id for row in rows if row.payment_id is not None], outcome)
+    if accepted := [row for row in rows if row.state == "accepted"]:
+        booking.release(connection, accepted, outcome)
     connection.execute(
         text("UPDATE matches SET state = 'undone', payment_id = NULL WHERE id = ANY(CAST(:ids AS uuid[]))"),
-        {"ids": [row.id for row in rows]},
+        {"ids": array((row.id for row in rows), "uuid")},
     )
-    connection.execute(
-        text("UPDATE transactions SET match_state = 'none' WHERE id = ANY(CAST(:ids AS uuid[]))"),
-        {"ids": list(transaction_ids)},
-    )
-
-
-def reject(session: Session, user_id: UUID, transaction_id: UUID, now: datetime) -> None:
-    """Turn a proposed match down, for good. Raises NotFound, or Conflict when nothing is proposed."""
-    connection = session.connection()
-    transaction = _lock(connection, user_id, transaction_id)
-    rejected = connection.execute(
+    free = connection.scalars(
         text(
-            "UPDATE matches SET state = 'rejected', decided_at = :now, decided_by = :user "
-            "WHERE transaction_id = :id AND state = 'proposed' RETURNING id"
+            "UPDATE transactions SET match_state = 'none', duplicate_of = NULL WHERE id = ANY(CAST(:ids AS uuid[])) "
+            "OR duplicate_of = ANY(CAST(:ids AS uuid[])) RETURNING user_id"
         ),
-        {"id": transaction_id, "now": now, "user": user_id},
-    ).all()
-    if not rejected:
-        raise Conflict("this transaction has no proposed match")
-    outcome = Outcome()
-    _set_match_state(connection, transaction.id, transaction, "none", outcome)
-    announce_all(connection, outcome.announcements)
-
-
-def _set_match_state(connection: Connection, identity: UUID, transaction: Any, state: str, outcome: Outcome) -> None:
-    connection.execute(
-        text("UPDATE transactions SET match_state = :state, updated_at = now() WHERE id = :id"),
-        {"state": state, "id": identity},
+        {"ids": ids},
     )
-    outcome.tell(
-        [f"user:{transaction.user_id}"],
-        "transaction.updated",
-        {
-            "transaction_id": str(identity),
-            "status": transaction.status,
-            "amount": transaction.amount,
-            "currency": transaction.currency,
-            "narration": transaction.narration[:120],
-            "match_state": state,
-        },
-        None,
-    )
+    ask(connection, free)

@@ -44,6 +44,19 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("connections.pause", "POST"): {"owner"},
     ("connections.resume", "POST"): {"owner"},
     ("connections.delete", "DELETE"): {"owner"},
+    ("correspondence.send", "POST"): {"owner"},
+    ("correspondence.remind", "POST"): {"owner"},
+    ("correspondence.mails", "GET"): {"owner", "operator"},
+    ("correspondence.preview", "GET"): {"owner"},
+    ("correspondence.link", "GET"): {"owner"},
+    ("correspondence.revoke_link", "DELETE"): {"owner"},
+    ("correspondence.list_templates", "GET"): {"owner", "stranger"},
+    ("correspondence.save_template", "PUT"): {"owner", "stranger"},
+    ("correspondence.reset_template", "DELETE"): {"owner", "stranger"},
+    ("correspondence.preview_template", "POST"): {"owner", "stranger"},
+    ("correspondence.show_settings", "GET"): {"owner", "stranger"},
+    ("correspondence.save_settings", "PUT"): {"owner", "stranger"},
+    ("correspondence.bounce", "POST"): {"operator"},
     ("custom.try_definition", "POST"): {"owner", "stranger"},
     ("sync.start", "POST"): {"owner"},
     ("sync.index", "GET"): {"owner", "operator"},
@@ -107,6 +120,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("transactions.index", "GET"): PEOPLE,
     ("transactions.show", "GET"): {"owner", "operator"},
     ("transactions.match", "POST"): {"owner"},
+    ("transactions.match_sure", "POST"): {"owner"},
     ("transactions.unmatch", "POST"): {"owner"},
     ("users.dashboard", "GET"): PEOPLE,
     ("users.portfolio", "GET"): PEOPLE,
@@ -136,6 +150,10 @@ BODIES: dict[str, Any] = {
     "invoices.update": {"notes": "changed"},
     "connections.create": {"connector": "razorpay", "name": "Another"},
     "connections.update": {"name": "Changed"},
+    "correspondence.save_template": {"subject": "About {{number}}", "body": "See {{link}}"},
+    "correspondence.preview_template": {"subject": "About {{number}}", "body": "See {{link}}"},
+    "correspondence.save_settings": {"reminders": True, "receipts": True, "rules": []},
+    "correspondence.bounce": {"mail_id": "0192a4b0-0000-7000-8000-000000000000", "reason": "gone"},
     "custom.try_definition": {"body": "{}"},
     "auth.update_profile": {"name": "Changed"},
     "reviews.decide": {"decision": "clear", "reason": "It is not what it looks like."},
@@ -165,6 +183,9 @@ def _body(endpoint: str, ids: dict[str, str]) -> Any:
 
 # Here a role decides, before it is asked whose a thing is.
 _ROLES_ONLY = (
+    "correspondence.mails", "correspondence.list_templates", "correspondence.save_template",
+    "correspondence.reset_template", "correspondence.preview_template", "correspondence.show_settings",
+    "correspondence.save_settings", "correspondence.bounce",
     "market.fund", "market.bid", "market.withdraw_bid", "kyc.", "ledger.", "registry.", "reviews.", "service_tokens.",
 )  # fmt: skip
 

@@ -185,13 +185,6 @@ class PaymentsQuery(PageQuery):
     status: Literal["pending", "failed", "succeeded", "cancelled"] | None = None
 
 
-class TransactionsQuery(PageQuery):
-    """Which transactions."""
-
-    match_state: Literal["none", "proposed", "accepted"] | None = None
-    search: Search | None = None
-
-
 class MirroredInvoicesQuery(PageQuery):
     """Which invoices elsewhere."""
 
@@ -527,13 +520,18 @@ class MatchInvoice(Output):
 
 
 class Match(Output):
-    """That a transaction is the payment of an invoice: proposed or accepted."""
+    """What a transaction is taken for: money for `invoice_count` invoices, a payment known before, or a payout."""
 
     id: UUID
     state: Literal["proposed", "accepted"]
+    kind: Literal["invoices", "payment", "payout"]
+    tier: Literal["sure", "suggested", "suspense"]
+    actor: Literal["engine", "user"]
     score: float
     features: dict[str, Any]
-    invoice: MatchInvoice
+    subject_id: UUID | None
+    invoice_count: int
+    invoice: MatchInvoice | None
 
 
 class TransactionRow(Output):
@@ -553,7 +551,8 @@ class TransactionRow(Output):
     occurred_at: datetime
     booked_on: date | None
     trust: Literal["signed", "fetched", "manual", "hint"]
-    match_state: Literal["none", "proposed", "accepted"]
+    match_state: Literal["none", "proposed", "accepted", "duplicate", "ignored"]
+    duplicate_of: UUID | None
     match: Match | None
     payment_id: UUID | None
 
@@ -569,12 +568,6 @@ class Transactions(Output):
 
     items: list[TransactionRow]
     next_cursor: str | None
-
-
-class MatchInput(Input):
-    """The invoice that a transaction pays; without it the proposed one."""
-
-    invoice_id: UUID | None = None
 
 
 # Invoices elsewhere -----------------------------------------------------------------------------------------

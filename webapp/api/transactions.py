@@ -9,11 +9,11 @@ from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
 from core import audit
-from core.banking import matching, queries
+from core.banking import queries
 from core.identity import Actor, Role
-from core.payments.queries import get_payment
+from core.reconciliation import booking, decisions
 from webapp import auth
-from webapp.api import models
+from webapp.api import models, reconciliation_models
 from webapp.api.edge import once, reply
 from webapp.openapi import operation
 from webapp.services import services
@@ -22,21 +22,13 @@ blueprint = Blueprint("transactions", __name__, url_prefix="/api/transactions")
 
 
 @blueprint.get("")
-@operation("transactions", {200: models.Transactions}, query=models.TransactionsQuery)
-def index(query: models.TransactionsQuery) -> Response:
-    """Bank transactions, newest first."""
+@operation("transactions", {200: models.Transactions}, query=reconciliation_models.TransactionsQuery)
+def index(query: reconciliation_models.TransactionsQuery) -> Response:
+    """Bank transactions, newest first unless `sort` says otherwise."""
     person = auth.actor()
+    asked = queries.Asked(**query.model_dump(exclude={"limit", "cursor"}))
     with services().database.session() as session:
-        return reply(
-            queries.list_transactions(
-                session,
-                person,
-                limit=query.limit,
-                cursor=query.cursor,
-                match_state=query.match_state,
-                search=query.search,
-            )
-        )
+        return reply(queries.list_transactions(session, person, limit=query.limit, cursor=query.cursor, asked=asked))
 
 
 @blueprint.get("/<uuid:transaction_id>")
@@ -55,18 +47,49 @@ def _deciding(session: Session, person: Actor, transaction_id: UUID) -> None:
 
 
 @blueprint.post("/<uuid:transaction_id>/match")
-@operation("transactions", {200: models.Payment}, body=models.MatchInput, problems=(404, 409))
-def match(transaction_id: UUID, body: models.MatchInput) -> Response:
-    """Decide that a transaction pays an invoice: the proposed one, or another. Repeating it changes nothing."""
+@operation("transactions", {200: models.Transaction}, body=reconciliation_models.MatchInput, problems=(404, 409))
+def match(transaction_id: UUID, body: reconciliation_models.MatchInput) -> Response:
+    """Decide what a transaction is: what is proposed, or something else. Repeating it changes nothing."""
     person = auth.actor()
 
     def work(session: Session) -> tuple[dict[str, Any], int]:
         _deciding(session, person, transaction_id)
-        payment_id = matching.accept(
-            session, person.id, transaction_id, body.invoice_id, auth.now(), calendar=services().rules.calendar
+        decisions.accept(
+            session,
+            person.id,
+            transaction_id,
+            body.invoice_id,
+            auth.now(),
+            targets=[booking.Target(one.invoice_id, one.amount) for one in body.targets],
+            payment_id=body.payment_id,
+            payout_id=body.payout_id,
+            match_id=body.match_id,
+            short_reason=body.short_reason,
+            calendar=services().rules.calendar,
         )
         audit.record(session, person, "match.accepted", "transaction", transaction_id, {}, auth.now())
-        return get_payment(session, person, payment_id), 200
+        return queries.get_transaction(session, person, transaction_id), 200
+
+    return once(person, work)
+
+
+@blueprint.post("/match-sure")
+@operation(
+    "transactions", {200: reconciliation_models.MatchedSure}, body=reconciliation_models.MatchSureInput, problems=(409,)
+)
+def match_sure(body: reconciliation_models.MatchSureInput) -> Response:
+    """Accept the proposals that are sure, of some transactions or of all; at most 500 in one call."""
+    auth.require(Role.SELLER)
+    person = auth.actor()
+
+    def work(session: Session) -> tuple[dict[str, Any], int]:
+        now = auth.now()
+        done = decisions.accept_sure(
+            session, person.id, now, transaction_ids=body.transaction_ids, calendar=services().rules.calendar
+        )
+        for transaction_id in done:
+            audit.record(session, person, "match.accepted", "transaction", transaction_id, {"sure": True}, now)
+        return {"transaction_ids": [str(one) for one in done]}, 200
 
     return once(person, work)
 
@@ -81,9 +104,9 @@ def unmatch(transaction_id: UUID) -> Response:
         _deciding(session, person, transaction_id)
         state = queries.get_transaction(session, person, transaction_id)["match_state"]
         if state == "proposed":
-            matching.reject(session, person.id, transaction_id, auth.now())
+            decisions.reject(session, person.id, transaction_id, auth.now())
         else:
-            matching.undo(session, person.id, transaction_id, auth.now(), calendar=services().rules.calendar)
+            decisions.undo(session, person.id, transaction_id, auth.now(), calendar=services().rules.calendar)
         audit.record(session, person, "match.undone", "transaction", transaction_id, {"was": state}, auth.now())
         return queries.get_transaction(session, person, transaction_id), 200
 

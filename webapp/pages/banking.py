@@ -6,16 +6,23 @@ from uuid import UUID
 
 from flask import Response, request, url_for
 
-from core.banking import matching, queries
+from core.banking import queries
 from core.errors import Conflict, Invalid, NotFound
 from core.identity import Role
 from core.ids import parse_id
+from core.reconciliation import decisions
 from webapp.auth import page_login_required
 from webapp.pages import blueprint, render
 from webapp.pages.shell import choice, cursor, limit, looking, only, search
 from webapp.services import services
 
-MATCH_STATES = {"proposed": "Match proposed", "accepted": "Matched", "none": "No match"}
+MATCH_STATES = {
+    "proposed": "Match proposed",
+    "accepted": "Matched",
+    "none": "No match",
+    "duplicate": "Told twice",
+    "ignored": "Set aside",
+}
 # So that the fragments of the page refresh also while the live feed is away.
 _CHANGED: dict[str, object] = {"live:transaction.updated": {}, "live:invoice.updated": {}}
 
@@ -53,16 +60,22 @@ def _decide(transaction_id: UUID, verb: str) -> tuple[str, str]:
     target = render.back(url_for("pages.transaction", transaction_id=transaction_id))
     with looking() as look:
         if verb == "undo":
-            matching.undo(look.db, look.actor.id, transaction_id, look.now, calendar=services().rules.calendar)
+            decisions.undo(look.db, look.actor.id, transaction_id, look.now, calendar=services().rules.calendar)
             return "Undone: the payment was taken back, and the match waits for a decision again.", target
         if verb == "reject":
-            matching.reject(look.db, look.actor.id, transaction_id, look.now)
+            decisions.reject(look.db, look.actor.id, transaction_id, look.now)
             return "Rejected. This match will not be proposed again.", target
-        invoice_id = parse_id(request.form.get("invoice_id", ""))
-        if invoice_id is None:
+        invoice_id, match_id = (parse_id(request.form.get(name, "")) for name in ("invoice_id", "match_id"))
+        if invoice_id is None and match_id is None:
             raise NotFound("invoice")
-        matching.accept(
-            look.db, look.actor.id, transaction_id, invoice_id, look.now, calendar=services().rules.calendar
+        decisions.accept(
+            look.db,
+            look.actor.id,
+            transaction_id,
+            invoice_id,
+            look.now,
+            match_id=match_id,
+            calendar=services().rules.calendar,
         )
         return "Accepted: the transaction now pays the invoice.", target
 

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import intake
-from core.banking import matching
 from core.errors import Conflict, NotFound
 from core.events import BankTransaction, PendingSnapshot, TransactionStatus
 from core.ids import new_id
 from core.invoicing import invoices
 from core.invoicing.references import candidate_keys, number_key
 from core.money import Money
+from core.reconciliation import decisions
 from tests.builders import NOW, Clockwork, Json, Shop, check_sums, open_shop, transaction, worker
 
 
@@ -49,12 +49,12 @@ def bank_line(shop: Shop) -> UUID:
 def accept(shop: Shop, invoice: Json | None = None) -> UUID:
     with shop.database.session() as session:
         target = None if invoice is None else UUID(invoice["id"])
-        return matching.accept(session, shop.seller.id, bank_line(shop), target, NOW)
+        return decisions.accept(session, shop.seller.id, bank_line(shop), target, NOW)
 
 
 def decide(shop: Shop, what: str, seller: UUID | None = None) -> None:
     with shop.database.session() as session:
-        {"undo": matching.undo, "reject": matching.reject}[what](
+        {"undo": decisions.undo, "reject": decisions.reject}[what](
             session, seller or shop.seller.id, bank_line(shop), NOW
         )
 
@@ -154,9 +154,9 @@ def test_what_cannot_pay_is_refused(context: Clockwork, shop: Shop) -> None:
         with pytest.raises(NotFound):
             decide(shop, what, stranger.seller.id)
     with shop.database.session() as session, pytest.raises(NotFound):
-        matching.accept(session, stranger.seller.id, bank_line(shop), None, NOW)
+        decisions.accept(session, stranger.seller.id, bank_line(shop), None, NOW)
     with shop.database.session() as session, pytest.raises(NotFound):
-        matching.accept(session, shop.seller.id, new_id(), None, NOW)
+        decisions.accept(session, shop.seller.id, new_id(), None, NOW)
 
 
 @pytest.mark.parametrize(

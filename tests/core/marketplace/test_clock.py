@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import text
 
 from core import ledger
-from core.banking import matching
 from core.marketplace import funding, states, watch
 from core.marketplace.calendar import Calendar
 from core.marketplace.clock import next_look, opening
 from core.marketplace.rules import Rules
 from core.marketplace.states import State
+from core.reconciliation import decisions
 from tests.builders import NOW, Clockwork, transaction, worker
 from tests.core.marketplace import builders, deals
 from tests.core.marketplace.builders import LAKH, NEXT_DAY, RULES, check_books
@@ -98,10 +98,10 @@ def test_a_match_undone_on_a_holiday_in_the_grace_makes_nothing_overdue(context:
     bank = deal.shop.one("SELECT id FROM transactions WHERE user_id = :user")["id"]
     longer = Calendar(frozenset({date(2027, 1, 5)}))
     with context.database.session() as session:
-        matching.accept(session, deal.offer.seller.id, bank, None, OVERDUE, calendar=longer)
+        decisions.accept(session, deal.offer.seller.id, bank, None, OVERDUE, calendar=longer)
     assert state_of(deal) is State.REPAID
     with context.database.session() as session:
-        matching.undo(session, deal.offer.seller.id, bank, OVERDUE, calendar=longer)
+        decisions.undo(session, deal.offer.seller.id, bank, OVERDUE, calendar=longer)
     assert state_of(deal) is State.FUNDED
 
 

@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import text
 
 from core import intake
-from core.banking import matching
 from core.marketplace import receipts, repayment_posting, repayment_rows, repayments, watch
 from core.marketplace.states import State
 from core.marketplace.waterfall import Recourse
 from core.payments import apply as payments
+from core.reconciliation import decisions
 from tests.builders import NOW, Clockwork, worker
 from tests.core.marketplace import deals, test_clock, test_repayments
 from tests.core.marketplace.test_planted_defects import CAUGHT, spoil
@@ -162,12 +162,12 @@ DEFECTS: list[tuple[str, Callable[[Patch], None], Caught]] = [
     ),
     (
         "a match repays nobody",
-        spoil(matching.accept, "repayments.collect(connection, outcome, now, calendar)", "pass"),
+        spoil(decisions._finish, "repayments.collect(connection, outcome, now, calendar)", "pass"),
         of_deal(test_repayments.test_a_bank_transaction_that_is_matched_repays_and_unmatching_takes_it_back),
     ),
     (
         "an undone match takes nothing back",
-        spoil(matching.undo, "repayments.collect(connection, outcome, now, calendar)", "pass"),
+        spoil(decisions._finish, "repayments.collect(connection, outcome, now, calendar)", "pass"),
         of_deal(test_repayments.test_a_bank_transaction_that_is_matched_repays_and_unmatching_takes_it_back),
     ),
     (

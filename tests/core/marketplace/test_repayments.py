@@ -15,7 +15,6 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from core import intake, ledger
-from core.banking import matching
 from core.events import Payment, PaymentStatus, Reference, Trust
 from core.identity import Actor
 from core.marketplace import funding
@@ -24,6 +23,7 @@ from core.marketplace.rules import Rules
 from core.marketplace.states import State
 from core.money import Money
 from core.payments import apply as payments
+from core.reconciliation import decisions
 from tests.builders import NOW, Clockwork, Json, dispute, open_shop, transaction, worker
 from tests.core.marketplace import builders, deals
 from tests.core.marketplace.builders import LAKH, check_books
@@ -333,10 +333,10 @@ def test_a_bank_transaction_that_is_matched_repays_and_unmatching_takes_it_back(
     deal.shop.hear(transaction(amount="500000.00", narration=f"NEFT {deal.offer.number}"))
     bank = deal.shop.one("SELECT id FROM transactions WHERE user_id = :user")["id"]
     with deal.shop.database.session() as session:
-        matching.accept(session, deal.offer.seller.id, bank, None, NOW)
+        decisions.accept(session, deal.offer.seller.id, bank, None, NOW)
     assert state_of(deal) is State.REPAID
     with deal.shop.database.session() as session:
-        matching.undo(session, deal.offer.seller.id, bank, NOW)
+        decisions.undo(session, deal.offer.seller.id, bank, NOW)
     assert state_of(deal) is State.FUNDED
     assert deal.money() == before
     check_books(deal.shop.database)
