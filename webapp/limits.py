@@ -1,4 +1,4 @@
-"""Rate limits of what may be tried: signing in, registering, refreshing, uploading, asking the registry.
+"""Rate limits of what may be tried: signing in, registering, refreshing, uploading, sending, asking the registry.
 
 Counted in Redis over all processes; with Redis down, in the memory of each.
 """
@@ -28,6 +28,15 @@ def _address_and_email() -> str:
     return f"{get_remote_address()} {named.encode('ascii', 'backslashreplace').decode()}"[:_MAX_KEY]
 
 
+def _who() -> str:
+    """The person who asks, wherever from; a stranger by their address."""
+    # Here, as auth is made of limits.
+    from webapp.auth import current_actor  # noqa: PLC0415
+
+    found = current_actor()
+    return get_remote_address() if found is None else str(found.id)
+
+
 def _failed(response: Response) -> bool:
     return response.status_code >= 400
 
@@ -46,6 +55,12 @@ talk_limit = limiter.shared_limit("120 per minute", scope="talk")
 registry_limit = limiter.shared_limit("120 per minute;1000 per hour", scope="registry")
 # A link by mail is too long to be guessed; this keeps the trying cheap for us.
 link_limit = limiter.shared_limit("60 per minute", scope="link")
+# Every one is a mail to somebody who did not ask for it.
+send_limit = limiter.shared_limit("60 per minute;1000 per day", scope="send", key_func=_who)
+# The page behind an invoice's link asks again every few seconds while it waits.
+customer_limit = limiter.shared_limit("240 per minute", scope="customer")
+# Each may make a provider do something.
+pay_limit = limiter.shared_limit("20 per minute", scope="pay")
 refresh_limit = limiter.shared_limit("120 per minute", scope="refresh")
 
 

@@ -9,7 +9,9 @@ from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
 from core import talk
+from core.correspondence import sending
 from core.files import PAPERS
+from core.invoicing import links
 from core.talk import NewComment, Party
 from webapp import auth, limits, uploads
 from webapp.api import models, talk_models
@@ -44,12 +46,19 @@ def thread(invoice_id: UUID, query: models.PageQuery) -> Response:
 @limits.talk_limit
 @operation("talk", {201: talk_models.Comment}, body=talk_models.CommentInput, problems=(404, 409))
 def communicate(invoice_id: UUID, body: talk_models.CommentInput) -> Response:
-    """Say something to the other parties. Whom it mentions is notified. It cannot be changed or taken back."""
+    """Say something to the other parties, with `mail` to the customer by mail too.
+
+    Whom it mentions is notified. It cannot be changed or taken back.
+    """
     person = auth.actor()
     new = NewComment(body=body.body, mentions=body.mentions, attachments=body.attachments)
 
     def work(session: Session) -> tuple[dict[str, Any], int]:
-        return talk.say(session, person, invoice_id, new, auth.now()), 201
+        said = talk.say(session, person, invoice_id, new, auth.now())
+        if body.mail:
+            customers = links.of(services().settings)
+            sending.communicate(session, person, invoice_id, customers, auth.now(), message=body.body)
+        return said, 201
 
     return once(person, work)
 

@@ -13,11 +13,16 @@ from webapp.api.models import Input, Output
 
 
 class CommentInput(Input):
-    """A comment: plain text, whom of the parties it is for, and files brought to the invoice before."""
+    """A comment: plain text, whom of the parties it is for, and files brought to the invoice before.
+
+    With `mail` the seller's words, of at most 2000 characters, go to the customer by mail as well, with the link to
+    the invoice; to one without an account that is the only way.
+    """
 
     body: Annotated[str, Field(min_length=1, max_length=MAX_BODY, pattern=r"\S")]
     mentions: Annotated[list[UUID], Field(default_factory=list, max_length=MAX_MENTIONS)]
     attachments: Annotated[list[UUID], Field(default_factory=list, max_length=MAX_ATTACHMENTS)]
+    mail: bool = False
 
 
 class Author(Output):
