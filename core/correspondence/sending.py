@@ -112,10 +112,9 @@ def send(
         session, "invoice", found, links, now.date(), to=to, message=words, attached=invoice_pdf(found)
     )
     queued = _queue(session, found, made, now)
-    invoices.mark_sent(session, invoice_id, now)
-    audit.record(
-        session, actor, "invoice.mailed", "invoice", invoice_id, {"to": queued["to"], "mail_id": queued["mail_id"]}, now
-    )
+    if not invoices.mark_sent(session, invoice_id, now, actor=actor):
+        data = {"to": queued["to"], "mail_id": queued["mail_id"]}
+        audit.record(session, actor, "invoice.mailed", "invoice", invoice_id, data, now)
     return queued
 
 
@@ -152,8 +151,7 @@ def remind(
             "now": now,
         },
     )
-    if found.sent_at is None:
-        invoices.mark_sent(session, invoice_id, now)
+    invoices.mark_sent(session, invoice_id, now, actor=actor)
     data = {"to": queued["to"], "mail_id": queued["mail_id"]}
     audit.record(session, actor, "invoice.reminded", "invoice", invoice_id, data, now)
     return queued
