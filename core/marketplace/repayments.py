@@ -39,9 +39,16 @@ _FINANCED = text(
     "AND financings.state NOT IN ('rejected', 'expired', 'withdrawn') "
     "ORDER BY financings.invoice_id FOR UPDATE OF financings"
 )
+# A payment that a person aimed at several invoices brings each its own part.
 _MONEY = text(
-    "SELECT id, invoice_id, connection_id, coalesce(object_id, '') AS object_id, currency, net, occurred_at "
-    "FROM payments WHERE invoice_id = ANY(CAST(:ids AS uuid[])) AND net > 0 AND trust <> 'hint'"
+    "SELECT id, invoice_id, connection_id, coalesce(object_id, '') AS object_id, currency, net, occurred_at, trust "
+    "FROM payments WHERE invoice_id = ANY(CAST(:ids AS uuid[])) AND net > 0 AND trust <> 'hint' "
+    "UNION ALL SELECT payments.id, target.invoice_id, connection_id, coalesce(object_id, ''), currency, "
+    "least(target.amount, net - earlier.amount)::bigint, occurred_at, trust "
+    "FROM payment_targets AS target JOIN payments ON payments.id = target.payment_id "
+    "CROSS JOIN LATERAL (SELECT coalesce(sum(amount), 0) AS amount FROM payment_targets AS before "
+    "WHERE before.payment_id = target.payment_id AND before.position < target.position) AS earlier "
+    "WHERE target.invoice_id = ANY(CAST(:ids AS uuid[])) AND net > earlier.amount AND trust <> 'hint'"
 )
 
 
@@ -81,11 +88,16 @@ def collect(
 
 
 def _receipts(connection: Connection, financings: Sequence[Financing]) -> dict[UUID, list[Receipt]]:
-    """What each financing's payments bring now, in its own currency. A hint brings nothing."""
+    """What each financing's payments bring now, in its own currency. A hint brings nothing.
+
+    What is known by a seller's word alone repays no investor; an invoice leaves the marketplace for it all the same.
+    """
     by_invoice = {financing.invoice_id: financing for financing in financings}
     found: dict[UUID, list[Receipt]] = {financing.id: [] for financing in financings}
     for row in connection.execute(_MONEY, {"ids": array(by_invoice, "uuid")}):
         financing = by_invoice[row.invoice_id]
+        if row.trust == "manual" and financing.state in SETTLED:
+            continue
         if row.currency == financing.currency:
             found[financing.id].append(
                 Receipt(

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from core import paging
 from core.errors import Invalid, NotFound
 from core.identity import Actor, Role
+from core.payments.merge import PaymentState
 
 STATUSES = ("pending", "failed", "succeeded", "cancelled")
 
@@ -164,3 +165,25 @@ def deliveries_of(session: Session, object_id: UUID) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def looks_like(session: Session, state: PaymentState) -> str | None:
+    """The id of another payment of the same customer, amount, day and reference; the newest, or None."""
+    found = session.scalar(
+        text(
+            "SELECT id FROM payments WHERE contact_id = :contact AND user_id = :user AND id <> :id "
+            "AND amount = :amount AND currency = :currency AND status <> 'cancelled' "
+            "AND lower(coalesce(bank_reference, '')) = lower(:reference) "
+            "AND (occurred_at AT TIME ZONE 'UTC')::date = :day ORDER BY id DESC LIMIT 1"
+        ),
+        {
+            "contact": state.contact_id,
+            "user": state.user_id,
+            "id": state.id,
+            "amount": state.amount,
+            "currency": state.currency,
+            "reference": state.bank_reference or "",
+            "day": state.occurred_at.date(),
+        },
+    )
+    return None if found is None else str(found)

@@ -122,20 +122,16 @@ def _row(state: PaymentState) -> dict[str, Any]:
 def write_targets(
     connection: Connection, states: Iterable[PaymentState], filled: Mapping[tuple[UUID, UUID], int]
 ) -> None:
-    """Write the targets of payments that changed, and of those that stay what is paid now.
+    """Write the targets of payments that changed, and of all that `filled` speaks of what is paid now.
 
-    `filled` is by (payment, invoice), and may speak of other payments too.
+    It is by (payment, invoice). What stands was read before the invoices were locked, and may be old by now.
     """
     rewritten: dict[UUID, PaymentState] = {}
-    known: set[tuple[UUID, UUID]] = set()
     for state in states:
         if [(one.invoice_id, one.amount) for one in state.targets] != [
             (one.invoice_id, one.amount) for one in state.had
         ]:
             rewritten[state.id] = state
-        known |= {
-            (state.id, one.invoice_id) for one in state.targets if filled[state.id, one.invoice_id] == one.allocated
-        }
     if rewritten:
         connection.execute(_FORGET_TARGETS, {"ids": array(rewritten, "uuid")})
         rows = [
@@ -154,7 +150,7 @@ def write_targets(
     left = [
         {"payment_id": pair[0], "invoice_id": pair[1], "allocated": amount}
         for pair, amount in filled.items()
-        if pair[0] not in rewritten and pair not in known
+        if pair[0] not in rewritten
     ]
     if left:
         connection.execute(_FILL_TARGETS, _FILLED.parameters(left))
