@@ -59,7 +59,8 @@ def dashboard(session: Session, actor: Actor, now: datetime) -> dict[str, Any]:
         text(
             "SELECT "
             "(SELECT count(*) FROM matches WHERE state = 'proposed' AND (:all OR user_id = :actor)) AS proposed, "
-            "(SELECT count(*) FROM connections WHERE deleted_at IS NULL AND (:all OR user_id = :actor)) AS connections"
+            "(SELECT count(*) FROM connections WHERE deleted_at IS NULL AND connector <> 'statement' "
+            "AND (:all OR user_id = :actor)) AS connections"
         ),
         {"actor": actor.id, "all": actor.role is Role.OPERATOR},
     ).one()

@@ -27,6 +27,8 @@ from core.inbox.claim import adopt_unrouted
 from core.live import announce
 
 WEBHOOK_SECRET = "webhook_secret"  # noqa: S105
+# The connector of bank accounts whose statements their owner brings as files: no plugin, a name alone.
+STATEMENT = "statement"
 _MAX_NAME = 100
 _MAX_EXTERNAL = 200
 _MAX_SECRET = 4096
@@ -68,7 +70,10 @@ _SECRETS = """
 
 
 def _visible(actor: Actor) -> str:
-    return "true" if actor.is_operator else "connections.user_id = :actor"
+    # An account whose statements are brought has no provider: nothing to pull, to pause or to sign with.
+    return f"connections.connector <> '{STATEMENT}'" + (
+        "" if actor.is_operator else " AND connections.user_id = :actor"
+    )
 
 
 def list_connections(
@@ -226,7 +231,7 @@ def _own(session: Session, actor: Actor, connection_id: UUID) -> Any:
     row = session.execute(
         text(
             "SELECT id, connector, external_id FROM connections "
-            "WHERE id = :id AND user_id = :actor AND deleted_at IS NULL FOR UPDATE"
+            f"WHERE id = :id AND user_id = :actor AND connector <> '{STATEMENT}' AND deleted_at IS NULL FOR UPDATE"
         ),
         {"id": connection_id, "actor": actor.id},
     ).one_or_none()

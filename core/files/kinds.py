@@ -11,6 +11,7 @@ from core.errors import PlatformError
 # The largest file that is taken: a scanned invoice of several pages fits, a photo album does not.
 MAX_BYTES = 5 * 1024 * 1024
 MAX_NAME = 120
+_MAX_SUFFIX = 10
 
 PDF, PNG, JPEG, PLAIN, CSV = "application/pdf", "image/png", "image/jpeg", "text/plain", "text/csv"
 # What proves something (KYC, invoices), and what may hang on a comment.
@@ -92,4 +93,6 @@ def clean_name(name: str, media_type: str) -> str:
     stem, suffix = PurePosixPath(shown).stem, PurePosixPath(shown).suffix
     if suffixes and suffix.lower() not in suffixes:
         stem, suffix = shown, suffixes[0]
+    if not suffixes:
+        stem, suffix = (stem, suffix) if len(suffix) <= _MAX_SUFFIX else (shown, "")
     return f"{(stem or 'file')[: MAX_NAME - len(suffix)]}{suffix}"

@@ -12,7 +12,8 @@ from core.statement_files.lines import (
     StatementUnreadable,
 )
 from core.statement_files.mapping import Mapping, Table
-from core.statement_files.reading import ask, read
+from core.statement_files.reading import ask, format_of, read
+from core.statement_files.table import same_columns
 
 __all__ = [
     "MAX_BYTES",
@@ -25,5 +26,7 @@ __all__ = [
     "StatementUnreadable",
     "Table",
     "ask",
+    "format_of",
     "read",
+    "same_columns",
 ]
