@@ -1,25 +1,22 @@
-"""Invoices: the list, one of them, and making a new one."""
+"""Invoices: the list, one of them, and what is done with it."""
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
-from decimal import Decimal
 from uuid import UUID
 
-from flask import Response, flash, make_response, redirect, request, url_for
+from flask import Response, make_response, redirect, url_for
 
-from core.errors import Invalid, NotFound
+from core.errors import Conflict, Invalid, NotFound
 from core.identity import Role
 from core.invoicing import invoices as making
 from core.invoicing import queries
 from core.marketplace import queries as market
-from core.money import exponent
+from core.taxids.gstin import STATES
 from webapp.auth import page_login_required
-from webapp.pages import blueprint, talk
+from webapp.pages import blueprint, render, talk
 from webapp.pages.financing import REASONS as REJECT_REASONS
-from webapp.pages.forms import Form
-from webapp.pages.shell import Look, choice, cursor, limit, looking, only, search
+from webapp.pages.format import spoken
+from webapp.pages.shell import choice, cursor, limit, looking, only, search
 
 STATUSES = {
     "unpaid": "Unpaid",
@@ -28,30 +25,6 @@ STATUSES = {
     "paid": "Paid",
     "draft": "Drafts",
     "void": "Cancelled",
-}
-CURRENCIES = {
-    "INR": "INR: Indian rupee",
-    "USD": "USD: US dollar",
-    "EUR": "EUR: Euro",
-    "GBP": "GBP: Pound sterling",
-    "AUD": "AUD: Australian dollar",
-    "SGD": "SGD: Singapore dollar",
-    "AED": "AED: UAE dirham",
-    "JPY": "JPY: Japanese yen",
-    "KES": "KES: Kenyan shilling",
-    "KWD": "KWD: Kuwaiti dinar",
-}
-MOST_LINES = 50
-_DUE_DAYS = 30
-_BLANK = {"quantity": "1", "tax_rate": ""}
-# Core's names of fields, and this form's.
-_FIELDS = {"contact.name": "contact_name", "contact.email": "contact_email", "items": "form"}
-_LABELS = {
-    "contact_name": "Customer",
-    "contact_email": "Customer's e-mail",
-    "currency": "Currency",
-    "issue_date": "Issue date",
-    "due_date": "Due date",
 }
 
 
@@ -93,111 +66,62 @@ def invoice(invoice_id: UUID) -> Response:
             "pages/invoice.html",
             invoice=found,
             reject_reasons=REJECT_REASONS,
+            state_names=STATES,
             talk=talk.part(look, invoice_id),
         )
 
 
-def _lines(form: Form) -> list[dict[str, str]]:
-    """The typed lines in order; gaps in the numbering are closed."""
-    found = sorted({int(match[1]) for name in form.values if (match := re.fullmatch(r"items-(\d{1,4})-\w+", name))})
-    names = ("description", "quantity", "unit_price", "tax_rate")
-    return [{name: form.raw(f"items-{place}-{name}") for name in names} for place in found[: MOST_LINES + 1]]
-
-
-def _page(look: Look, form: Form, lines: list[dict[str, str]], status: int = 200) -> Response:
-    return look.show(
-        "pages/invoice_new.html",
-        status,
-        form=form,
-        lines=lines,
-        labels=_LABELS,
-        currencies=CURRENCIES,
-        exponents={code: exponent(code) for code in CURRENCIES},
-        most_lines=MOST_LINES,
-        issue=look.now.date().isoformat(),
-        due=(look.now.date() + timedelta(days=_DUE_DAYS)).isoformat(),
-    )
-
-
-@blueprint.get("/invoices/new")
-@page_login_required
-def new_invoice() -> Response:
-    """The form for a new invoice."""
+def _do(invoice_id: UUID, verb: str) -> tuple[str, str]:
+    """Carry out what a seller decided; returns the words for it and where to go then."""
+    there = url_for("pages.invoice", invoice_id=invoice_id)
     with looking() as look:
         only(look, Role.SELLER)
-        return _page(look, Form({}), [dict(_BLANK)])
+        match verb:
+            case "issue":
+                made = making.issue(look.db, look.actor, invoice_id, look.now)
+                return f"{made['number']} was made and is open for payment.", there
+            case "void":
+                made = making.void(look.db, look.actor, invoice_id, look.now)
+                return f"{made['number']} was cancelled. Nothing is owed by it.", there
+            case "delete":
+                making.delete_draft(look.db, look.actor, invoice_id, look.now)
+                return "The draft was deleted.", url_for("pages.invoices")
+            case _:
+                copy = making.duplicate(look.db, look.actor, invoice_id, look.now, today=look.now.date())
+                return "This is a copy, as a draft.", url_for("pages.edit_invoice", invoice_id=copy["id"])
 
 
-def _items(form: Form, lines: list[dict[str, str]], currency: str) -> list[making.NewItem]:
-    items = []
-    for place in range(len(lines)):
-        prefix = f"items-{place}-"
-        description = form.text(prefix + "description", "what it is for", limit=500)
-        quantity = form.number(prefix + "quantity", "a quantity", low=Decimal(0), high=Decimal(10**9), places=6)
-        price = form.amount(prefix + "unit_price", "a price", currency)
-        rate: Decimal | None = Decimal(0)
-        if form.raw(prefix + "tax_rate"):
-            rate = form.number(prefix + "tax_rate", "a rate", low=Decimal(0), high=Decimal(100), places=4)
-        if quantity is not None and quantity <= 0:
-            form.errors[prefix + "quantity"] = "Must be more than 0."
-        elif quantity is not None and price is not None and rate is not None:
-            items.append(making.NewItem(description=description, quantity=quantity, unit_price=price, tax_rate=rate))
-    return items
+def _answer(invoice_id: UUID, verb: str) -> Response:
+    try:
+        message, target = _do(invoice_id, verb)
+    except (Conflict, Invalid) as error:
+        return render.refused(spoken(str(error), "INR"), url_for("pages.invoice", invoice_id=invoice_id), 409)
+    return render.done(message, target, events={"live:invoice.updated": {}})
 
 
-def _read(form: Form, lines: list[dict[str, str]]) -> making.NewInvoice | None:
-    currency = form.raw("currency")
-    if currency not in CURRENCIES:
-        form.errors["currency"] = "Choose a currency."
-        currency = "INR"
-    name, email = form.text("contact_name", "the customer's name"), form.email("contact_email")
-    issue, due = form.day("issue_date", "an issue date"), form.day("due_date", "a due date")
-    if issue and due and due < issue:
-        form.errors["due_date"] = "Must not be before the issue date."
-    terms = form.text("payment_terms", "terms", limit=5000, required=False)
-    notes = form.text("notes", "notes", limit=5000, required=False)
-    items = _items(form, lines, currency)
-    if not form or issue is None or due is None:
-        return None
-    return making.NewInvoice(
-        contact_name=name,
-        contact_email=email,
-        currency=currency,
-        issue_date=issue,
-        due_date=due,
-        items=items,
-        notes=notes,
-        payment_terms=terms,
-    )
-
-
-@blueprint.post("/invoices/new")
+@blueprint.post("/invoices/<uuid:invoice_id>/issue")
 @page_login_required
-def create_invoice() -> Response:
-    """Make the invoice; or, without JavaScript, add or take away a line."""
-    typed = Form(request.form)
-    lines = _lines(typed) or [dict(_BLANK)]
-    do = request.form.get("do", "")
-    if do == "add":
-        lines.append({**_BLANK, "tax_rate": lines[-1]["tax_rate"]})
-    if (match := re.fullmatch(r"remove-(\d{1,4})", do)) and len(lines) > 1 and int(match[1]) < len(lines):
-        lines.pop(int(match[1]))
-    # The lines are numbered anew, so that messages find their fields.
-    values = {name: value for name, value in request.form.items() if not name.startswith("items-")}
-    for place, each in enumerate(lines):
-        values.update({f"items-{place}-{name}": value for name, value in each.items()})
-    form = Form(values)
-    with looking() as look:
-        only(look, Role.SELLER)
-        if do or len(lines) > MOST_LINES:
-            return _page(look, form, lines[:MOST_LINES])
-        new = _read(form, lines)
-        if new is None:
-            return _page(look, form, lines, 422)
-        try:
-            made = making.create(look.db, look.actor, new, look.now)
-        except Invalid as error:
-            form.blame(error, {**_FIELDS, error.field: _FIELDS.get(error.field, re.sub(r"\.", "-", error.field))})
-            return _page(look, form, lines, 422)
-    flash(f"{made['number']} was made and is open for payment.", "good")
-    return make_response(redirect(url_for("pages.invoice", invoice_id=made["id"]), 303))
+def issue_invoice(invoice_id: UUID) -> Response:
+    """Give a draft its number: from now on it is owed."""
+    return _answer(invoice_id, "issue")
+
+
+@blueprint.post("/invoices/<uuid:invoice_id>/void")
+@page_login_required
+def void_invoice(invoice_id: UUID) -> Response:
+    """Take an invoice back."""
+    return _answer(invoice_id, "void")
+
+
+@blueprint.post("/invoices/<uuid:invoice_id>/delete")
+@page_login_required
+def delete_invoice(invoice_id: UUID) -> Response:
+    """Delete a draft for good."""
+    return _answer(invoice_id, "delete")
+
+
+@blueprint.post("/invoices/<uuid:invoice_id>/duplicate")
+@page_login_required
+def duplicate_invoice(invoice_id: UUID) -> Response:
+    """Make a draft of the same lines for the same customer."""
+    return _answer(invoice_id, "duplicate")

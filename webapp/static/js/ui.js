@@ -43,6 +43,18 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// A menu closes when something else is clicked, or by Escape.
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details[data-drop][open]")) if (!menu.contains(event.target) || event.target.closest("[data-dialog]")) menu.open = false;
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  const menu = document.querySelector("details[data-drop][open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
+
 // A list's filter answers as it is changed; without JavaScript its button does.
 document.addEventListener("change", (event) => {
   const form = event.target.closest?.("form[data-auto-submit]");
