@@ -10,7 +10,7 @@ from functools import lru_cache
 from core.errors import Invalid
 from core.money import Money
 
-_MARK = re.compile(r"\s*\(?\b(CR|DR|C|D|CREDIT|DEBIT)\b\.?\)?\s*$", re.IGNORECASE)
+_MARK = re.compile(r"\s*\(?(?<![A-Z])(CREDIT|DEBIT|CR|DR|C|D)\.?\)?\s*$", re.IGNORECASE)
 _CURRENCY = re.compile(r"^(?:[A-Z]{3}\b|RS\.?|[₹€£$¥])\s*|\s*(?:[A-Z]{3}|[₹€£$¥])$", re.IGNORECASE)
 # Spaces and apostrophes that stand between groups of digits.
 _SPACES = re.compile(r"[\s\u00a0\u2007\u2009\u202f'\u2019]")

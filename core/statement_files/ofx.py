@@ -64,34 +64,50 @@ def _without_cdata(body: str) -> str:
 
 def _tree(text: str) -> tuple[Element, list[int]]:
     """The tree, and the line at which each STMTTRN begins."""
-    from ofxtools.Parser import ParseError, TreeBuilder  # noqa: PLC0415 - web loads it with the first such file.
-
     start = text.upper().find("<OFX>")
     if start < 0:
         raise StatementUnreadable("there is no <OFX> in it")
     if re.search(r"<!(?:DOCTYPE|ENTITY)", text, re.IGNORECASE):
         raise StatementUnreadable("document types and entities are not taken")
-    body = _without_cdata(text[start:])
     # Names in small letters are none to the library.
-    body = re.sub(r"</?[A-Za-z0-9._ ]{1,64}>", lambda tag: tag.group().upper().rstrip(), body)
-    before = text.count("\n", 0, start) + 1
+    body = re.sub(r"</?[A-Za-z0-9._ ]{1,64}>", lambda tag: tag.group().upper(), _without_cdata(text[start:]))
+    return _fed(body, text.count("\n", 0, start) + 1)
+
+
+def _fed(body: str, row: int) -> tuple[Element, list[int]]:
+    """The tree that the library's builder makes, fed a tag at a time so that an error names its line."""
+    from ofxtools.Parser import TreeBuilder  # noqa: PLC0415 - web loads it with the first such file.
+
     builder = TreeBuilder()
+    closed = frozenset(re.findall(r"</([A-Z0-9._ ]{1,64})>", body))
+    open_tags: list[str] = []
+    rows: list[int] = []
+    at = 0
     try:
-        builder.feed(body)
-        root = builder.close()
-    # ParseError is a SyntaxError; the others are what the standard library's builder does with tags out of place.
-    except (ParseError, AssertionError, IndexError, ValueError, TypeError) as error:
-        place = re.search(r"position=\[(\d+):", str(error.args[0]) if error.args else "")
-        row = before + body.count("\n", 0, int(place.group(1))) if place else 0
+        for match in TreeBuilder.regex.finditer(body):
+            row += body.count("\n", at, match.start())
+            at = match.start()
+            tag = match["tag"]
+            leaf = bool((match["text"] or "").strip()) or match["closetag"] is not None
+            if tag.startswith("/"):
+                # SGML needs no end of an element without text: what is open inside ends with what is around it.
+                while open_tags and open_tags[-1] != tag[1:] and tag[1:] in open_tags:
+                    builder.feed(f"</{open_tags.pop()}>")
+                if not open_tags or open_tags.pop() != tag[1:]:
+                    raise StatementUnreadable(f"</{tag[1:41]}> ends what has not begun", row)
+            elif not leaf:
+                if tag not in closed:
+                    continue
+                open_tags.append(tag)
+            if tag == "STMTTRN":
+                rows.append(row)
+            if len(open_tags) > _DEEPEST:
+                raise StatementUnreadable("the tags are nested too deep", row)
+            builder.feed(match.group())
+        return builder.close(), rows
+    # ParseErrors of the library and of the standard library are SyntaxErrors; the others come of tags out of place.
+    except (SyntaxError, AssertionError, IndexError, ValueError, TypeError) as error:
         raise StatementUnreadable("the tags of this OFX file do not fit together", row) from error
-    if root.tag != "OFX":
-        raise StatementUnreadable("there is no <OFX> in it")
-    rows, at, row = [], 0, before
-    for match in re.finditer("<STMTTRN>", body):
-        row += body.count("\n", at, match.start())
-        at = match.start()
-        rows.append(row)
-    return root, rows
 
 
 def _said(element: Element | None, name: str) -> str:
@@ -130,6 +146,9 @@ def _one(values: Iterable[str], what: str) -> str | None:
 def read(content: bytes) -> Reading:
     """The statement in an OFX file. Raises StatementUnreadable, or StatementTooLarge."""
     root, rows = _tree(_text(content))
+    # None where nothing was fed.
+    if getattr(root, "tag", None) != "OFX":
+        raise StatementUnreadable("the file is not complete: <OFX> does not end")
     statements = [*root.iter("STMTRS"), *root.iter("CCSTMTRS")]
     if not statements:
         raise StatementUnreadable("there is no bank or card statement in it")
