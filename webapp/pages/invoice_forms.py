@@ -258,13 +258,13 @@ def _filled(invoice: Mapping[str, Any]) -> tuple[Form, list[dict[str, str]]]:
         }
         for item in invoice["items"]
     ]
-    contact = invoice["contact"]
+    customer = invoice["customer"]
     values = {
-        "contact_name": contact["name"],
-        "contact_email": contact["email"] or "",
-        "contact_legal_name": contact.get("legal_name") or "",
-        "contact_gstin": contact.get("gstin") or "",
-        "contact_address": contact.get("address") or "",
+        "contact_name": invoice["contact"]["name"],
+        "contact_email": invoice["contact"]["email"] or "",
+        "contact_legal_name": customer.get("legal_name") or "",
+        "contact_gstin": customer.get("gstin") or "",
+        "contact_address": customer.get("address") or "",
         "currency": currency,
         "issue_date": invoice["issue_date"].isoformat(),
         "due_date": invoice["due_date"].isoformat(),
@@ -278,7 +278,7 @@ def _filled(invoice: Mapping[str, Any]) -> tuple[Form, list[dict[str, str]]]:
 
 def _words_only(invoice: Mapping[str, Any]) -> bool:
     """Whether of this invoice only words and days may change: something of it is paid, or its financing holds it."""
-    return invoice["stage"] != "draft" and not invoice["editable"]
+    return bool(invoice["editable"] == "words")
 
 
 @blueprint.get("/invoices/<uuid:invoice_id>/edit")
