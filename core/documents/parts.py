@@ -21,38 +21,56 @@ def state(code: str | None) -> str:
     return f"{STATES[code]} ({code})" if code in STATES else clean(code)
 
 
+def within_state(view: Mapping[str, Any]) -> bool:
+    """Whether a GST document bears CGST and SGST: by its taxes, and where there are none by its states."""
+    if any(view.get(name) for name in ("cgst", "sgst", "igst")):
+        return not view.get("igst")
+    return bool(supplier_of(view, {})["state_code"] == view.get("place_of_supply"))
+
+
 def _lines(address: Any, *labelled: tuple[str, Any]) -> list[list[str]]:
     found = [[line] for line in clean(address, lines=True).split("\n") if line.strip()]
     return found + [[label, clean(value)] if label else [clean(value)] for label, value in labelled if value]
 
 
-def seller(view: Mapping[str, Any], profile: Mapping[str, Any]) -> Json:
-    """Who sends it. A GSTIN on the invoice itself goes before the one that the business has now."""
-    known = view.get("seller") or {}
+def supplier_of(view: Mapping[str, Any], profile: Mapping[str, Any]) -> Json:
+    """Who sends it: name, address, gstin, state_code, email. What was written down when it was issued goes first."""
+    known, frozen = view.get("seller") or {}, view.get("supplier") or {}
+    own = profile.get("legal_name") or known.get("legal_name") or known.get("organisation") or known.get("name")
     gst = view.get("tax_regime") == "gst"
-    gstin = view.get("supplier_gstin") or (profile.get("gstin") if gst else None)
-    name = profile.get("legal_name") or known.get("legal_name") or known.get("organisation") or known.get("name")
     return {
-        "name": clean(name),
-        "lines": _lines(
-            profile.get("address") or known.get("address"),
-            ("GSTIN", gstin or known.get("gstin")),
-            ("State", state(view.get("supplier_state")) if gst else ""),
-        ),
+        "name": frozen.get("name") or own,
+        "address": frozen.get("address") or profile.get("address") or known.get("address"),
+        "gstin": (view.get("supplier_gstin") or frozen.get("gstin") or profile.get("gstin")) if gst else None,
+        "state_code": (view.get("supplier_state") or frozen.get("state_code")) if gst else None,
+        "email": known.get("email"),
+    }
+
+
+def customer_of(view: Mapping[str, Any]) -> Json:
+    """Whom it is for: name, legal_name, address, gstin, state_code, email."""
+    # Written down whole: what has changed since is not mixed in.
+    known = dict(view.get("customer") or view.get("contact") or {})
+    known["gstin"] = view.get("buyer_gstin") or known.get("gstin")
+    return known
+
+
+def seller(view: Mapping[str, Any], profile: Mapping[str, Any]) -> Json:
+    """The supplier as the head of a paper."""
+    known = supplier_of(view, profile)
+    return {
+        "name": clean(known["name"]),
+        "lines": _lines(known["address"], ("GSTIN", known["gstin"]), ("State", state(known["state_code"]))),
     }
 
 
 def buyer(view: Mapping[str, Any], label: str) -> Json:
-    """Whom it is for."""
-    contact = view.get("contact") or {}
+    """The customer as a party of a paper."""
+    known = customer_of(view)
     return {
         "label": label,
-        "name": clean(contact.get("legal_name") or contact.get("name")),
-        "lines": _lines(
-            contact.get("address"),
-            ("", contact.get("email")),
-            ("GSTIN", view.get("buyer_gstin") or contact.get("gstin")),
-        ),
+        "name": clean(known.get("legal_name") or known.get("name")),
+        "lines": _lines(known.get("address"), ("", known.get("email")), ("GSTIN", known.get("gstin"))),
     }
 
 
@@ -85,7 +103,7 @@ def _tax_columns(view: Mapping[str, Any]) -> tuple[tuple[str, str, int], ...]:
     """Heads, fields and how many of them share a line's rate."""
     if view.get("tax_regime") != "gst":
         return (("Tax", "tax", 1),)
-    if view.get("supplier_state") == view.get("place_of_supply"):
+    if within_state(view):
         return (("CGST", "cgst", 2), ("SGST", "sgst", 2))
     return (("IGST", "igst", 1),)
 
@@ -169,10 +187,9 @@ def qr(text: str) -> str:
 
 def upi_address(view: Mapping[str, Any], profile: Mapping[str, Any]) -> str:
     """The address by which an Indian payment app pays what is due (NPCI's UPI linking specification 1.6)."""
-    name = profile.get("legal_name") or (view.get("seller") or {}).get("name") or ""
     fields = {
         "pa": profile["upi_id"],
-        "pn": str(name)[:99],
+        "pn": str(supplier_of(view, profile)["name"] or "")[:99],
         "am": f"{Decimal(view['amount_due']).scaleb(-2):.2f}",
         "cu": "INR",
         "tn": str(view["number"]),

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from core.documents import parts
 from core.documents.tables import amount
 from core.documents.wording import as_day, decimal
 from core.taxids.gstin import STATES
@@ -69,17 +70,17 @@ def _scheme(parent: ET.Element, view: Mapping[str, Any]) -> None:
     _add(_group(parent, "TaxScheme"), "ID", "GST" if view.get("tax_regime") == "gst" else "VAT")
 
 
-def _party(parent: ET.Element, view: Mapping[str, Any], known: Mapping[str, Any], state: str | None) -> None:
+def _party(parent: ET.Element, view: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     party = _group(parent, "Party")
     # EM: an address of electronic mail (Peppol's code list of electronic addresses).
     _add(party, "EndpointID", known.get("email"), schemeID="EM")
-    if known["name"]:
+    if known.get("name"):
         _add(_group(party, "PartyName"), "Name", known["name"])
     lines = [line.strip() for line in _text(known.get("address")).splitlines() if line.strip()]
     address = _group(party, "PostalAddress")
     _add(address, "StreetName", lines[0] if lines else None)
     _add(address, "AdditionalStreetName", lines[1] if len(lines) > 1 else None)
-    _add(address, "CountrySubentity", STATES.get(state or ""))
+    _add(address, "CountrySubentity", STATES.get(known.get("state_code") or ""))
     if len(lines) > 2:
         _add(_group(address, "AddressLine"), "Line", ", ".join(lines[2:]))
     if known.get("gstin"):
@@ -87,30 +88,7 @@ def _party(parent: ET.Element, view: Mapping[str, Any], known: Mapping[str, Any]
         taxed = _group(party, "PartyTaxScheme")
         _add(taxed, "CompanyID", known["gstin"])
         _scheme(taxed, view)
-    _add(_group(party, "PartyLegalEntity"), "RegistrationName", known.get("legal_name") or known["name"])
-
-
-def _supplier(view: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Any]:
-    seller = view.get("seller") or {}
-    gst = view.get("tax_regime") == "gst"
-    return {
-        "name": seller.get("organisation") or seller.get("name"),
-        "legal_name": profile.get("legal_name"),
-        "address": profile.get("address"),
-        "email": seller.get("email"),
-        "gstin": view.get("supplier_gstin") if gst else None,
-    }
-
-
-def _customer(view: Mapping[str, Any]) -> dict[str, Any]:
-    contact = view.get("contact") or {}
-    return {
-        "name": contact.get("name"),
-        "legal_name": contact.get("legal_name"),
-        "address": contact.get("address"),
-        "email": contact.get("email"),
-        "gstin": view.get("buyer_gstin"),
-    }
+    _add(_group(party, "PartyLegalEntity"), "RegistrationName", known.get("legal_name") or known.get("name"))
 
 
 def _category(view: Mapping[str, Any], rate: Any) -> _CATEGORY:
@@ -249,8 +227,8 @@ def ubl_xml(view: Mapping[str, Any], profile: Mapping[str, Any], *, credit_note:
         told = _group(_group(root, "BillingReference"), "InvoiceDocumentReference")
         _add(told, "ID", credited.get("number"))
         _add(told, "IssueDate", as_day(credited.get("issue_date")))
-    _party(_group(root, "AccountingSupplierParty"), view, _supplier(view, profile), view.get("supplier_state"))
-    _party(_group(root, "AccountingCustomerParty"), view, _customer(view), view.get("place_of_supply"))
+    _party(_group(root, "AccountingSupplierParty"), view, parts.supplier_of(view, profile))
+    _party(_group(root, "AccountingCustomerParty"), view, parts.customer_of(view))
     _body(root, kind, view, profile)
     ET.indent(root)
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))

@@ -114,6 +114,15 @@ def test_a_supply_to_another_state_bears_igst_with_a_rounding_line() -> None:
     assert "₹2,229.70" in found.text
 
 
+def test_both_sides_are_those_that_were_written_down_when_it_was_issued() -> None:
+    frozen = {"name": "Old Name", "address": "Old Road", "gstin": "29AAFCC9980M1ZR", "state_code": "29"}
+    found = read(invoice(supplier=frozen, customer={"name": "Old Customer", "legal_name": "", "address": "Old Yard"}))
+    for said in ("Old Name", "Old Road", "Old Customer", "Old Yard"):
+        assert said in found.text
+    for said in ("Asha Textiles", "14 Mill Road", "Bharat Stores", "Market Yard"):
+        assert said not in found.text
+
+
 def test_on_reverse_charge_the_tax_is_shown_and_not_charged() -> None:
     found = read(invoice(reverse_charge=True))
     assert "Tax is payable on reverse charge by the recipient." in found.text
