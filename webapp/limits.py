@@ -59,6 +59,8 @@ link_limit = limiter.shared_limit("60 per minute", scope="link")
 send_limit = limiter.shared_limit("60 per minute;1000 per day", scope="send", key_func=_who)
 # The page behind an invoice's link asks again every few seconds while it waits.
 customer_limit = limiter.shared_limit("240 per minute", scope="customer")
+# A file is set for each.
+paper_limit = limiter.shared_limit("60 per minute", scope="paper")
 # Each may make a provider do something.
 pay_limit = limiter.shared_limit("20 per minute", scope="pay")
 refresh_limit = limiter.shared_limit("120 per minute", scope="refresh")

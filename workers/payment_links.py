@@ -103,7 +103,7 @@ def _close(context: Context, connector: Connector, able: PaymentLinks, link: Cla
 
 def wanted_of(context: Context, link: Claimed) -> LinkWanted:
     """What a provider is asked for. Its own name for it is the invoice's number, and which link of it this is."""
-    token = customer_links.of(context.settings).address(link.invoice_id, link.link_version)
+    page = customer_links.of(context.settings).address(link.invoice_id, link.link_version)
     return LinkWanted(
         key=str(link.id),
         reference=link.number if link.ordinal == 1 else f"{link.number}/{link.ordinal}",
@@ -112,7 +112,7 @@ def wanted_of(context: Context, link: Claimed) -> LinkWanted:
         description=f"Invoice {link.number} of {link.seller}",
         customer_name=link.customer,
         customer_email=link.customer_email,
-        return_url=token,
+        return_url=f"{page}?back=1",
         again=link.attempts > 1,
     )
 
@@ -154,8 +154,3 @@ def _tell(connection: Connection, link: Claimed, words: str, now: datetime) -> l
         body=f"{words}. Look at the connection; your bank details stand on the invoice's page meanwhile.",
     )
     return notifications.tell(connection, notice, now)
-
-
-def able_connectors() -> dict[str, tuple[str, ...]]:
-    """The connectors that make payment pages, and the secrets they need for it."""
-    return {slug: each.payment_links.needs for slug, each in registry.all().items() if each.payment_links is not None}
