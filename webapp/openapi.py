@@ -148,7 +148,17 @@ _KEY_HEADER = {
 }
 # Fields of the multipart forms, by operation.
 _FORMS: dict[str, Mapping[str, Any]] = {}
-_KEYED = ("invoices.create", "connections.create", "service_tokens.create", "sync.start", "talk.communicate")
+_KEYED = (
+    "business.create_series",
+    "connections.create",
+    "invoices.create",
+    "invoices.duplicate",
+    "invoices.issue",
+    "invoices.void",
+    "service_tokens.create",
+    "sync.start",
+    "talk.communicate",
+)
 
 
 def _finish(made: dict[str, Any]) -> dict[str, Any]:

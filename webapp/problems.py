@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from core import errors, files
+from core.edits import StaleEdit
 from core.marketplace.links import LinkExpired
 from webapp.services import services
 
@@ -106,8 +107,9 @@ def problem(
     code: str | None = None,
     fields: FieldErrors = (),
     headers: Mapping[str, str] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Response:
-    """An application/problem+json response."""
+    """An application/problem+json response; `more` are members that this code alone has."""
     document: dict[str, object] = {
         "type": f"/problems/{code or _CODES.get(status, 'error')}",
         "title": HTTPStatus(status).phrase,
@@ -117,6 +119,7 @@ def problem(
     }
     if fields:
         document["errors"] = list(fields)
+    document |= more or {}
     # ASCII on purpose: a detail may quote what a stranger sent, and lone surrogates have no UTF-8.
     return Response(json.dumps(document), status=status, mimetype="application/problem+json", headers=headers)
 
@@ -146,10 +149,11 @@ def answer(
     code: str | None = None,
     fields: FieldErrors = (),
     headers: Mapping[str, str] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Response:
     """The error as a problem document or as a page, whichever the asker reads."""
     if wants_document():
-        return problem(status, detail, code=code, fields=fields, headers=headers)
+        return problem(status, detail, code=code, fields=fields, headers=headers, more=more)
     page = render_template(
         "error.html", status=status, title=HTTPStatus(status).phrase, detail=detail, code=code, errors=list(fields)
     )
@@ -171,7 +175,20 @@ def _of_platform(error: errors.PlatformError) -> Response:
     if status >= 500:
         log.error("request failed", path=request.path, error=str(error), code=error.code)
     detail = "The signature was refused." if isinstance(error, errors.SignatureRejected) else str(error)
-    return answer(status, detail, code=error.code, fields=fields, headers=headers)
+    more = _missed(error) if isinstance(error, StaleEdit) else None
+    return answer(status, detail, code=error.code, fields=fields, headers=headers, more=more)
+
+
+def _missed(error: StaleEdit) -> dict[str, object]:
+    """What somebody changed meanwhile, and the version that it is at now: newest first."""
+    return {
+        "version": error.version,
+        "changes": [
+            {"field": field, "before": pair[0], "after": pair[1], "actor": edit.actor, "at": edit.at.isoformat()}
+            for edit in error.edits
+            for field, pair in edit.changes.items()
+        ],
+    }
 
 
 def _of_http(error: HTTPException) -> Response:

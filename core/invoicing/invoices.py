@@ -1,315 +1,293 @@
-"""Making invoices, and taking drafts back."""
+"""Making invoices, issuing them, and taking them back. Changing them is `core.invoicing.editing`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core import audit, books
-from core.bulk import Rows
-from core.errors import Conflict, Forbidden, Invalid
-from core.events import DomainEvent
+from core import audit
+from core.errors import Conflict, Forbidden, NotFound
 from core.identity import Actor, Role
-from core.identity.users import clean_email
 from core.ids import new_id
-from core.invoicing import numbering, queries
-from core.invoicing.references import number_key
-from core.live import announce
+from core.invoicing import activity, customers, inputs, news, numbering, profiles, queries, rows
+from core.invoicing.editing import update
+from core.invoicing.inputs import MAX_ITEMS, InvoiceChanges, NewInvoice
+from core.invoicing.totals import NewItem, Totals
 from core.marketplace import states
-from core.money import MAX_MINOR, exponent
 from core.payments import apply as payments
 
-MAX_ITEMS = 200
-_MAX_DESCRIPTION = 500
-_MAX_NAME = 200
-_MAX_TEXT = 5000
-_MAX_QUANTITY = Decimal(10**12)
-_QUANTITY_PLACES = 6
-_RATE_PLACES = 4
-_YEARS = range(2000, 2200)
+__all__ = [
+    "MAX_ITEMS",
+    "InvoiceChanges",
+    "NewInvoice",
+    "NewItem",
+    "create",
+    "delete_draft",
+    "duplicate",
+    "issue",
+    "mark_sent",
+    "mark_viewed",
+    "may_see",
+    "preview",
+    "update",
+    "void",
+]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewItem:
-    """A line: so many of something at a price each, in minor units, with a tax rate in percent."""
-
-    description: str
-    quantity: Decimal
-    unit_price: int
-    tax_rate: Decimal = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewInvoice:
-    """What a seller fills in."""
-
-    contact_name: str
-    contact_email: str
-    currency: str
-    issue_date: date
-    due_date: date
-    items: Sequence[NewItem]
-    notes: str = ""
-    payment_terms: str = ""
+def preview(session: Session, actor: Actor, new: NewInvoice) -> Totals:
+    """What an invoice would come to. Nothing is written; the customer need not be named. Raises Invalid."""
+    _sellers_only(actor)
+    terms = rows.Terms.of(profiles.profile(session, actor.id))
+    rows.refuse_gst_fields(new, terms)
+    customer = customers.wanted(session, actor.id, new)
+    return rows.prepare(session, actor.id, new, customer, terms, final=False).totals
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """The amounts of an item, in minor units."""
-
-    net: int
-    tax: int
-
-
-def _whole(value: Decimal) -> int:
-    return int(value.quantize(Decimal(1), rounding=ROUND_HALF_UP))
-
-
-def line(item: NewItem) -> Line:
-    """Net is quantity times price, tax is net times rate; each rounded half up, once, to whole minor units."""
-    net = _whole(item.quantity * item.unit_price)
-    return Line(net=net, tax=_whole(net * item.tax_rate / 100))
-
-
-def _places(value: Decimal) -> int:
-    spelled = value.normalize().as_tuple().exponent
-    return max(0, -spelled) if isinstance(spelled, int) else 99
-
-
-def _check_item(item: NewItem, place: int) -> None:
-    at = f"items.{place}"
-    if not 0 < len(item.description.strip()) <= _MAX_DESCRIPTION:
-        raise Invalid(f"{at}.description", f"must have 1 to {_MAX_DESCRIPTION} characters")
-    if not item.quantity.is_finite() or not 0 < item.quantity < _MAX_QUANTITY:
-        raise Invalid(f"{at}.quantity", f"must be more than 0 and less than {_MAX_QUANTITY}")
-    if _places(item.quantity) > _QUANTITY_PLACES:
-        raise Invalid(f"{at}.quantity", f"may have {_QUANTITY_PLACES} decimal places")
-    if type(item.unit_price) is not int or not 0 <= item.unit_price <= MAX_MINOR:
-        raise Invalid(f"{at}.unit_price", f"must be 0 to {MAX_MINOR} minor units")
-    if not item.tax_rate.is_finite() or not 0 <= item.tax_rate <= 100 or _places(item.tax_rate) > _RATE_PLACES:
-        raise Invalid(f"{at}.tax_rate", f"must be 0 to 100 percent with up to {_RATE_PLACES} decimal places")
-
-
-def check(new: NewInvoice) -> tuple[list[Line], int, int]:
-    """The lines, subtotal and tax of an invoice. Raises Invalid, naming the field."""
-    exponent(new.currency)
-    clean_email(new.contact_email, "contact.email")
-    if not 0 < len(new.contact_name.strip()) <= _MAX_NAME:
-        raise Invalid("contact.name", f"must have 1 to {_MAX_NAME} characters")
-    if new.issue_date.year not in _YEARS:
-        raise Invalid("issue_date", f"must lie in {_YEARS.start} to {_YEARS.stop - 1}")
-    if new.due_date.year not in _YEARS:
-        raise Invalid("due_date", f"must lie in {_YEARS.start} to {_YEARS.stop - 1}")
-    if new.due_date < new.issue_date:
-        raise Invalid("due_date", "must not be before the issue date")
-    if not 0 < len(new.items) <= MAX_ITEMS:
-        raise Invalid("items", f"must have 1 to {MAX_ITEMS} lines")
-    for field, value in (("notes", new.notes), ("payment_terms", new.payment_terms)):
-        if len(value) > _MAX_TEXT:
-            raise Invalid(field, f"must have at most {_MAX_TEXT} characters")
-    lines = []
-    for place, item in enumerate(new.items):
-        _check_item(item, place)
-        lines.append(line(item))
-    subtotal, tax = sum(each.net for each in lines), sum(each.tax for each in lines)
-    if not 0 < subtotal + tax <= MAX_MINOR:
-        raise Invalid("items", f"must add up to 1 to {MAX_MINOR} minor units")
-    return lines, subtotal, tax
-
-
-_ITEMS = Rows(
-    invoice_id="uuid",
-    position="integer",
-    description="text",
-    quantity="numeric",
-    unit_price="bigint",
-    tax_rate="numeric",
-    net="bigint",
-    tax="bigint",
-)
-
-
-def _contact(session: Session, seller: Actor, name: str, email: str, now: datetime) -> tuple[UUID, UUID | None]:
-    row = session.execute(
-        text(
-            "INSERT INTO contacts AS known (id, user_id, name, email, buyer_id, created_at) "
-            "VALUES (:id, :seller, :name, :email, "
-            "(SELECT id FROM users WHERE email = :email AND role = 'buyer' AND is_active), :now) "
-            "ON CONFLICT (user_id, email) DO UPDATE "
-            "SET name = excluded.name, buyer_id = coalesce(known.buyer_id, excluded.buyer_id) RETURNING id, buyer_id"
-        ),
-        {"id": new_id(), "seller": seller.id, "name": name, "email": email, "now": now},
-    ).one()
-    return row.id, row.buyer_id
-
-
-def create(session: Session, actor: Actor, new: NewInvoice, now: datetime, *, draft: bool = False) -> dict[str, Any]:
+def create(
+    session: Session, actor: Actor, new: NewInvoice, now: datetime, *, draft: bool = False, number: str | None = None
+) -> dict[str, Any]:
     """Make an invoice of a seller and return it as `get_invoice` shows it.
 
-    It is open at once, or a draft that can still be deleted. Money that came before and names it is applied.
-    Making it again makes another one: the edge has Idempotency-Key for that.
+    It is open at once, or a draft, which has no number and can still be deleted. `number` is one that it brings
+    along, for what an earlier system issued. Money that came before and names it is applied. Making it again makes
+    another one: the edge has Idempotency-Key for that. Raises Invalid, naming the field.
     """
-    if actor.role is not Role.SELLER:
-        raise Forbidden("only sellers make invoices")
-    lines, subtotal, tax = check(new)
-    contact_id, buyer_id = _contact(
-        session, actor, new.contact_name.strip(), clean_email(new.contact_email, "contact.email"), now
+    _sellers_only(actor)
+    inputs.check(new)
+    terms = rows.Terms.of(profiles.profile(session, actor.id))
+    rows.refuse_gst_fields(new, terms)
+    ready = rows.prepare(
+        session, actor.id, new, customers.wanted(session, actor.id, new), terms, final=not draft or number is not None
     )
-    year = new.issue_date.year
-    # The counter's row is locked from here to the commit, so everything slow stands above.
-    sequence = numbering.next_sequence(session, actor.id, year)
-    number, identity = numbering.spell(year, sequence), new_id()
-    session.execute(
-        text(
-            "INSERT INTO invoices (id, seller_id, buyer_id, contact_id, number, number_key, year, sequence, status, "
-            "currency, issue_date, due_date, subtotal, tax, total, notes, payment_terms, created_at, updated_at) "
-            "VALUES (:id, :seller, :buyer, :contact, :number, :key, :year, :sequence, :status, :currency, "
-            ":issue_date, :due_date, :subtotal, :tax, :total, :notes, :payment_terms, :now, :now)"
-        ),
-        {
-            "id": identity,
-            "seller": actor.id,
-            "buyer": buyer_id,
-            "contact": contact_id,
-            "number": number,
-            "key": number_key(number),
-            "year": year,
-            "sequence": sequence,
-            "status": "draft" if draft else "open",
-            "currency": new.currency,
-            "issue_date": new.issue_date,
-            "due_date": new.due_date,
-            "subtotal": subtotal,
-            "tax": tax,
-            "total": subtotal + tax,
-            "notes": new.notes.strip(),
-            "payment_terms": new.payment_terms.strip(),
-            "now": now,
-        },
-    )
-    session.execute(
-        text(_ITEMS.insert("invoice_items")),
-        _ITEMS.parameters(
-            {
-                "invoice_id": identity,
-                "position": place,
-                "description": item.description.strip(),
-                "quantity": item.quantity,
-                "unit_price": item.unit_price,
-                "tax_rate": item.tax_rate,
-                "net": amounts.net,
-                "tax": amounts.tax,
-            }
-            for place, (item, amounts) in enumerate(zip(new.items, lines, strict=True))
-        ),
-    )
-    audit.record(session, actor, "invoice.created", "invoice", identity, {"number": number}, now)
+    ready = replace(ready, customer=customers.put(session, actor, new, now))
+    identity = new_id()
+    rows.insert(session, identity, actor.id, ready, now)
+    if not draft:
+        _give_number(session, identity, ready, now, number)
+    audit.record(session, actor, "invoice.created", "invoice", identity, _named(session, identity), now)
     made = queries.get_invoice(session, actor, identity)
-    _tell(session, "invoice.created", made)
+    news.tell(session, "invoice.created", made, now)
     if not draft and payments.adopt_waiting(session, identity, now=now):
         return queries.get_invoice(session, actor, identity)
     return made
 
 
-def _tell(session: Session, name: str, invoice: dict[str, Any]) -> None:
-    """Tell the parties, and whoever looks at the invoice. A draft is the seller's alone.
+def _sellers_only(actor: Actor) -> None:
+    if actor.role is not Role.SELLER:
+        raise Forbidden("only sellers make invoices")
 
-    Whatever is told has changed, and the seller's books follow.
-    """
-    books.touch(session)
-    people = [invoice["seller"]["id"], None if invoice["status"] == "draft" else invoice["buyer_id"]]
-    rooms = [f"user:{person}" for person in people if person is not None]
-    data: dict[str, object] = {
-        "invoice_id": invoice["id"],
-        **{field: invoice[field] for field in ("number", "status", "amount_paid", "amount_due", "total", "currency")},
-    }
-    announce(
-        session,
-        [
-            *(DomainEvent(room=room, name=name, data=data) for room in (*rooms, f"invoice:{invoice['id']}")),
-            *(DomainEvent(room=room, name="dashboard.updated", data={}) for room in rooms),
-        ],
+
+def _named(session: Session, identity: UUID) -> dict[str, object]:
+    number = session.scalar(text("SELECT number FROM invoices WHERE id = :id"), {"id": identity})
+    return {"number": number} if number else {"draft": True}
+
+
+def _give_number(
+    session: Session, identity: UUID, ready: rows.Prepared, now: datetime, number: str | None = None
+) -> None:
+    """Open a draft: it gets its number, and both sides stay as they stand on it now."""
+    seller_id = _freeze(session, identity, ready)
+    day = ready.new.issue_date
+    # Numbering is locked from here to the commit, so everything slow stands above.
+    given = (
+        numbering.take(session, seller_id, ready.series, day)
+        if number is None
+        else numbering.own(session, seller_id, number, ready.series, day)
+    )
+    session.execute(
+        text(
+            "UPDATE invoices SET status = 'open', number = :number, number_key = :key, series = :series, year = :year, "
+            "sequence = :sequence, issued_at = :now, updated_at = :now WHERE id = :id"
+        ),
+        {
+            "number": given.text,
+            "key": given.key,
+            "series": given.series,
+            "year": given.year,
+            "sequence": given.sequence,
+            "now": now,
+            "id": identity,
+        },
     )
 
 
-def _own(session: Session, actor: Actor, invoice_id: UUID) -> Any:
-    row = session.execute(
-        text("SELECT number, status FROM invoices WHERE id = :id AND seller_id = :seller FOR UPDATE"),
-        {"id": invoice_id, "seller": actor.id},
-    ).one_or_none()
-    if row is None:
-        # A buyer, who may see it, may not change it; for everybody else it is not there.
-        queries.get_invoice(session, actor, invoice_id)
-        raise Forbidden("only the seller changes an invoice")
-    return row
+def _freeze(session: Session, identity: UUID, ready: rows.Prepared) -> UUID:
+    """Write down both sides as they are now; return whose invoice it is."""
+    seller_id: UUID = session.scalars(text("SELECT seller_id FROM invoices WHERE id = :id"), {"id": identity}).one()
+    supplier = profiles.supplier(session, seller_id, profiles.profile(session, seller_id))
+    rows.freeze(session, identity, supplier, ready.customer)
+    return seller_id
 
 
-def update(
+def issue(
     session: Session,
     actor: Actor,
     invoice_id: UUID,
     now: datetime,
     *,
-    due_date: date | None = None,
-    notes: str | None = None,
-    payment_terms: str | None = None,
+    expected_version: int | None = None,
+    number: str | None = None,
 ) -> dict[str, Any]:
-    """Change what the buyer does not owe by: the words, and until it is paid the due date."""
-    row = _own(session, actor, invoice_id)
-    if row.status in {"paid", "void"} and due_date is not None:
-        raise Conflict(f"the due date of a {row.status} invoice stays as it is")
-    if due_date is not None and (state := states.holds_invoice(session, invoice_id)) is not None:
-        # The buyer accepts, and investors pay for, a debt that is due on this day.
-        raise Conflict(f"the due date of an invoice whose financing is {state.value} stays as it is")
-    if due_date is not None and due_date.year not in _YEARS:
-        raise Invalid("due_date", f"must lie in {_YEARS.start} to {_YEARS.stop - 1}")
-    for field, value in (("notes", notes), ("payment_terms", payment_terms)):
-        if value is not None and len(value) > _MAX_TEXT:
-            raise Invalid(field, f"must have at most {_MAX_TEXT} characters")
-    changed = session.execute(
-        text(
-            "UPDATE invoices SET due_date = coalesce(CAST(:due AS date), due_date), notes = coalesce(:notes, notes), "
-            "payment_terms = coalesce(:terms, payment_terms), version = version + 1, updated_at = :now "
-            "WHERE id = :id AND coalesce(CAST(:due AS date), due_date) >= issue_date RETURNING id"
-        ),
-        {"due": due_date, "notes": notes, "terms": payment_terms, "now": now, "id": invoice_id},
-    ).one_or_none()
-    if changed is None:
-        raise Invalid("due_date", "must not be before the issue date")
-    audit.record(session, actor, "invoice.updated", "invoice", invoice_id, {"number": row.number}, now)
+    """Open a draft for payment: it gets the next number of its series, and what it says is said to its buyer.
+
+    It is computed anew by the business as it is set up now. A repeat changes nothing. Raises Conflict for what is
+    void, StaleEdit, and Invalid for what a draft may lack and an issued invoice may not.
+    """
+    row = rows.own(session, actor, invoice_id)
+    if row.status == "void":
+        raise Conflict("a void invoice stays void; duplicate it")
+    if row.status != "draft":
+        return queries.get_invoice(session, actor, invoice_id)
+    activity.check_version(session, row, expected_version)
+    new = rows.stored(session, row)
+    inputs.check(new)
+    terms = rows.terms_of(session, row)
+    ready = rows.prepare(session, actor.id, new, customers.wanted(session, actor.id, new), terms, final=True)
+    rows.rewrite(session, invoice_id, ready)
+    if row.number is None:
+        _give_number(session, invoice_id, ready, now, number)
+    else:
+        _open_numbered(session, invoice_id, ready, now)
+    session.execute(text("UPDATE invoices SET version = version + 1 WHERE id = :id"), {"id": invoice_id})
+    changes: dict[str, activity.Change] = {"stage": ("draft", "open")}
+    if row.total != ready.totals.total:
+        changes["total"] = (row.total, ready.totals.total)
+    data = {**_named(session, invoice_id), "version": row.version + 1, "changes": activity.recorded(changes)}
+    audit.record(session, actor, "invoice.issued", "invoice", invoice_id, data, now)
     invoice = queries.get_invoice(session, actor, invoice_id)
-    _tell(session, "invoice.updated", invoice)
+    news.tell(session, "invoice.updated", invoice, now, stage_before="draft")
+    if payments.adopt_waiting(session, invoice_id, now=now):
+        return queries.get_invoice(session, actor, invoice_id)
     return invoice
 
 
-def void(session: Session, actor: Actor, invoice_id: UUID, now: datetime) -> dict[str, Any]:
-    """Take an invoice back: nothing is owed by it. Its number stays taken, so the sequence has no gap.
+def _open_numbered(session: Session, invoice_id: UUID, ready: rows.Prepared, now: datetime) -> None:
+    """Open a draft of the time when drafts had numbers: it keeps its own."""
+    _freeze(session, invoice_id, ready)
+    session.execute(
+        text("UPDATE invoices SET status = 'open', issued_at = :now, updated_at = :now WHERE id = :id"),
+        {"now": now, "id": invoice_id},
+    )
 
-    Only while nothing was paid. Voiding it again changes nothing.
+
+def duplicate(session: Session, actor: Actor, invoice_id: UUID, now: datetime, *, today: date) -> dict[str, Any]:
+    """A new draft that says the same as an invoice, dated today, due after as many days. The other stays as it is."""
+    row = session.execute(
+        text(f"SELECT {rows.READ} FROM invoices WHERE id = :id AND seller_id = :seller"),
+        {"id": invoice_id, "seller": actor.id},
+    ).one_or_none()
+    if row is None:
+        queries.get_invoice(session, actor, invoice_id)
+        raise Forbidden("only the seller duplicates an invoice")
+    new = replace(
+        rows.stored(session, row),
+        issue_date=today,
+        due_date=today + timedelta(days=(row.due_date - row.issue_date).days),
+        reference="",
+        recurring_id=None,
+    )
+    if profiles.profile(session, actor.id).tax_regime == "plain":
+        new = replace(new, place_of_supply=None, reverse_charge=False)
+    return create(session, actor, new, now, draft=True)
+
+
+def void(
+    session: Session, actor: Actor, invoice_id: UUID, now: datetime, *, expected_version: int | None = None
+) -> dict[str, Any]:
+    """Take an issued invoice back: nothing is owed by it. Its number stays taken, so the series has no gap.
+
+    Only while nothing was paid. Voiding it again changes nothing. A draft is deleted instead.
     """
-    row = _own(session, actor, invoice_id)
-    if row.status in {"partial", "paid"}:
-        raise Conflict("money was paid towards this invoice; refund it first")
+    row = rows.own(session, actor, invoice_id)
     if row.status == "void":
         return queries.get_invoice(session, actor, invoice_id)
+    if row.status in {"partial", "paid"}:
+        raise Conflict("money was paid towards this invoice; refund it first")
+    if row.status == "draft" and row.number is None:
+        raise Conflict("a draft is deleted; nothing was issued that could be void")
+    activity.check_version(session, row, expected_version)
     if (state := states.holds_invoice(session, invoice_id)) is not None:
         raise Conflict(f"this invoice is on the marketplace ({state.value}); withdraw it first")
+    if rows.credited(session, invoice_id):
+        raise Conflict("credit notes stand against this invoice; void them first")
+    before = queries.get_invoice(session, actor, invoice_id)
     session.execute(
         text("UPDATE invoices SET status = 'void', version = version + 1, updated_at = :now WHERE id = :id"),
         {"id": invoice_id, "now": now},
     )
-    audit.record(session, actor, "invoice.deleted", "invoice", invoice_id, {"number": row.number}, now)
+    changes = activity.recorded({"stage": (before["stage"], "void")})
+    data = {"number": row.number, "version": row.version + 1, "changes": changes}
+    audit.record(session, actor, "invoice.deleted", "invoice", invoice_id, data, now)
     invoice = queries.get_invoice(session, actor, invoice_id)
     # A buyer who was never told of the draft is not told of its end.
-    _tell(session, "invoice.deleted", {**invoice, "buyer_id": None} if row.status == "draft" else invoice)
+    told = {**invoice, "buyer_id": None} if row.status == "draft" else invoice
+    news.tell(session, "invoice.deleted", told, now, stage_before=before["stage"])
     return invoice
+
+
+def delete_draft(
+    session: Session, actor: Actor, invoice_id: UUID, now: datetime, *, expected_version: int | None = None
+) -> dict[str, Any]:
+    """Delete a draft for good and return what it was. It has no number, so nothing is missing.
+
+    Raises Conflict for what was issued (that is voided), and where somebody wrote a comment, which stays.
+    """
+    row = rows.own(session, actor, invoice_id)
+    if row.status != "draft" or row.number is not None:
+        raise Conflict("this invoice was issued; void it")
+    activity.check_version(session, row, expected_version)
+    if session.scalar(
+        text(
+            "SELECT EXISTS (SELECT FROM comments WHERE invoice_id = :id) "
+            "OR EXISTS (SELECT FROM financings WHERE invoice_id = :id)"
+        ),
+        {"id": invoice_id},
+    ):
+        raise Conflict("people wrote about this draft, which stays; issue it and void it")
+    was = queries.get_invoice(session, actor, invoice_id)
+    for table in ("invoice_files", "invoices"):
+        column = "id" if table == "invoices" else "invoice_id"
+        session.execute(text(f"DELETE FROM {table} WHERE {column} = :id"), {"id": invoice_id})
+    audit.record(session, actor, "invoice.deleted", "invoice", invoice_id, {"draft": True}, now)
+    news.tell(session, "invoice.deleted", was, now)
+    return was
+
+
+def _mark(session: Session, invoice_id: UUID, column: str, now: datetime) -> bool:
+    """Note the first time; whether this was it."""
+    row = session.execute(
+        text(f"SELECT seller_id, number, {column} AS known, status FROM invoices WHERE id = :id FOR UPDATE"),
+        {"id": invoice_id},
+    ).one_or_none()
+    if row is None:
+        raise NotFound("invoice", invoice_id)
+    if row.known is not None or row.status in {"draft", "void"}:
+        return False
+    seller = Actor(id=row.seller_id, role=Role.SELLER, email="", name="")
+    before = queries.get_invoice(session, seller, invoice_id)["stage"]
+    # No version: a form that somebody has open over the same words is not stale by it.
+    session.execute(text(f"UPDATE invoices SET {column} = :now WHERE id = :id"), {"now": now, "id": invoice_id})
+    invoice = queries.get_invoice(session, seller, invoice_id)
+    news.tell(session, "invoice.updated", invoice, now, stage_before=before)
+    return True
+
+
+def mark_sent(session: Session, invoice_id: UUID, now: datetime) -> bool:
+    """Note that an invoice went out to its customer; whether this was the first time. Who sends it writes it down."""
+    return _mark(session, invoice_id, "sent_at", now)
+
+
+def mark_viewed(session: Session, invoice_id: UUID, now: datetime) -> bool:
+    """Note that the customer looked at an invoice; whether this was the first time."""
+    if not _mark(session, invoice_id, "viewed_at", now):
+        return False
+    audit.record(session, None, "invoice.viewed", "invoice", invoice_id, {}, now)
+    return True
 
 
 def may_see(session: Session, actor: Actor, invoice_id: UUID) -> bool:

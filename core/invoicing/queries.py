@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -11,27 +12,40 @@ from sqlalchemy.orm import Session
 
 from core import paging
 from core.bulk import array
-from core.errors import Invalid, NotFound
+from core.errors import NotFound
 from core.identity import Actor, Role
+from core.invoicing import activity, customers, profiles, stages, totals
+from core.invoicing import filters as filtering
+from core.invoicing.filters import FILTERS, LATE, PAYMENT_STATUSES, STATUSES, Filters
 from core.marketplace import shapes
-from core.marketplace.states import ON_OFFER, State
+from core.marketplace.states import ENDED, ON_OFFER
 
-PAYMENT_STATUSES = ("draft", "open", "partial", "paid", "void")
-# What is shown as `status`: see core.marketplace.shapes.STATUS.
-STATUSES = (*PAYMENT_STATUSES, *(state.value for state in State))
-_LATE = "invoices.status IN ('open', 'partial') AND invoices.due_date < (now() AT TIME ZONE 'UTC')::date"
-# What people ask for that is not one state: what still has money coming, and what is late, financed or not.
-_GROUPS = {"unpaid": "invoices.status IN ('open', 'partial')", "overdue": _LATE}
-FILTERS = tuple(dict.fromkeys((*STATUSES, *_GROUPS)))
+__all__ = ["FILTERS", "PAYMENT_STATUSES", "STATUSES", "Filters", "get_invoice", "list_invoices", "visible"]
+
+_ENDED = frozenset(state.value for state in ENDED)
+_ITEM = ("description", "unit", "hsn", "quantity", "unit_price", "discount_rate", "tax_rate")
+_AMOUNTS = ("gross", "discount", "net", "tax", "cgst", "sgst", "igst")
+_DECIMALS = ("quantity", "discount_rate", "tax_rate")
+
 _ON_OFFER = ", ".join(f"'{state.value}'" for state in sorted(ON_OFFER))
 
 _COLUMNS = f"""
-    invoices.id, invoices.number, invoices.status AS payment_status, {shapes.STATUS} AS status, invoices.currency,
-    invoices.buyer_id, invoices.issue_date, invoices.due_date, invoices.subtotal, invoices.tax, invoices.total,
-    invoices.amount_paid, invoices.amount_due, invoices.notes, invoices.payment_terms, invoices.version,
-    invoices.created_at, invoices.updated_at, {_LATE} AS overdue,
+    invoices.id, invoices.number, invoices.status AS payment_status, {shapes.STATUS} AS status,
+    {stages.SQL} AS stage, invoices.currency, invoices.buyer_id, invoices.issue_date, invoices.due_date,
+    invoices.subtotal, invoices.discount, invoices.tax, invoices.rounding, invoices.total, invoices.amount_paid,
+    invoices.amount_due, invoices.reference, invoices.notes, invoices.payment_terms, invoices.reminders,
+    invoices.recurring_id, invoices.issued_at, invoices.sent_at, invoices.viewed_at, invoices.version,
+    invoices.created_at, invoices.updated_at, {LATE} AS overdue,
     contacts.id AS contact_id, contacts.name AS contact_name, contacts.email AS contact_email,
     users.id AS seller_id, users.name AS seller_name, users.organisation AS seller_organisation, {shapes.COLUMNS}
+"""
+# What a page of one invoice shows beside.
+_MORE = """
+    invoices.series, invoices.tax_regime, invoices.place_of_supply, invoices.reverse_charge,
+    invoices.delivery_address, invoices.cgst, invoices.sgst, invoices.igst, invoices.supplier, invoices.customer,
+    invoices.seller_id AS owner_id,
+    EXISTS (SELECT FROM credit_notes WHERE credit_notes.invoice_id = invoices.id AND credit_notes.status = 'issued')
+        AS credited
 """
 _FROM = f"""
     invoices JOIN contacts ON contacts.id = invoices.contact_id JOIN users ON users.id = invoices.seller_id
@@ -85,6 +99,7 @@ def shape(row: Any, actor: Actor) -> dict[str, Any]:
         "number": row.number,
         "status": row.status,
         "payment_status": row.payment_status,
+        "stage": row.stage,
         "currency": row.currency,
         "contact": {
             "id": str(row.contact_id),
@@ -97,16 +112,21 @@ def shape(row: Any, actor: Actor) -> dict[str, Any]:
             "organisation": row.seller_organisation,
         },
         "buyer_id": str(row.buyer_id) if row.buyer_id else None,
+        "reference": "" if outsider else row.reference,
         "issue_date": row.issue_date,
         "due_date": row.due_date,
         "overdue": row.overdue,
-        "subtotal": row.subtotal,
-        "tax": row.tax,
-        "total": row.total,
-        "amount_paid": row.amount_paid,
-        "amount_due": row.amount_due,
+        **{
+            name: getattr(row, name)
+            for name in ("subtotal", "discount", "tax", "rounding", "total", "amount_paid", "amount_due")
+        },
         "notes": "" if outsider else row.notes,
         "payment_terms": row.payment_terms,
+        "reminders": row.reminders,
+        "recurring_id": None if outsider or row.recurring_id is None else str(row.recurring_id),
+        "issued_at": row.issued_at,
+        "sent_at": row.sent_at,
+        "viewed_at": row.viewed_at,
         "version": row.version,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
@@ -120,50 +140,23 @@ def list_invoices(
     *,
     limit: int = 25,
     cursor: str | None = None,
+    filters: Filters | None = None,
     status: str | None = None,
     payment_status: str | None = None,
     search: str | None = None,
 ) -> dict[str, Any]:
-    """Invoices, newest first.
-
-    `status` is a state as it is shown, or unpaid or overdue; `payment_status` is what is paid, financed or not;
-    `search` looks in number and contact.
-    """
-    conditions = [visible(actor)]
-    values: dict[str, Any] = {"actor": actor.id, "limit": paging.check_limit(limit) + 1}
-    if status:
-        conditions.append(_with_status(status))
-        values["status"] = status
-    if payment_status:
-        if payment_status not in PAYMENT_STATUSES:
-            raise Invalid("payment_status", f"must be one of {', '.join(PAYMENT_STATUSES)}")
-        conditions.append("invoices.status = :payment_status")
-        values["payment_status"] = payment_status
-    if search:
-        # Nobody finds out an address that they are not shown by searching for it.
-        hidden = "" if actor.role is Role.INVESTOR else " OR contacts.email ILIKE :search"
-        conditions.append(f"(invoices.number ILIKE :search OR contacts.name ILIKE :search{hidden})")
-        values["search"] = paging.contains(search)
-    if (after := paging.after_id(cursor)) is not None:
-        conditions.append("invoices.id < :after")
-        values["after"] = after
+    """Invoices of the actor, newest first or as `filters` says; without them three names of Filters may be given."""
+    asked = filters or Filters(status=status, payment_status=payment_status, search=search)
+    conditions, values = filtering.conditions(asked, actor)
+    order = filtering.order(asked, actor, cursor)
+    conditions = [visible(actor), *conditions, *([order.after] if order.after else [])]
     rows = session.execute(
-        text(f"SELECT {_COLUMNS} FROM {_FROM} WHERE {' AND '.join(conditions)} ORDER BY invoices.id DESC LIMIT :limit"),
-        values,
+        text(f"SELECT {_COLUMNS} FROM {_FROM} WHERE {' AND '.join(conditions)} ORDER BY {order.sql} LIMIT :limit"),
+        {**values, **order.values, "actor": actor.id, "limit": paging.check_limit(limit) + 1},
     ).all()
-    return paging.page(rows, limit, lambda row: shape(row, actor))
-
-
-def _with_status(status: str) -> str:
-    """The condition of a status filter. Raises Invalid."""
-    if status not in FILTERS:
-        raise Invalid("status", f"must be one of {', '.join(FILTERS)}")
-    if status in _GROUPS:
-        return _GROUPS[status]
-    if status in PAYMENT_STATUSES:
-        return f"invoices.status = :status AND {shapes.STATUS} = :status"
-    # The first half finds the few by an index; the second leaves out those whose newest financing says otherwise.
-    return f"invoices.id IN (SELECT invoice_id FROM financings WHERE state = :status) AND {shapes.STATUS} = :status"
+    if order.name in {"newest", "oldest"}:
+        return paging.page(rows, limit, lambda row: shape(row, actor))
+    return paging.page_by_key(rows, limit, lambda row: shape(row, actor), order.key)
 
 
 def may_read(session: Session, actor: Actor, invoice_id: UUID) -> bool:
@@ -194,48 +187,81 @@ def investors_read(session: Session, asked: Collection[tuple[UUID, UUID]]) -> se
 
 
 def get_invoice(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, Any]:
-    """An invoice with its lines, the payments towards it and its history. Raises NotFound.
+    """An invoice with both sides, its lines, the payments towards it and its history. Raises NotFound.
 
     An investor sees the invoice itself and what became of its financing, and not who paid, when, from where.
     """
     row = session.execute(
-        text(f"SELECT {_COLUMNS} FROM {_FROM} WHERE invoices.id = :id AND {_readable(actor)}"),
+        text(f"SELECT {_COLUMNS}, {_MORE} FROM {_FROM} WHERE invoices.id = :id AND {_readable(actor)}"),
         {"id": invoice_id, "actor": actor.id},
     ).one_or_none()
     if row is None:
         raise NotFound("invoice", invoice_id)
-    found = shape(row, actor)
-    items = session.execute(
-        text(
-            "SELECT description, quantity, unit_price, tax_rate, net, tax FROM invoice_items "
-            "WHERE invoice_id = :id ORDER BY position"
-        ),
-        {"id": invoice_id},
-    )
-    found["items"] = [
-        {**item._asdict(), "quantity": _plain(item.quantity), "tax_rate": _plain(item.tax_rate)} for item in items
-    ]
     outsider = actor.role is Role.INVESTOR
+    found = shape(row, actor)
+    found |= _document(session, row, outsider=outsider)
+    found |= _lines(session, invoice_id)
+    found["editable"] = editable(row, actor)
     allocated = [] if outsider else _allocations(session, invoice_id)
     found["payments"] = _payments(allocated)
-    history = _history(session, actor, invoice_id, found, allocated)
-    found["history"] = _told_to_investors(history) if outsider else history
+    found["history"] = activity.history(session, actor, invoice_id, found, allocated)
     return found
 
 
-def _told_to_investors(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The steps of the financing, without who took them: the others' names are not an investor's business."""
-    return [
-        {**entry, "actor": None, "reason": None}
-        for entry in history
-        if entry["kind"].startswith("financing.") or entry["kind"] == "invoice.created"
-    ]
+def editable(row: Any, actor: Actor) -> str:
+    """How much of an invoice the actor may change: all, the words, or none. `core.invoicing.editing` decides."""
+    if row.seller_id != actor.id:
+        return "none"
+    held = row.financing_state is not None and row.financing_state not in _ENDED
+    free = row.payment_status == "draft" or (row.payment_status == "open" and not row.credited)
+    return "all" if free and not held else "words"
 
 
-def _plain(value: Any) -> str:
-    """A decimal without trailing zeros and without an exponent."""
-    spelled = format(value, "f")
-    return spelled.rstrip("0").rstrip(".") if "." in spelled else spelled
+def _document(session: Session, row: Any, *, outsider: bool) -> dict[str, Any]:
+    """What stands on the document: both sides, as they were when it was issued, or as they are now of a draft."""
+    supplier, customer = row.supplier, row.customer
+    if not supplier or not customer:
+        supplier = profiles.supplier(session, row.owner_id, profiles.profile(session, row.owner_id))
+        known = customers.find(session, row.owner_id, contact_id=row.contact_id)
+        customer = (known or customers.Customer(name=row.contact_name)).side()
+    if outsider:
+        # Whom to write to, and their numbers, are between the two parties.
+        supplier = {**dict.fromkeys(supplier), "name": supplier["name"]}
+        customer = {**dict.fromkeys(customer), "name": customer["name"]}
+    return {
+        "supplier": supplier,
+        "customer": customer,
+        "series": row.series,
+        "tax_regime": row.tax_regime,
+        "place_of_supply": row.place_of_supply,
+        "reverse_charge": row.reverse_charge,
+        "delivery_address": "" if outsider else row.delivery_address,
+        **{name: getattr(row, name) for name in ("cgst", "sgst", "igst")},
+    }
+
+
+def _lines(session: Session, invoice_id: UUID) -> dict[str, Any]:
+    """The lines and what they come to by rate and by HSN code."""
+    rows = session.execute(
+        text(
+            "SELECT description, unit, hsn, quantity, unit_price, discount_rate, tax_rate, net + discount AS gross, "
+            "discount, net, tax, cgst, sgst, igst FROM invoice_items WHERE invoice_id = :id ORDER BY position"
+        ),
+        {"id": invoice_id},
+    ).all()
+    pairs = []
+    for row in rows:
+        values = row._asdict()
+        item = totals.NewItem(**{name: values[name] for name in _ITEM})
+        pairs.append((item, totals.Line(**{name: values[name] for name in _AMOUNTS})))
+    return {
+        "items": [
+            {**row._asdict(), **{name: totals.spelled(getattr(row, name)) for name in _DECIMALS}} for row in rows
+        ],
+        "tax_shown": sum(line.tax for _, line in pairs),
+        "tax_by_rate": [asdict(one) for one in totals.summary(pairs, by_hsn=False)],
+        "tax_by_hsn": [asdict(one) for one in totals.summary(pairs, by_hsn=True)],
+    }
 
 
 def _allocations(session: Session, invoice_id: UUID) -> list[Any]:
@@ -273,59 +299,3 @@ def _payments(allocated: list[Any]) -> list[dict[str, Any]]:
         )
         entry["allocated"] += row.amount
     return sorted(found.values(), key=lambda entry: (entry["occurred_at"], entry["id"]), reverse=True)
-
-
-def _history(
-    session: Session, actor: Actor, invoice_id: UUID, invoice: dict[str, Any], allocated: list[Any]
-) -> list[dict[str, Any]]:
-    """What happened, newest first: what people did, and every movement of money."""
-    entries: list[dict[str, Any]] = [
-        {
-            "at": row.at,
-            "kind": row.action,
-            "actor": row.name,
-            "amount": None,
-            "currency": None,
-            "payment_id": None,
-            "reason": row.reason,
-        }
-        for row in session.execute(
-            text(
-                # A buyer owes the same whoever financed it, and does not read who did.
-                "SELECT audit_log.at, audit_log.action, "
-                "CASE WHEN users.role = 'investor' AND :buyer THEN NULL ELSE users.name END AS name, "
-                # Why a buyer said no: "quality: ten bales were torn".
-                "CASE WHEN audit_log.action IN ('financing.rejected', 'financing.disputed') "
-                "THEN audit_log.data->>'reason' END AS reason FROM audit_log "
-                "LEFT JOIN users ON users.id = audit_log.actor_id "
-                "WHERE audit_log.subject_id = :id AND audit_log.subject_kind = 'invoice' "
-                "ORDER BY audit_log.id DESC LIMIT 200"
-            ),
-            {"id": invoice_id, "buyer": actor.role is Role.BUYER},
-        )
-    ]
-    if not any(entry["kind"] == "invoice.created" for entry in entries):
-        entries.append(
-            {
-                "at": invoice["created_at"],
-                "kind": "invoice.created",
-                "actor": invoice["seller"]["name"],
-                "amount": None,
-                "currency": None,
-                "payment_id": None,
-                "reason": None,
-            }
-        )
-    entries += [
-        {
-            "at": row.created_at,
-            "kind": "payment.allocated" if row.amount > 0 else "payment.released",
-            "actor": None,
-            "amount": row.amount,
-            "currency": row.currency,
-            "payment_id": str(row.payment_id),
-            "reason": row.reason,
-        }
-        for row in allocated
-    ]
-    return sorted(entries, key=lambda entry: entry["at"], reverse=True)

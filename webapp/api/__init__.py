@@ -9,12 +9,14 @@ def install(app: Flask) -> None:
     """Register every blueprint of the API."""
     from webapp.api import (  # noqa: PLC0415 - an ingress needs health alone.
         auth,
+        business,
         confirmations,
         connections,
         correspondence,
         custom,
         deliveries,
         docs,
+        documents,
         invoices,
         kyc,
         ledger,
@@ -37,12 +39,14 @@ def install(app: Flask) -> None:
 
     for module in (
         auth,
+        business,
         confirmations,
         connections,
         correspondence,
         custom,
         deliveries,
         docs,
+        documents,
         invoices,
         kyc,
         ledger,

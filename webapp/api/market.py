@@ -18,9 +18,9 @@ from core.marketplace.listing import Offer
 from core.marketplace.papers import Papers
 from core.marketplace.submitting import Confirmer
 from webapp import auth
+from webapp.api import invoice_models
 from webapp.api import market_inputs as inputs
 from webapp.api import market_outputs as outputs
-from webapp.api import models
 from webapp.api.edge import once, reply
 from webapp.openapi import operation
 from webapp.services import services
@@ -47,7 +47,7 @@ def evidence() -> dict[str, str]:
 
 
 @blueprint.post("/<uuid:invoice_id>/submit")
-@operation("marketplace", {200: models.Invoice}, body=inputs.SubmitInput, problems=(403, 404, 409))
+@operation("marketplace", {200: invoice_models.Invoice}, body=inputs.SubmitInput, problems=(403, 404, 409))
 def submit(invoice_id: UUID, body: inputs.SubmitInput) -> Response:
     """Ask the buyer to confirm an invoice, so that it can be financed. A draft is issued by it."""
     person = auth.actor()
@@ -69,7 +69,7 @@ def submit(invoice_id: UUID, body: inputs.SubmitInput) -> Response:
 
 
 @blueprint.post("/<uuid:invoice_id>/confirm")
-@operation("marketplace", {200: models.Invoice}, body=inputs.ConfirmInput, problems=(403, 404, 409))
+@operation("marketplace", {200: invoice_models.Invoice}, body=inputs.ConfirmInput, problems=(403, 404, 409))
 def confirm(invoice_id: UUID, body: inputs.ConfirmInput) -> Response:
     """Accept, as the buyer, to owe the amount on the due date. It cannot be taken back."""
     person = auth.actor()
@@ -89,7 +89,7 @@ def confirm(invoice_id: UUID, body: inputs.ConfirmInput) -> Response:
 
 
 @blueprint.post("/<uuid:invoice_id>/reject")
-@operation("marketplace", {200: models.Invoice}, body=inputs.RejectInput, problems=(403, 404, 409))
+@operation("marketplace", {200: invoice_models.Invoice}, body=inputs.RejectInput, problems=(403, 404, 409))
 def reject(invoice_id: UUID, body: inputs.RejectInput) -> Response:
     """Say no, as the buyer, with the reason. As a dispute it may still be confirmed later."""
     person = auth.actor()
@@ -124,7 +124,7 @@ def offer_of(body: inputs.ListInput) -> Offer:
 
 
 @blueprint.post("/<uuid:invoice_id>/list")
-@operation("marketplace", {200: models.Invoice}, body=inputs.ListInput, problems=(403, 404, 409))
+@operation("marketplace", {200: invoice_models.Invoice}, body=inputs.ListInput, problems=(403, 404, 409))
 def offer(invoice_id: UUID, body: inputs.ListInput) -> Response:
     """Offer a confirmed invoice to investors, at a price or to bids."""
     person = auth.actor()
@@ -137,7 +137,7 @@ def offer(invoice_id: UUID, body: inputs.ListInput) -> Response:
 
 
 @blueprint.post("/<uuid:invoice_id>/withdraw")
-@operation("marketplace", {200: models.Invoice}, problems=(403, 404, 409))
+@operation("marketplace", {200: invoice_models.Invoice}, problems=(403, 404, 409))
 def withdraw(invoice_id: UUID) -> Response:
     """Take an invoice off the marketplace, while no investor's money is committed to it."""
     person = auth.actor()

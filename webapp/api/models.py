@@ -170,14 +170,6 @@ FinancingState = Literal[
 ]
 
 
-class InvoicesQuery(PageQuery):
-    """Which invoices."""
-
-    status: PaymentStatus | FinancingState | Literal["unpaid"] | None = None
-    payment_status: PaymentStatus | None = None
-    search: Search | None = None
-
-
 class PaymentsQuery(PageQuery):
     """Which payments."""
 
@@ -212,97 +204,7 @@ class QuarantineQuery(PageQuery):
     connector: Slug | None = None
 
 
-# Invoices ---------------------------------------------------------------------------------------------------
-
-
-class ContactInput(Input):
-    """Who owes."""
-
-    name: Name
-    email: Email
-
-
-class ItemInput(Input):
-    """A line: quantity (number or decimal text) at a price in minor units, with tax in percent."""
-
-    description: Annotated[str, Field(min_length=1, max_length=500)]
-    quantity: Quantity
-    unit_price: Minor
-    tax_rate: Rate = Decimal(0)
-
-
-class InvoiceInput(Input):
-    """A new invoice. It is open at once, unless `draft` is set."""
-
-    contact: ContactInput
-    currency: Currency
-    issue_date: Day
-    due_date: Day
-    items: Annotated[list[ItemInput], Field(min_length=1, max_length=200)]
-    notes: Words = ""
-    payment_terms: Words = ""
-    draft: Annotated[bool, Field(strict=True)] = False
-
-
-class InvoiceUpdate(Input):
-    """What may change after an invoice was made."""
-
-    due_date: Day | None = None
-    notes: Words | None = None
-    payment_terms: Words | None = None
-
-
-class Contact(Output):
-    """Who owes. An investor is not told the address."""
-
-    id: UUID
-    name: str
-    email: str | None
-
-
-class Seller(Output):
-    """Who is owed."""
-
-    id: UUID
-    name: str
-    organisation: str
-
-
-class Item(Output):
-    """A line with its amounts."""
-
-    description: str
-    quantity: str
-    unit_price: int
-    tax_rate: str
-    net: int
-    tax: int
-
-
-class InvoicePayment(Output):
-    """A payment towards an invoice; `allocated` is what of it pays this one."""
-
-    id: UUID
-    status: str
-    source: str
-    method: str | None
-    amount: int
-    allocated: int
-    currency: str
-    bank_reference: str | None
-    occurred_at: datetime
-
-
-class HistoryEntry(Output):
-    """Something that happened to an invoice."""
-
-    at: datetime
-    kind: str
-    actor: str | None
-    amount: int | None
-    currency: str | None
-    payment_id: UUID | None
-    reason: str | None
+# Invoices: see invoice_models.py. A financing stands in other answers too.
 
 
 class Financing(Output):
@@ -348,63 +250,6 @@ class Financing(Output):
     repaid_principal: int
     repaid_interest: int
     currency: str
-
-
-class InvoiceRow(Output):
-    """An invoice in a list. Amounts are minor units of `currency`.
-
-    `status` is the more telling of what is paid (`payment_status`) and of its financing's state.
-    """
-
-    id: UUID
-    number: str
-    status: PaymentStatus | FinancingState
-    payment_status: PaymentStatus
-    currency: str
-    contact: Contact
-    seller: Seller
-    buyer_id: UUID | None
-    issue_date: date
-    due_date: date
-    overdue: bool
-    subtotal: int
-    tax: int
-    total: int
-    amount_paid: int
-    amount_due: int
-    notes: str
-    payment_terms: str
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    financing: Financing | None
-
-
-class Invoice(InvoiceRow):
-    """An invoice with its lines, payments and history."""
-
-    items: list[Item]
-    payments: list[InvoicePayment]
-    history: list[HistoryEntry]
-
-
-class Invoices(Output):
-    """A page of invoices, newest first."""
-
-    items: list[InvoiceRow]
-    next_cursor: str | None
-
-
-class InvoicePayments(Output):
-    """The payments towards an invoice, newest first."""
-
-    items: list[InvoicePayment]
-
-
-class InvoiceActivity(Output):
-    """What happened to an invoice, newest first."""
-
-    items: list[HistoryEntry]
 
 
 # Money ------------------------------------------------------------------------------------------------------
@@ -949,20 +794,6 @@ class Figure(Output):
 
     count: int
     amount: int
-
-
-class Dashboard(Output):
-    """What a person looks at first."""
-
-    currency_totals: list[CurrencyTotal]
-    open_invoices: list[InvoiceRow]
-    recent_payments: list[PaymentRow]
-    recent_transactions: list[TransactionRow]
-    proposed_matches: int
-    connections: int
-    wallet: Wallet
-    # What waits, by name; docs/marketplace.md says which names each role has.
-    figures: dict[str, Figure]
 
 
 class Backlog(Output):

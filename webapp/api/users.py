@@ -13,7 +13,7 @@ from core.identity import Role, preferences
 from core.marketplace import limits, shapes
 from core.marketplace import portfolio as portfolios
 from webapp import auth
-from webapp.api import market_models, models
+from webapp.api import invoice_models, market_models
 from webapp.api.edge import reply
 from webapp.openapi import operation
 from webapp.services import services
@@ -22,7 +22,7 @@ blueprint = Blueprint("users", __name__, url_prefix="/api/users")
 
 
 @blueprint.get("/dashboard")
-@operation("users", {200: models.Dashboard})
+@operation("users", {200: invoice_models.Dashboard})
 def dashboard() -> Response:
     """The figures and rows of the dashboard."""
     person = auth.actor()

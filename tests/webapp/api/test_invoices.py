@@ -17,11 +17,17 @@ def test_an_invoice_is_made_with_totals_and_a_number(world: World, seller: Perso
     assert made["items"] == [
         {
             "description": "Tea, 1 kg",
+            "unit": "",
+            "hsn": "",
             "quantity": "2.5",
             "unit_price": 1001,
+            "discount_rate": "0",
             "tax_rate": "18",
+            "gross": 2503,
+            "discount": 0,
             "net": 2503,
             "tax": 451,
+            **{name: 0 for name in ("cgst", "sgst", "igst")},
         }
     ]
     assert made["history"][0]["kind"] == "invoice.created"
