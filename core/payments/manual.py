@@ -271,6 +271,8 @@ def delete(
         raise Conflict("the gateway told of this payment: refund it there, and its news comes here")
     if state.source == "bank":
         raise Conflict("this payment is a bank line: undo its match instead")
+    if state.source == "credit_note":
+        raise Conflict("this is the credit of a credit note: void the note, and it goes with it")
     check_version(session, "payment", payment_id, expected=expected_version, actual=state.version)
     if session.scalar(text("SELECT 1 FROM transaction_payments WHERE payment_id = :id"), {"id": payment_id}):
         raise Conflict("a bank line is matched to this payment: undo that match first")

@@ -138,15 +138,23 @@ END $$;
 CREATE TRIGGER credit_notes_do_not_change BEFORE UPDATE ON credit_notes
     FOR EACH ROW EXECUTE FUNCTION check_credit_note_change();
 
--- At commit an issued note has brought its credit, whole, and a void one none.
+-- At commit an issued note has brought its credit, whole, and a void one none. What of a credit is given back to the
+-- customer as money was theirs all the same.
 CREATE FUNCTION check_credit_note_paid() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     note record;
     brought bigint;
 BEGIN
-    SELECT status, total, currency, payment_id INTO note FROM credit_notes WHERE id = NEW.id;
-    SELECT net INTO brought FROM payments WHERE id = note.payment_id AND source = 'credit_note'
-        AND currency = note.currency;
+    IF TG_ARGV[0] = 'payments' THEN
+        SELECT status, total, currency, payment_id INTO note FROM credit_notes WHERE payment_id = NEW.id;
+    ELSE
+        SELECT status, total, currency, payment_id INTO note FROM credit_notes WHERE id = NEW.id;
+    END IF;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT amount INTO brought FROM payments WHERE id = note.payment_id AND source = 'credit_note'
+        AND currency = note.currency AND status = 'succeeded';
     IF coalesce(brought, 0) <> (CASE note.status WHEN 'issued' THEN note.total ELSE 0 END) THEN
         RAISE EXCEPTION 'the credit of this note is %', coalesce(brought, 0)
             USING ERRCODE = 'check_violation', CONSTRAINT = 'credit_notes_bring_their_total';
@@ -154,7 +162,10 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE CONSTRAINT TRIGGER credit_notes_bring_their_total AFTER INSERT OR UPDATE ON credit_notes
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_credit_note_paid();
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_credit_note_paid('notes');
+CREATE CONSTRAINT TRIGGER payments_are_what_notes_bring AFTER UPDATE OF status, amount, currency ON payments
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.source = 'credit_note')
+    EXECUTE FUNCTION check_credit_note_paid('payments');
 
 -- Invoices that are made again and again.
 CREATE TABLE recurring_invoices (
