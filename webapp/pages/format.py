@@ -301,6 +301,10 @@ def history(kind: str) -> tuple[str, str]:
 _HISTORY = {
     "invoice.created": ("Invoice made", "file-invoice"),
     "invoice.updated": ("Invoice changed", "pencil"),
+    "invoice.issued": ("Invoice made final", "check"),
+    "invoice.sent": ("Sent to the customer", "send"),
+    "invoice.viewed": ("Seen by the customer", "info-circle"),
+    "invoice.voided": ("Invoice cancelled", "ban"),
     "invoice.deleted": ("Invoice cancelled", "ban"),
     "financing.pending_buyer_confirmation": ("Submitted for financing", "send"),
     "financing.confirmed": ("Confirmed by the buyer", "shield-check"),

@@ -92,6 +92,10 @@ function gatherListing(data) {
 const TELL = {
   "payment.received": payment,
   "invoice.updated": invoice,
+  "invoice.status_changed": ({ data }) => {
+    // Whoever makes a draft final knows it.
+    if (data.before === "draft" && role === "seller") heardOf.set(data.invoice_id, Date.now());
+  },
   "invoice.created": ({ data }) => {
     if (role === "buyer") toast({ title: `New invoice ${data.number}`, href: `/invoices/${data.invoice_id ?? data.id}` });
   },
