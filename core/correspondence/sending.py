@@ -112,9 +112,9 @@ def send(
         session, "invoice", found, links, now.date(), to=to, message=words, attached=invoice_pdf(found)
     )
     queued = _queue(session, found, made, now)
-    if not invoices.mark_sent(session, invoice_id, now, actor=actor):
-        data = {"to": queued["to"], "mail_id": queued["mail_id"]}
-        audit.record(session, actor, "invoice.mailed", "invoice", invoice_id, data, now)
+    data = {"to": queued["to"], "mail_id": queued["mail_id"]}
+    audit.record(session, actor, "invoice.sent", "invoice", invoice_id, data, now)
+    invoices.mark_sent(session, invoice_id, now)
     return queued
 
 
@@ -151,7 +151,7 @@ def remind(
             "now": now,
         },
     )
-    invoices.mark_sent(session, invoice_id, now, actor=actor)
+    invoices.mark_sent(session, invoice_id, now)
     data = {"to": queued["to"], "mail_id": queued["mail_id"]}
     audit.record(session, actor, "invoice.reminded", "invoice", invoice_id, data, now)
     return queued

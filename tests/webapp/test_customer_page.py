@@ -1,0 +1,290 @@
+"""The page behind the link in an invoice's mail: what it shows, to whom, and what it does not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+from core.identity import Role
+from core.invoicing import links
+from tests.conftest import Servers
+from tests.webapp.conftest import INVOICE, Person, World, standing_world
+
+
+@pytest.fixture(scope="module")
+def world(servers: Servers, file_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One application for the file."""
+    yield from standing_world(servers, file_database_url, tmp_path_factory.mktemp("customers"))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An invoice that was mailed, its seller, and the address of its page."""
+
+    world: World
+    seller: Person
+    invoice: dict[str, Any]
+    email: str
+    path: str
+
+    @property
+    def at(self) -> str:
+        return f"/api/invoices/{self.invoice['id']}"
+
+    def browser(self) -> FlaskClient:
+        return self.world.app.test_client()
+
+    def now(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.world.get(self.at, self.seller).body
+        return found
+
+
+def make(world: World, **changes: Any) -> Sent:
+    seller, email = world.person(Role.SELLER, f"{uuid4().hex}@sellers.test", "Asha Seller"), f"{uuid4().hex}@shop.test"
+    today = datetime.now(UTC).date()
+    given = {
+        **INVOICE,
+        "contact": {"name": "Bina Buyer", "email": email},
+        "issue_date": str(today),
+        "due_date": str(today + timedelta(days=30)),
+        **changes,
+    }
+    invoice = world.post("/api/invoices", seller, given).body
+    sent = world.post(f"/api/invoices/{invoice['id']}/send", seller, {})
+    assert sent.status == 201, sent.body
+    with world.session() as session:
+        words = session.scalars(
+            text("SELECT text FROM mails WHERE to_address = :to ORDER BY id DESC LIMIT 1"), {"to": email}
+        ).one()
+    found = re.search(r"https?://[^/]+(/i/\S+)", words)
+    assert found is not None, words
+    return Sent(world, seller, world.get(f"/api/invoices/{invoice['id']}", seller).body, email, found[1])
+
+
+@pytest.fixture
+def sent(world: World) -> Sent:
+    return make(world)
+
+
+def csrf(page: str) -> str:
+    found = re.search(r'name="csrf_token"[^>]*value="([^"]*)"', page)
+    assert found is not None
+    return found[1]
+
+
+def watch(page: str) -> str:
+    found = re.search(r'id="watch"[^>]*hx-get="([^"]+)"', page)
+    assert found is not None, page
+    return found[1].replace("&amp;", "&")
+
+
+HTMX = {"HX-Request": "true"}
+
+
+def test_whoever_has_the_link_sees_the_invoice(sent: Sent) -> None:
+    answer = sent.browser().get(sent.path)
+    assert answer.status_code == 200
+    for words in (sent.invoice["number"], "Asha Seller", "Bina Buyer", "Tea, 1 kg", "29.54"):
+        assert words in answer.text
+    assert answer.headers["X-Robots-Tag"] == "noindex, nofollow"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda path: path[:-3] + ("AAA" if path[-3:] != "AAA" else "BBB"), id="altered"),
+        pytest.param(lambda path: path + "x", id="longer"),
+        pytest.param(lambda path: path + "=", id="spelled otherwise"),
+        pytest.param(lambda _: "/i/x", id="none"),
+        pytest.param(lambda _: "/i/" + "A" * 300, id="too long"),
+    ],
+)
+def test_an_altered_link_is_none(sent: Sent, spoil: Any) -> None:
+    for under in ("", "/watch", "/pdf", f"/receipts/{uuid4()}", f"/pay/{uuid4()}"):
+        assert sent.browser().get(spoil(sent.path) + under).status_code == 404
+
+
+def test_the_signature_holds_for_one_invoice_only(world: World, sent: Sent) -> None:
+    other = make(world)
+    key = links.of(world.parts.settings)
+    theirs = key.token(UUID(other.invoice["id"]), 1)
+    mine = sent.path.removeprefix("/i/")
+    # The head of one link with the signature of the other.
+    assert sent.browser().get(f"/i/{theirs[:28]}{mine[28:]}").status_code == 404
+
+
+def test_a_link_that_was_taken_back_says_so(sent: Sent) -> None:
+    answer = sent.world.delete(f"{sent.at}/link", sent.seller)
+    assert answer.status == 200
+    gone = sent.browser().get(sent.path)
+    assert (gone.status_code, "This link has ended" in gone.text) == (410, True)
+    assert sent.invoice["number"] not in gone.text
+    assert sent.browser().get(f"{sent.path}/pdf").status_code == 410
+    fresh = "/i/" + answer.body["url"].rpartition("/i/")[2]
+    assert sent.browser().get(fresh).status_code == 200
+    assert sent.world.get(f"{sent.at}/link", sent.seller).body == answer.body
+
+
+@pytest.mark.parametrize(("days", "status"), [(365, 200), (366, 410)])
+def test_a_link_lives_a_year_after_the_due_date(sent: Sent, days: int, status: int) -> None:
+    due = datetime.now(UTC).date() - timedelta(days=days)
+    with sent.world.session() as session:
+        session.execute(
+            text("UPDATE invoices SET issue_date = :due, due_date = :due WHERE id = CAST(:id AS uuid)"),
+            {"due": due, "id": sent.invoice["id"]},
+        )
+    assert sent.browser().get(sent.path).status_code == status
+
+
+def test_a_draft_is_told_to_nobody(world: World) -> None:
+    seller = world.person(Role.SELLER, f"{uuid4().hex}@sellers.test")
+    draft = world.post("/api/invoices", seller, {**INVOICE, "draft": True}).body
+    path = "/i/" + links.of(world.parts.settings).token(UUID(draft["id"]), 1)
+    assert world.app.test_client().get(path).status_code == 404
+
+
+def test_nothing_of_others_stands_on_it(world: World, sent: Sent) -> None:
+    with world.session() as session:
+        values = {"id": sent.invoice["id"], "seller": sent.seller.actor.id, "now": datetime.now(UTC), "new": uuid4()}
+        session.execute(
+            text(
+                "INSERT INTO financings (id, invoice_id, seller_id, buyer_email, state, currency, face, "
+                "confirmed_amount, due_date, issue_date, submitted_at, confirm_by, created_at, updated_at) "
+                "SELECT :new, id, :seller, 'b@x.test', 'withdrawn', 'INR', total, total, due_date, issue_date, "
+                ":now, :now, :now, :now FROM invoices WHERE id = CAST(:id AS uuid)"
+            ),
+            values,
+        )
+        session.execute(
+            text(
+                "INSERT INTO financing_moves (id, financing_id, version, after, reason, at) "
+                "VALUES (:new, :new, 1, 'withdrawn', 'test', :now)"
+            ),
+            values,
+        )
+    other = make(world)
+    page = sent.browser().get(sent.path).text
+    seller_email = sent.seller.actor.email
+    for words in ("financing", "investor", "discount rate", other.invoice["id"], sent.invoice["id"], seller_email):
+        assert words not in page.lower()
+    # Not even the id of an invoice can be taken from the page, and another's receipt is not there.
+    assert sent.browser().get(f"{sent.path}/receipts/{uuid4()}").status_code == 404
+
+
+def test_a_person_who_looks_marks_it_as_seen_and_a_scanner_does_not(sent: Sent) -> None:
+    browser = sent.browser()
+    page = browser.get(sent.path).text
+    assert browser.head(sent.path).status_code == 200
+    asked = watch(page)
+    # Read like any address, without the browser's script.
+    browser.get(asked)
+    assert sent.now()["stage"] == "sent"
+    # The seller's own look, and an operator's.
+    for person in (sent.seller, sent.world.person(Role.OPERATOR)):
+        assert "This is what your customer sees" in sent.world.browser(person).get(sent.path).text
+        sent.world.browser(person).get(asked, headers=HTMX)
+    assert sent.now()["stage"] == "sent"
+    browser.get(asked, headers=HTMX)
+    assert sent.now()["stage"] == "viewed"
+    assert [each["kind"] for each in sent.now()["history"]].count("invoice.viewed") == 1
+
+
+def test_the_page_asks_until_it_is_settled_or_long_enough(sent: Sent) -> None:
+    browser = sent.browser()
+    first = watch(browser.get(sent.path).text)
+    quiet = browser.get(first, headers=HTMX)
+    assert ("HX-Trigger" in quiet.headers, "n=2" in watch(quiet.text)) == (False, True)
+    late = browser.get(first.replace("n=1", "n=300"), headers=HTMX)
+    assert "hx-get" not in late.text
+    paid = sent.world.post(
+        "/api/payments",
+        sent.seller,
+        {
+            "invoice_id": sent.invoice["id"],
+            "amount": sent.invoice["total"],
+            "currency": "INR",
+            "method": "cash",
+            "date": str(datetime.now(UTC).date()),
+        },
+    )
+    if paid.status == 201:
+        told = browser.get(first, headers=HTMX)
+        assert "invoice-changed" in told.headers["HX-Trigger"]
+        assert "hx-get" not in told.text
+
+
+def test_the_customer_agrees(sent: Sent) -> None:
+    browser = sent.browser()
+    form = {"csrf_token": csrf(browser.get(sent.path).text), "answer": "agreed"}
+    done = browser.post(f"{sent.path}/answer", data=form, follow_redirects=True)
+    assert "You agreed to it" in done.text
+    assert sent.world.get(f"{sent.at}/mails", sent.seller).body["answer"]["answer"] == "agreed"
+
+
+def test_the_customer_disputes_and_the_seller_hears_why(sent: Sent) -> None:
+    browser = sent.browser()
+    form = {"csrf_token": csrf(browser.get(sent.path).text), "answer": "disputed"}
+    refused = browser.post(f"{sent.path}/answer", data=form)
+    assert (refused.status_code, "Enter what is wrong" in refused.text) == (422, True)
+    words = "Two bales were <b>torn</b>"
+    done = browser.post(f"{sent.path}/answer", data={**form, "reason": words}, follow_redirects=True)
+    assert "Two bales were &lt;b&gt;torn&lt;/b&gt;" in done.text
+    heard = sent.world.get("/api/notifications", sent.seller).body["items"]
+    assert [(each["kind"], each["body"]) for each in heard] == [("invoice.disputed", words)]
+    # Agreeing after all ends the notice.
+    browser.post(f"{sent.path}/answer", data={**form, "answer": "agreed"})
+    ended = sent.world.get("/api/notifications", sent.seller).body["items"]
+    assert [each["cleared_at"] is not None for each in ended] == [True]
+    kinds = [each["kind"] for each in sent.now()["history"]]
+    assert {"invoice.disputed", "invoice.agreed"} <= set(kinds)
+
+
+def test_the_seller_does_not_answer_for_the_customer(sent: Sent) -> None:
+    browser = sent.world.browser(sent.seller)
+    form = {"csrf_token": csrf(browser.get(sent.path).text), "answer": "agreed"}
+    browser.post(f"{sent.path}/answer", data=form)
+    assert sent.world.get(f"{sent.at}/mails", sent.seller).body["answer"] is None
+
+
+@pytest.mark.parametrize("under", ["/answer", "/pay"])
+def test_an_answer_without_a_form_token_is_refused(sent: Sent, under: str) -> None:
+    browser = sent.browser()
+    browser.get(sent.path)
+    assert browser.post(sent.path + under, data={"answer": "agreed"}).status_code == 403
+
+
+def test_an_invoice_that_was_cancelled_asks_for_nothing(sent: Sent) -> None:
+    assert sent.world.delete(sent.at, sent.seller).status == 200
+    page = sent.browser().get(sent.path)
+    assert (page.status_code, "nothing is owed" in page.text, "I agree" in page.text) == (200, True, False)
+
+
+def test_bank_details_stand_there_where_the_seller_has_some(sent: Sent) -> None:
+    with sent.world.session() as session:
+        session.execute(
+            text(
+                "INSERT INTO business_profiles (user_id, bank_name, bank_account, bank_code, upi_id) "
+                "VALUES (:user, 'Canara Bank', '00112233445566', 'CNRB0000001', 'asha@okbank')"
+            ),
+            {"user": sent.seller.actor.id},
+        )
+    page = sent.browser().get(sent.path).text
+    for words in ("00112233445566", "CNRB0000001", "asha@okbank", f"Please name {sent.invoice['number']}"):
+        assert words in page
+
+
+def test_the_invoice_is_there_as_a_file(sent: Sent) -> None:
+    answer = sent.browser().get(f"{sent.path}/pdf")
+    assert (answer.status_code, answer.mimetype, answer.data[:5]) == (200, "application/pdf", b"%PDF-")
+    assert sent.invoice["number"] in answer.headers["Content-Disposition"]
