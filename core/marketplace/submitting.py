@@ -20,6 +20,7 @@ from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.identity import Actor, Role
 from core.identity.users import clean_email
 from core.ids import new_id
+from core.invoicing import invoices
 from core.invoicing import queries as invoicing
 from core.live import announce
 from core.marketplace import clock, duplicates, fingerprints, letters, news, reviewing, states
@@ -131,6 +132,11 @@ def submit(
     invoice = _own(session, actor, invoice_id)
     email = clean_email(buyer_email, "buyer_email")
     _check_invoice(session, invoice, email, rules, now)
+    if invoice.status == "draft":
+        invoices.issue(session, actor, invoice_id, now)
+        # It may say something else by now, and money that waited for its number may have paid it.
+        invoice = _own(session, actor, invoice_id)
+        _check_invoice(session, invoice, email, rules, now)
     papers = documents.clean(papers, invoice.total)
     _check_repeats(session, invoice_id, now)
     kyc.require_verified(session, actor.id)
@@ -143,7 +149,7 @@ def submit(
     prints = fingerprints.of(document, rules.fingerprint_key)
     session.execute(
         text(
-            "UPDATE invoices SET status = 'open', buyer_id = coalesce(buyer_id, :buyer), version = version + 1, "
+            "UPDATE invoices SET buyer_id = coalesce(buyer_id, :buyer), version = version + 1, "
             "updated_at = :now WHERE id = :id"
         ),
         {"id": invoice_id, "buyer": buyer_id, "now": now},

@@ -8,24 +8,42 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from core.invoicing import totals
 from core.risk.facts import Check
 from core.risk.identities import Parties
 from core.taxids import DocumentKind, Party, cross
 from core.taxids.irn import irn_fits
 
-# Every line rounded half up, once, as core.invoicing.invoices does; numeric rounds half away from zero.
-_SUMS = text(
-    "SELECT count(*) AS lines, coalesce(sum(net), 0) AS net, coalesce(sum(tax), 0) AS tax, "
-    "coalesce(bool_and(net = round(quantity * unit_price) AND tax = round(net * tax_rate / 100)), true) AS exact "
-    "FROM invoice_items WHERE invoice_id = :id"
+_LINES = text(
+    "SELECT description, unit, hsn, quantity, unit_price, discount_rate, tax_rate, net + discount AS gross, discount, "
+    "net, tax, cgst, sgst, igst FROM invoice_items WHERE invoice_id = :id ORDER BY position"
 )
+_TERMS = text(
+    "SELECT currency, tax_regime, supplier_state, place_of_supply, reverse_charge, subtotal, tax, rounding, total "
+    "FROM invoices WHERE id = :id"
+)
+_ITEM = ("description", "unit", "hsn", "quantity", "unit_price", "discount_rate", "tax_rate")
 
 
 def _arithmetic(session: Session, subject: Any) -> Check:
-    sums = session.execute(_SUMS, {"id": subject.id}).one()
-    if not sums.lines:
+    """Whether lines, taxes and sums are what core.invoicing.totals makes of what was filled in."""
+    lines = [row._asdict() for row in session.execute(_LINES, {"id": subject.id})]
+    if not lines:
         return Check(name="tax_arithmetic", passed=None)
-    passed = bool(sums.exact) and (sums.net, sums.tax) == (subject.subtotal, subject.tax)
+    row = session.execute(_TERMS, {"id": subject.id}).one()
+    right = totals.compute(
+        [totals.NewItem(**{name: line[name] for name in _ITEM}) for line in lines],
+        totals.Basis(
+            currency=row.currency,
+            regime=row.tax_regime,
+            supplier_state=row.supplier_state,
+            place_of_supply=row.place_of_supply,
+            reverse_charge=row.reverse_charge,
+        ),
+    )
+    stored = tuple(totals.Line(**{name: value for name, value in line.items() if name not in _ITEM}) for line in lines)
+    sums = (row.subtotal, row.tax, row.total - row.rounding)
+    passed = stored == right.lines and sums == (right.subtotal, right.tax, right.total)
     return Check(
         name="tax_arithmetic", passed=passed, detail="" if passed else "Its lines and taxes do not add up to its total."
     )

@@ -79,7 +79,7 @@ def say(session: Session, actor: Actor, invoice_id: UUID, new: NewComment, now: 
         {"comment": identity, "users": array(mentioned, "uuid")},
     )
     number = session.scalar(text("SELECT number FROM invoices WHERE id = :id"), {"id": invoice_id})
-    _announce(session, actor, invoice_id, str(number), identity, parties)
+    _announce(session, actor, invoice_id, number, identity, parties)
     for person in mentioned:
         if person != actor.id:
             notice = Notice(
@@ -87,7 +87,7 @@ def say(session: Session, actor: Actor, invoice_id: UUID, new: NewComment, now: 
                 kind="comment.mentioned",
                 subject_kind="comment",
                 subject_id=identity,
-                title=f"{actor.name} mentioned you on {number}"[:200],
+                title=f"{actor.name} mentioned you on {number or 'a draft'}"[:200],
                 body=body[:_EXCERPT],
             )
             announce(session, notifications.tell(session, notice, now))
@@ -122,7 +122,7 @@ def _attach(session: Session, actor: Actor, invoice_id: UUID, comment_id: UUID, 
 
 
 def _announce(
-    session: Session, actor: Actor, invoice_id: UUID, number: str, comment_id: UUID, parties: dict[UUID, Party]
+    session: Session, actor: Actor, invoice_id: UUID, number: str | None, comment_id: UUID, parties: dict[UUID, Party]
 ) -> None:
     # Whoever looks at a listed invoice hears its room, and need not be a party: there only that something was said.
     seen: dict[str, object] = {"invoice_id": str(invoice_id), "comment_id": str(comment_id)}
