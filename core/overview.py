@@ -13,7 +13,7 @@ from core.banking.queries import list_transactions
 from core.identity import Actor, Role
 from core.ids import lowest_id_at
 from core.invoicing.queries import list_invoices, visible
-from core.payments.queries import list_payments
+from core.payments.listing import list_payments
 
 _ROWS = 5
 _PAID_DAYS = 30

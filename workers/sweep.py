@@ -18,6 +18,7 @@ from core.mail import queue as mails
 from core.migrations import partitions
 from core.notifications import connections as troubles
 from core.payments import apply as payments
+from core.payments import payouts
 from core.syncing import runs, schedule
 from workers.context import Context
 
@@ -36,7 +37,8 @@ def due(context: Context) -> dict[str, bool]:
                 "OR EXISTS (SELECT FROM sync_schedules WHERE due_at <= :now) "
                 "OR EXISTS (SELECT FROM registrations WHERE due_at <= :now)) AS pull, "
                 "EXISTS (SELECT FROM mails WHERE state = 'queued' AND due_at <= :now) AS mail, "
-                "(EXISTS (SELECT FROM financings WHERE due_at <= :now) OR EXISTS (SELECT FROM ledger_unsealed)) "
+                "(EXISTS (SELECT FROM financings WHERE due_at <= :now) OR EXISTS (SELECT FROM ledger_unsealed) "
+                "OR EXISTS (SELECT FROM book_due)) "
                 "AS market, "
                 "(EXISTS (SELECT FROM payment_links WHERE state IN ('wanted', 'unwanted') AND due_at <= :now) "
                 f"OR EXISTS (SELECT {payment_links.STALE}) OR EXISTS (SELECT FROM payment_links "
@@ -102,6 +104,7 @@ def keep_house(context: Context) -> None:
         schedule.drop(connection)
         mails.forget(connection, now)
         announce(connection, troubles.forget_ended(connection))
+        payouts.look_again(connection, payouts.with_gaps(connection, now))
         for statement in (
             "DELETE FROM sessions WHERE expires_at < :now",
             "DELETE FROM refresh_tokens WHERE expires_at < :now",

@@ -26,6 +26,7 @@ from core.events import (
     Trust,
 )
 from core.notifications.connections import health_changed
+from core.payments import payouts
 from core.statements import Effect, EffectKind, Outcome, Statement, supersedes
 
 _RANK = {status.value: rank for rank, status in enumerate(TransactionStatus)}
@@ -323,11 +324,14 @@ _PAYOUTS = Rows(
     fee="bigint",
     bank_reference="text",
     occurred_at="timestamptz",
+    to_third_party="boolean",
 )
+# Its parts are looked for anew.
+_UNEXPLAINED = text("UPDATE payouts SET unexplained = NULL WHERE id = ANY(CAST(:ids AS uuid[]))")
 
 
 def apply_payouts(connection: Connection, statements: Sequence[Statement], outcome: Outcome) -> None:
-    """Take in payouts, merged like transactions."""
+    """Take in payouts, merged like transactions; find what they hold."""
     said = [(statement, statement.record) for statement in statements if isinstance(statement.record, Payout)]
     ids = objects.identify(
         connection, [(statement.connection_id, "payout", record.object_id) for statement, record in said]
@@ -343,6 +347,7 @@ def apply_payouts(connection: Connection, statements: Sequence[Statement], outco
     }
     stored = set(known)
     changed: dict[UUID, dict[str, Any]] = {}
+    told: dict[UUID, UUID] = {}
     for statement, record in said:
         identity = ids[statement.connection_id, "payout", record.object_id]
         row = {
@@ -357,6 +362,7 @@ def apply_payouts(connection: Connection, statements: Sequence[Statement], outco
             "fee": None if record.fee is None else record.fee.minor,
             "bank_reference": record.bank_reference,
             "occurred_at": record.occurred_at,
+            "to_third_party": record.to_third_party,
         }
         before = known.get(identity)
         effect: EffectKind = "created" if before is None else "updated"
@@ -366,6 +372,8 @@ def apply_payouts(connection: Connection, statements: Sequence[Statement], outco
             if before is not None and {**row, "version": 0} == {**before, "version": 0}:
                 # Only said again, newer.
                 effect = "unchanged"
+            else:
+                told[identity] = statement.connection_id
             known[identity] = changed[identity] = row
         outcome.effects.append(
             Effect(event_id=statement.event_id, object_kind="payout", object_id=identity, effect=effect)
@@ -378,10 +386,13 @@ def apply_payouts(connection: Connection, statements: Sequence[Statement], outco
         connection.execute(text(_PAYOUTS.insert("payouts")), _PAYOUTS.parameters(new))
     if old:
         connection.execute(text(_PAYOUTS.update("payouts", suffix=", updated_at = now()")), _PAYOUTS.parameters(old))
+    if told:
+        connection.execute(_UNEXPLAINED, {"ids": array(told, "uuid")})
+        payouts.look_again(connection, set(told.values()))
 
 
 def _payout_standing(row: dict[str, Any]) -> tuple[Any, ...]:
-    details = ("amount", "currency", "fee", "bank_reference", "occurred_at")
+    details = ("amount", "currency", "fee", "bank_reference", "occurred_at", "to_third_party")
     return (True, _PAYOUT_RANK[row["status"]], row["version"], *(row[name] for name in details))
 
 

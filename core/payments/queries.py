@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core import paging
-from core.errors import Invalid, NotFound
+from core.errors import NotFound
 from core.identity import Actor, Role
 from core.payments.merge import PaymentState
 
 STATUSES = ("pending", "failed", "succeeded", "cancelled")
+SOURCES = ("gateway", "bank", "manual", "credit_note")
 
-_COLUMNS = """
+# A dispute that nobody has decided yet.
+DISPUTED: Final = (
+    "EXISTS (SELECT FROM payment_adjustments AS challenge WHERE challenge.connection_id = payments.connection_id "
+    "AND challenge.payment_object_id = payments.object_id AND challenge.kind = 'dispute' "
+    "AND challenge.status IN ('open', 'under_review'))"
+)
+COLUMNS: Final = f"""
     payments.id, payments.user_id, payments.source, payments.connector, payments.connection_id, payments.object_id,
     payments.status, payments.amount, payments.currency, payments.refunded, payments.deducted, payments.net,
     payments.allocated, payments.invoice_references, payments.method, payments.payer_name, payments.payer_email,
     payments.bank_reference, payments.description, payments.fee, payments.failure, payments.occurred_at,
-    payments.created_at, payments.trust, payments.transaction_id,
-    connections.name AS connection_name, invoices.id AS invoice_id, invoices.number AS invoice_number
+    payments.created_at, payments.trust, payments.transaction_id, payments.version, payments.notes, payments.decided,
+    payments.given_back, payments.deleted_at, {DISPUTED} AS disputed, aimed.many,
+    connections.name AS connection_name, invoices.id AS invoice_id, invoices.number AS invoice_number,
+    contacts.id AS contact_id, contacts.name AS contact_name
 """
-_FROM = """
+FROM: Final = """
     payments LEFT JOIN connections ON connections.id = payments.connection_id
-    LEFT JOIN invoices ON invoices.id = payments.invoice_id
+    LEFT JOIN LATERAL (
+        SELECT invoice_id, count(*) OVER () AS many FROM payment_targets WHERE payment_id = payments.id
+        ORDER BY position LIMIT 1) AS aimed ON payments.decided
+    LEFT JOIN invoices ON invoices.id = coalesce(aimed.invoice_id, payments.invoice_id)
+    LEFT JOIN contacts ON contacts.id = coalesce(payments.contact_id, invoices.contact_id)
 """
+_BUYERS = """payments.id IN (
+    SELECT theirs.id FROM invoices JOIN payments AS theirs ON theirs.invoice_id = invoices.id
+    WHERE invoices.buyer_id = :actor AND invoices.status <> 'draft'
+    UNION SELECT target.payment_id FROM invoices JOIN payment_targets AS target ON target.invoice_id = invoices.id
+    WHERE invoices.buyer_id = :actor AND invoices.status <> 'draft')"""
 
 
-def _visible(actor: Actor) -> str:
+def visible(actor: Actor) -> str:
+    """The condition under which a payment is the actor's to see. It uses the parameter :actor."""
     match actor.role:
         case Role.SELLER:
             return "payments.user_id = :actor"
         case Role.BUYER:
-            return (
-                "payments.invoice_id IN (SELECT id FROM invoices AS theirs WHERE theirs.buyer_id = :actor "
-                "AND theirs.status <> 'draft')"
-            )
+            return _BUYERS
         case Role.OPERATOR:
             return "true"
         case Role.INVESTOR:
@@ -45,10 +60,11 @@ def _visible(actor: Actor) -> str:
 
 
 # What concerns the seller and the gateway, and not the buyer whose invoice was paid.
-_SELLERS_ONLY = ("connection", "fee", "payer_name", "payer_email", "description", "transaction_id")
+_SELLERS_ONLY = ("connection", "fee", "payer_name", "payer_email", "description", "transaction_id", "contact")
 
 
-def _shape(row: Any, actor: Actor) -> dict[str, Any]:
+def shape(row: Any, actor: Actor) -> dict[str, Any]:
+    """A payment as a list shows it: with the first invoice that it names, and how many more there are."""
     found: dict[str, Any] = {
         "id": str(row.id),
         "source": row.source,
@@ -63,87 +79,163 @@ def _shape(row: Any, actor: Actor) -> dict[str, Any]:
         "net": row.net,
         "allocated": row.allocated,
         "unapplied": row.net - row.allocated,
+        "disputed": row.disputed,
         "invoice": {"id": str(row.invoice_id), "number": row.invoice_number} if row.invoice_id else None,
+        "invoice_count": row.many or (1 if row.invoice_id else 0),
+        "contact": {"id": str(row.contact_id), "name": row.contact_name} if row.contact_id else None,
+        "decided": row.decided,
         "method": row.method,
         "payer_name": row.payer_name,
         "payer_email": row.payer_email,
         "bank_reference": row.bank_reference,
         "description": row.description,
+        "notes": row.notes,
         "fee": row.fee,
         "failure": row.failure,
         "transaction_id": str(row.transaction_id) if row.transaction_id else None,
         "occurred_at": row.occurred_at,
         "created_at": row.created_at,
+        "deleted_at": row.deleted_at,
+        "version": row.version,
         "trust": row.trust,
         "references": [str(entry[1]) for entry in row.invoice_references],
     }
     if actor.role is Role.BUYER:
-        found.update(dict.fromkeys(_SELLERS_ONLY), references=[])
+        found.update(dict.fromkeys(_SELLERS_ONLY), references=[], notes="")
     return found
 
 
-def list_payments(
-    session: Session,
-    actor: Actor,
-    *,
-    limit: int = 25,
-    cursor: str | None = None,
-    invoice_id: UUID | None = None,
-    status: str | None = None,
-) -> dict[str, Any]:
-    """Payments, newest first; without allocations and deliveries, which `get_payment` shows."""
-    conditions = [_visible(actor)]
-    values: dict[str, Any] = {"actor": actor.id, "limit": paging.check_limit(limit) + 1}
-    if status:
-        if status not in STATUSES:
-            raise Invalid("status", f"must be one of {', '.join(STATUSES)}")
-        conditions.append("payments.status = :status")
-        values["status"] = status
-    if invoice_id is not None:
-        conditions.append("payments.invoice_id = :invoice")
-        values["invoice"] = invoice_id
-    # An operator reads over all users, where only the order of arrival has an index.
-    by_moment = None if actor.is_operator and invoice_id is None else "occurred_at"
-    if by_moment and (moment := paging.after_moment(cursor)) is not None:
-        conditions.append("(payments.occurred_at, payments.id) < (:moment, :after)")
-        values["moment"], values["after"] = moment
-    if not by_moment and (after := paging.after_id(cursor)) is not None:
-        conditions.append("payments.id < :after")
-        values["after"] = after
-    order = "payments.occurred_at DESC, payments.id DESC" if by_moment else "payments.id DESC"
-    rows = session.execute(
-        text(f"SELECT {_COLUMNS} FROM {_FROM} WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :limit"), values
-    ).all()
-    return paging.page(rows, limit, lambda row: _shape(row, actor), by_moment=by_moment)
-
-
 def get_payment(session: Session, actor: Actor, payment_id: UUID) -> dict[str, Any]:
-    """A payment with what it pays and the deliveries that told of it. Raises NotFound."""
+    """A payment with what it pays, what went back of it, and the deliveries that told of it. Raises NotFound."""
     row = session.execute(
-        text(f"SELECT {_COLUMNS} FROM {_FROM} WHERE payments.id = :id AND {_visible(actor)}"),
+        text(f"SELECT {COLUMNS} FROM {FROM} WHERE payments.id = :id AND {visible(actor)}"),
         {"id": payment_id, "actor": actor.id},
     ).one_or_none()
     if row is None:
         raise NotFound("payment", payment_id)
-    found = _shape(row, actor)
-    found["allocations"] = [
+    found = shape(row, actor)
+    buyer = actor.role is Role.BUYER
+    values = {"id": payment_id, "actor": actor.id, "all": not buyer}
+    found["targets"] = _targets(session, values)
+    found["allocations"] = _allocations(session, values)
+    if buyer and all(found["invoice"]["id"] != one["invoice"]["id"] for one in found["targets"] or [found]):
+        # The first invoice that it pays is somebody else's.
+        found["invoice"] = next((one["invoice"] for one in found["targets"]), None)
+    if buyer and found["decided"]:
+        found["invoice_count"] = len(found["targets"])
+    found["refunds"] = [] if buyer else _refunds(session, payment_id)
+    found["adjustments"] = _adjustments(session, row)
+    found["payout"] = None if buyer else _payout(session, payment_id)
+    found["history"] = [] if buyer else _history(session, payment_id)
+    found["deliveries"] = [] if buyer else deliveries_of(session, payment_id)
+    found["possible_duplicate_of"] = None
+    return found
+
+
+def _targets(session: Session, values: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
         {
-            "invoice": {"id": str(entry.invoice_id), "number": entry.number},
-            "amount": entry.amount,
-            "reason": entry.reason,
-            "created_at": entry.created_at,
+            "invoice": {"id": str(row.invoice_id), "number": row.number},
+            "amount": row.amount,
+            "allocated": row.allocated,
         }
-        for entry in session.execute(
+        for row in session.execute(
+            text(
+                "SELECT target.invoice_id, invoices.number, target.amount, target.allocated "
+                "FROM payment_targets AS target JOIN invoices ON invoices.id = target.invoice_id "
+                "WHERE target.payment_id = :id AND (:all OR invoices.buyer_id = :actor) ORDER BY target.position"
+            ),
+            values,
+        )
+    ]
+
+
+def _allocations(session: Session, values: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "invoice": {"id": str(row.invoice_id), "number": row.number},
+            "amount": row.amount,
+            "reason": row.reason,
+            "created_at": row.created_at,
+        }
+        for row in session.execute(
             text(
                 "SELECT allocations.amount, allocations.reason, allocations.created_at, allocations.invoice_id, "
                 "invoices.number FROM allocations JOIN invoices ON invoices.id = allocations.invoice_id "
                 "WHERE allocations.payment_id = :id AND (:all OR invoices.buyer_id = :actor) ORDER BY allocations.id"
             ),
-            {"id": payment_id, "actor": actor.id, "all": actor.role is not Role.BUYER},
+            values,
         )
     ]
-    found["deliveries"] = [] if actor.role is Role.BUYER else deliveries_of(session, payment_id)
-    return found
+
+
+def _refunds(session: Session, payment_id: UUID) -> list[dict[str, Any]]:
+    """What was given back by hand, the newest first; `taken_back` where it was noted wrongly."""
+    return [
+        {
+            "id": str(row.id),
+            "amount": row.amount,
+            "currency": row.currency,
+            "method": row.method,
+            "date": row.refunded_at.date(),
+            "reference": row.reference,
+            "notes": row.notes,
+            "taken_back": row.taken_back,
+            "created_at": row.created_at,
+        }
+        for row in session.execute(
+            text(
+                "SELECT given.*, back.id IS NOT NULL AS taken_back FROM manual_refunds AS given "
+                "LEFT JOIN manual_refunds AS back ON back.reverses = given.id "
+                "WHERE given.payment_id = :id AND given.reverses IS NULL ORDER BY given.id DESC"
+            ),
+            {"id": payment_id},
+        )
+    ]
+
+
+def _adjustments(session: Session, payment: Any) -> list[dict[str, Any]]:
+    """What the provider says of refunds and disputes, the newest first. `taken` is what is gone of the payment."""
+    if payment.source != "gateway":
+        return []
+    rows = session.execute(
+        text(
+            "SELECT id, kind, status, amount, taken, currency, reason, respond_by, occurred_at "
+            "FROM payment_adjustments WHERE connection_id = :connection AND payment_object_id = :object "
+            "ORDER BY occurred_at DESC, id DESC LIMIT 50"
+        ),
+        {"connection": payment.connection_id, "object": payment.object_id},
+    )
+    return [{**row._asdict(), "id": str(row.id)} for row in rows]
+
+
+def _payout(session: Session, payment_id: UUID) -> dict[str, Any] | None:
+    row = session.execute(
+        text(
+            "SELECT line.payout_id, line.fee, line.net, payouts.occurred_at FROM payout_lines AS line "
+            "JOIN payouts ON payouts.id = line.payout_id WHERE line.subject_id = :id"
+        ),
+        {"id": payment_id},
+    ).one_or_none()
+    if row is None:
+        return None
+    return {"id": str(row.payout_id), "fee": row.fee, "net": row.net, "occurred_at": row.occurred_at}
+
+
+def _history(session: Session, payment_id: UUID) -> list[dict[str, Any]]:
+    """What people did with it, newest first, and what that changed: {field: [before, after]}."""
+    return [
+        {"at": row.at, "action": row.action, "actor": row.name, "changes": row.changes or {}}
+        for row in session.execute(
+            text(
+                "SELECT audit_log.at, audit_log.action, users.name, audit_log.data -> 'changes' AS changes "
+                "FROM audit_log LEFT JOIN users ON users.id = audit_log.actor_id "
+                "WHERE audit_log.subject_id = :id AND audit_log.subject_kind = 'payment' "
+                "ORDER BY audit_log.id DESC LIMIT 100"
+            ),
+            {"id": payment_id},
+        )
+    ]
 
 
 def deliveries_of(session: Session, object_id: UUID) -> list[dict[str, Any]]:

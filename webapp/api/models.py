@@ -170,13 +170,6 @@ FinancingState = Literal[
 ]
 
 
-class PaymentsQuery(PageQuery):
-    """Which payments."""
-
-    invoice_id: UUID | None = None
-    status: Literal["pending", "failed", "succeeded", "cancelled"] | None = None
-
-
 class MirroredInvoicesQuery(PageQuery):
     """Which invoices elsewhere."""
 
@@ -287,11 +280,21 @@ class Allocation(Output):
     created_at: datetime
 
 
-class PaymentRow(Output):
-    """A payment in a list."""
+class NamedContact(Output):
+    """A customer by id and name."""
 
     id: UUID
-    source: Literal["gateway", "bank", "manual"]
+    name: str
+
+
+class PaymentRow(Output):
+    """A payment in a list: with the first of the `invoice_count` invoices that it names.
+
+    `decided`: a person decided what it pays. `version` counts the changes of a payment by hand.
+    """
+
+    id: UUID
+    source: Literal["gateway", "bank", "manual", "credit_note"]
     connector: str | None
     connection: NamedConnection | None
     object_id: str | None
@@ -303,33 +306,26 @@ class PaymentRow(Output):
     net: int
     allocated: int
     unapplied: int
+    disputed: bool
     invoice: NumberedInvoice | None
+    invoice_count: int
+    contact: NamedContact | None
+    decided: bool
     method: str | None
     payer_name: str | None
     payer_email: str | None
     bank_reference: str | None
     description: str | None
+    notes: str
     fee: int | None
     failure: str | None
     transaction_id: UUID | None
     occurred_at: datetime
     created_at: datetime
+    deleted_at: datetime | None
+    version: int
     trust: Literal["signed", "fetched", "manual", "hint"]
     references: list[str]
-
-
-class Payment(PaymentRow):
-    """A payment with what it pays and where it was told."""
-
-    allocations: list[Allocation]
-    deliveries: list[SeenIn]
-
-
-class Payments(Output):
-    """A page of payments, newest first."""
-
-    items: list[PaymentRow]
-    next_cursor: str | None
 
 
 class BankAccount(Output):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask import Response
 
-from core.payments import queries
+from core.payments import listing, queries
 from webapp.auth import page_login_required
 from webapp.pages import blueprint
 from webapp.pages.shell import choice, cursor, limit, looking
@@ -20,7 +20,9 @@ def payments() -> Response:
     """Money towards invoices, newest first."""
     status = choice("status", STATUSES)
     with looking() as look:
-        found = queries.list_payments(look.db, look.actor, limit=limit(), cursor=cursor(), status=status)
+        found = listing.list_payments(
+            look.db, look.actor, listing.Filters(status=status), limit=limit(), cursor=cursor()
+        )
         return look.show("pages/payments.html", **found, status=status, statuses=STATUSES)
 
 
