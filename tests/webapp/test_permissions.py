@@ -17,6 +17,7 @@ from sqlalchemy import text
 from core import kyc, talk, wallets
 from core.identity import Role, users
 from core.ids import new_id
+from core.invoicing import credit_notes
 from core.kyc import documents as kyc_documents
 from core.talk import NewComment
 from tests.papers import PDF
@@ -265,6 +266,7 @@ def scene(world: World) -> Scene:
         "user_id": str(owner.actor.id),
         "kyc_document_id": _paper(world, owner),
         "bid_id": str(new_id()),
+        "note_id": _credit_note(world, owner),
         "refund_id": str(new_id()),
         "contact_id": made["contact"]["id"],
         **_books(world, owner.actor.id, UUID(connection), UUID(invoice)),
@@ -346,6 +348,15 @@ def _paper(world: World, owner: Person) -> str:
     kept = world.parts.cabinet.keep("pan.pdf", PDF)
     with world.session() as session:
         return str(kyc_documents.add(session, owner.actor, "pan_card", kept, datetime.now(UTC))["id"])
+
+
+def _credit_note(world: World, owner: Person) -> str:
+    """A credit note of the owner's, for another invoice to the same customer."""
+    invoice = world.post("/api/invoices", owner, INVOICE).body["id"]
+    now = datetime.now(UTC)
+    new = credit_notes.NewCreditNote(invoice_id=UUID(invoice), reason="Torn", issue_date=now.date())
+    with world.session() as session:
+        return str(credit_notes.create(session, owner.actor, new, now)["id"])
 
 
 def _talk(world: World, owner: UUID, invoice: UUID) -> UUID:
