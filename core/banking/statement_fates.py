@@ -73,14 +73,22 @@ def identities(lines: Iterable[Line]) -> list[str]:
 
 
 def fates(
-    connection: Connection, user_id: UUID, account_id: UUID | None, number_masked: str | None, lines: Sequence[Told]
+    connection: Connection,
+    user_id: UUID,
+    account_id: UUID | None,
+    number_masked: str | None,
+    lines: Sequence[Told],
+    claimed: Iterable[UUID] = (),
 ) -> list[tuple[Fate, UUID | None]]:
-    """Of each line what it is, and the transaction that it is already. Changes nothing and locks nothing."""
+    """Of each line what it is, and the transaction that it is already. Changes nothing and locks nothing.
+
+    `claimed` are transactions that other lines of the same file are.
+    """
     if not lines:
         return []
     known = _known(connection, account_id, [line.object_id for line in lines])
     found: list[tuple[Fate, UUID | None]] = []
-    taken = set(known.values())
+    taken = {*known.values(), *claimed}
     candidates = _candidates(connection, user_id, lines)
     for line in lines:
         if (identity := known.get(line.object_id)) is not None:
@@ -150,10 +158,13 @@ def _same(line: Told, other: Any, account_id: UUID | None, number_masked: str | 
     day = day_of(other.occurred_at, other.booked_on)
     if min(abs(day - line.valued_on), abs(day - line.booked_on)) > _NEAR:
         return False
-    key = reference_key(line.reference)
-    same_reference = key is not None and key == reference_key(other.bank_reference)
+    key, its_key = reference_key(line.reference), reference_key(other.bank_reference)
+    same_reference = key is not None and key == its_key
     if other.connection_id == account_id:
-        return same_reference or (day == line.booked_on and _words(line.narration) == _words(other.narration))
+        unlike = key is not None and its_key is not None and key != its_key
+        return same_reference or (
+            not unlike and day == line.booked_on and _words(line.narration) == _words(other.narration)
+        )
     apart = number_masked is not None and other.number_masked is not None and number_masked != other.number_masked
     return same_reference and not apart
 

@@ -37,6 +37,15 @@ AT_ONCE = 2000
 _MOST_OF_A_KIND = 20
 
 
+_COUNT = (
+    "UPDATE statement_imports SET fresh = counts.fresh, known = counts.known, doubled = counts.doubled FROM ("
+    "SELECT import_id, count(*) FILTER (WHERE fate = 'new') AS fresh, "
+    "count(*) FILTER (WHERE fate = 'known') AS known, count(*) FILTER (WHERE fate = 'duplicate') AS doubled "
+    "FROM statement_lines WHERE import_id = ANY(CAST(:ids AS uuid[])) GROUP BY import_id) AS counts "
+    "WHERE id = counts.import_id"
+)
+
+
 class StatementMatched(Conflict):
     """Some of the lines pay invoices: their matches are to be undone first."""
 
@@ -104,15 +113,10 @@ def take(
     taken = row.taken + len(lines)
     done = taken >= row.lines
     session.execute(
-        text(
-            "UPDATE statement_imports SET taken = :taken, state = :state, "
-            "fresh = counts.fresh, known = counts.known, doubled = counts.doubled FROM ("
-            "SELECT count(*) FILTER (WHERE fate = 'new') AS fresh, count(*) FILTER (WHERE fate = 'known') AS known, "
-            "count(*) FILTER (WHERE fate = 'duplicate') AS doubled FROM statement_lines WHERE import_id = :id) "
-            "AS counts WHERE id = :id"
-        ),
+        text("UPDATE statement_imports SET taken = :taken, state = :state WHERE id = :id"),
         {"taken": taken, "state": "done" if done else "taking", "id": row.id},
     )
+    session.execute(text(_COUNT), {"ids": array([row.id], "uuid")})
     tell(session, row.user_id, row.id, "done" if done else "taking", taken, row.lines)
     if done:
         # Whoever reconciles looks at the lines of this person.
@@ -150,7 +154,7 @@ def _take_page(
         for line in lines
     ]
     # Again, because other files and webhooks may have come since it was looked over.
-    found = fates(connection, row.user_id, account.id, account.number_masked, told)
+    found = fates(connection, row.user_id, account.id, account.number_masked, told, _claimed(connection, row))
     fresh = [line for line, (fate, _) in zip(lines, found, strict=True) if fate == "new"]
     statements = [_statement(row, account, _transaction(account, line)) for line in fresh]
     if row.taken == 0:
@@ -182,6 +186,19 @@ def _take_page(
         )
         | {"import": row.id},
     )
+
+
+def _claimed(connection: Connection, row: Any) -> Sequence[UUID]:
+    """The transactions that lines of this import are, also those on other pages."""
+    return connection.scalars(
+        text(
+            "SELECT object_keys.id FROM object_keys JOIN statement_lines USING (object_id) "
+            "WHERE statement_lines.import_id = :id AND connection_id = :account AND kind = 'transaction' "
+            "UNION SELECT transaction_id FROM statement_lines "
+            "WHERE import_id = :id AND position <= :taken AND transaction_id IS NOT NULL"
+        ),
+        {"id": row.id, "account": row.connection_id, "taken": row.taken},
+    ).all()
 
 
 def _statement(row: Any, account: Account, record: BankTransaction | BankAccount) -> Statement:
@@ -242,16 +259,7 @@ def undo(session: Session, actor: Actor, import_id: UUID, now: datetime) -> int:
         raise StatementNotReady("only a statement that was taken in can be undone")
     connection = session.connection()
     _account(session, row.connection_id)
-    connection.execute(
-        text(
-            "UPDATE statement_lines AS other SET fate = 'new' FROM statement_lines AS mine "
-            "WHERE mine.import_id = :id AND mine.fate = 'new' AND other.transaction_id = mine.transaction_id "
-            "AND other.fate <> 'new' AND other.import_id = (SELECT min(third.import_id) FROM statement_lines AS third "
-            "JOIN statement_imports ON statement_imports.id = third.import_id AND statement_imports.state = 'done' "
-            "WHERE third.transaction_id = mine.transaction_id AND third.import_id <> :id AND third.fate <> 'new')"
-        ),
-        {"id": import_id},
-    )
+    _hand_on(connection, import_id)
     ids = connection.scalars(
         text(
             "SELECT transaction_id FROM statement_lines AS mine WHERE import_id = :id AND fate = 'new' "
@@ -271,6 +279,22 @@ def undo(session: Session, actor: Actor, import_id: UUID, now: datetime) -> int:
     room = f"user:{actor.id}"
     announce(session, [DomainEvent(room=room, name="dashboard.updated", data={})])
     return len(ids)
+
+
+def _hand_on(connection: Connection, import_id: UUID) -> None:
+    """Let what an import brought, and others have as well, be what the oldest of those brought."""
+    heirs = connection.scalars(
+        text(
+            "UPDATE statement_lines AS other SET fate = 'new' FROM statement_lines AS mine "
+            "WHERE mine.import_id = :id AND mine.fate = 'new' AND other.transaction_id = mine.transaction_id "
+            "AND other.fate <> 'new' AND other.import_id = (SELECT third.import_id FROM statement_lines AS third "
+            "JOIN statement_imports ON statement_imports.id = third.import_id AND statement_imports.state = 'done' "
+            "WHERE third.transaction_id = mine.transaction_id AND third.import_id <> :id AND third.fate <> 'new' "
+            "ORDER BY third.import_id LIMIT 1) RETURNING other.import_id"
+        ),
+        {"id": import_id},
+    ).all()
+    connection.execute(text(_COUNT), {"ids": array(sorted(set(heirs)), "uuid")})
 
 
 def _remove(connection: Connection, user_id: UUID, ids: Sequence[UUID]) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from core.errors import Invalid
 from core.money import Money
 from core.statement_files.lines import (
+    MAX_LINES,
     MAX_NAME,
     MAX_REFERENCE,
     Line,
@@ -67,7 +69,9 @@ def read(text: str) -> Reading:
     opening: int | None = None
     closing: int | None = None
     lines: list[Line] = []
-    fields = list(_fields(text))
+    # Two fields a line, and for each day those around them.
+    fields = list(islice(_fields(text), 5 * MAX_LINES + 5))
+    room(len(fields) // 5)
     for place, field in enumerate(fields):
         match field.tag[:2]:
             case "25":

@@ -68,12 +68,15 @@ def open_table(text: str) -> Table:
     """The table in a CSV file. Raises StatementUnreadable, or StatementTooLarge."""
     delimiter = _delimiter(text)
     # What Excel writes above a table to name its delimiter is no row of it.
-    rows = [(row, cells) for row, cells in _rows(text, delimiter) if any(cell.strip() for cell in cells)]
+    rows: list[_Row] = []
+    for row, cells in _rows(text, delimiter):
+        if any(cell.strip() for cell in cells):
+            rows.append((row, cells[:MAX_COLUMNS]))
+            # Above the limit by what may stand around the table.
+            room(len(rows) - 2 * _PREAMBLE)
     place = next((at for at, (_, cells) in enumerate(rows[:_PREAMBLE]) if looks_like_header(cells)), None)
     header = tuple(cell.strip() for cell in rows[place][1]) if place is not None else ()
     body = tuple(rows[place + 1 :] if place is not None else rows)
-    # Above the limit by what may stand below the table.
-    room(len(body) - _PREAMBLE)
     if not any(len(cells) > 1 for _, cells in body) and not header:
         raise StatementUnreadable("no table with dates and amounts was found")
     made, sure, formats = guess(delimiter, header, [cells for _, cells in body])

@@ -22,6 +22,7 @@ _SAMPLES = sorted(path.read_bytes() for path in FOLDER.iterdir())
 
 
 def understood(content: bytes) -> None:
+    words = ""
     try:
         if format_of(content) == "csv":
             table = ask(content)
