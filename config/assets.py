@@ -40,7 +40,7 @@ ICONS = (
     "chart-pie", "check",
     "chevron-down", "chevron-left", "chevron-right", "circle-check", "clock", "copy", "cpu", "credit-card",
     "database", "download", "file-invoice", "file-search", "git-merge", "inbox", "info-circle", "key",
-    "layout-dashboard", "lock", "logout", "menu-2", "pencil", "plug-connected", "plus", "receipt",
+    "layout-dashboard", "lock", "logout", "menu-2", "pencil", "plug-connected", "plus", "printer", "receipt",
     "refresh", "scale", "search", "send", "shield-check", "shield-x", "trash", "wallet", "webhook", "x",
 )  # fmt: skip
 

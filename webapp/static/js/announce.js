@@ -61,7 +61,7 @@ const STATES = {
     overdue: ["is overdue", "bad"], defaulted: ["is in default", "bad"],
   },
 };
-const PAYMENT_STATES = { paid: ["is paid", "good"], partial: ["is part paid", "accent"], open: ["is open", "accent"], void: ["was cancelled", "accent"] };
+const PAYMENT_STATES = { paid: ["is paid", "good"], partial: ["is part paid", "accent"], void: ["was cancelled", "accent"] };
 
 function invoice({ room, data }) {
   // To the marketplace it is told too; there it is nobody's own.
@@ -92,10 +92,6 @@ function gatherListing(data) {
 const TELL = {
   "payment.received": payment,
   "invoice.updated": invoice,
-  "invoice.status_changed": ({ data }) => {
-    // Whoever makes a draft final knows it.
-    if (data.before === "draft" && role === "seller") heardOf.set(data.invoice_id, Date.now());
-  },
   "invoice.created": ({ data }) => {
     if (role === "buyer") toast({ title: `New invoice ${data.number}`, href: `/invoices/${data.invoice_id ?? data.id}` });
   },

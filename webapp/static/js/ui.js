@@ -101,10 +101,25 @@ document.body.addEventListener("htmx:response:error", (event) => {
   }
 });
 
+let postponed = false;
+function catchUp() {
+  if (!postponed) return;
+  postponed = false;
+  document.body.dispatchEvent(new CustomEvent("live:reset", { detail: { rooms: [] } }));
+}
+document.addEventListener("close", catchUp, true);
+document.addEventListener("toggle", (event) => { if (event.target.matches("details[data-drop]:not([open])")) catchUp(); }, true);
+
 // A list that refreshes itself asks for as many rows as it shows by now, so that "Load more" is not undone.
 const MOST_ROWS = 100;
 document.body.addEventListener("htmx:config:request", (event) => {
   const { ctx } = event.detail;
+  // What somebody is answering is not taken from under their hands: it is looked at again when they are done.
+  if (ctx.sourceElement.querySelector("dialog[open], details[data-drop][open]") && ctx.sourceElement.getAttribute("hx-swap") === "outerMorph") {
+    postponed = true;
+    event.preventDefault();
+    return;
+  }
   // A form that refreshes with what is around it keeps what somebody has begun to type.
   if (ctx.sourceElement.matches("[data-keep]")) {
     for (const field of ctx.sourceElement.querySelectorAll("input.form-control")) {
