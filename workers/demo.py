@@ -28,7 +28,7 @@ from core.identity import Actor, Role, passwords, users
 from core.ids import new_id
 from core.inbox import store
 from core.inbox.store import NewDelivery, NewEvent
-from core.invoicing import invoices
+from core.invoicing import invoices, profiles
 from core.invoicing.invoices import NewInvoice, NewItem
 from core.ledger import clearing as ledger_clearing
 from core.money import Money
@@ -49,63 +49,111 @@ PEOPLE = (
 )
 
 
+# What stands on the demo seller's invoices. The numbers are made up, and right in shape and check character.
+BUSINESS = {
+    "legal_name": "Sharma Textiles Private Limited",
+    "address": "14 Mulji Jetha Market\nMumbai 400002",
+    "tax_regime": "gst",
+    "gstin": "27AAKCS4821Q1ZO",
+    "hsn_digits": 4,
+    "bank_name": "Demo Bank",
+    "bank_account": "000123456789",
+    "bank_code": "DEMO0000001",
+    "upi_id": "sharma@demobank",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Contact:
+    """A customer of the demo."""
+
+    name: str
+    email: str
+    address: str
+    state_code: str
+    gstin: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sale:
     """An invoice of the demo: who, what, when (days from today), and how much of it is paid, in percent."""
 
-    contact: tuple[str, str]
-    items: tuple[tuple[str, str, int, str], ...]
+    contact: _Contact
+    # What it is, its HSN code, how many of which unit, the price of one and the tax on it, in percent.
+    items: tuple[tuple[str, str, str, str, int, str], ...]
     issued: int
     due: int
     paid_percent: int = 0
     currency: str = "INR"
 
 
-_BUYER = ("Rao Retail", "buyer@demo.com")
-_KAVERI = ("Kaveri Exports", "accounts@kaveri.example")
+_BUYER = _Contact("Rao Retail", "buyer@demo.com", "8 Commercial Street\nBengaluru 560001", "29")
+_KAVERI = _Contact(
+    "Kaveri Exports", "accounts@kaveri.example", "2 Big Bazaar Street\nTiruchirappalli 620008", "33", "33AADCK1974M1ZA"
+)
+_NILGIRI = _Contact("Nilgiri Stores", "pay@nilgiri.example", "31 Charing Cross\nUdhagamandalam 643001", "33")
+_DECCAN = _Contact("Deccan Apparel", "finance@deccan.example", "77 Laxmi Road\nPune 411030", "27", "27AACCD6039H1ZO")
+# 96: outside India.
+_HARBOUR = _Contact("Harbour Homewares", "ap@harbour.example", "5 Circular Quay\nSydney NSW 2000", "96")
 _SALES = (
     _Sale(
         contact=_BUYER,
-        items=(("Cotton fabric, bleached, 44 inch", "400", 18_500, "5"),),
+        items=(("Cotton fabric, bleached, 44 inch", "5208", "400", "m", 18_500, "5"),),
         issued=-75,
         due=-45,
         paid_percent=100,
     ),
     _Sale(
         contact=_KAVERI,
-        items=(("Silk saree, handloom", "24", 4_75_000, "5"), ("Packing", "24", 15_000, "18")),
+        items=(
+            ("Silk saree, handloom", "5007", "24", "pcs", 4_75_000, "5"),
+            ("Packing", "9985", "24", "", 15_000, "18"),
+        ),
         issued=-48,
         due=-18,
         paid_percent=100,
     ),
     _Sale(
-        contact=("Nilgiri Stores", "pay@nilgiri.example"),
-        items=(("Linen shirting", "150", 42_000, "5"),),
+        contact=_NILGIRI,
+        items=(("Linen shirting", "5309", "150", "m", 42_000, "5"),),
         issued=-40,
         due=-10,
     ),
     _Sale(
         contact=_BUYER,
-        items=(("Denim, 10 oz", "220", 31_000, "5"), ("Cutting charges", "1", 12_50_000, "18")),
+        items=(
+            ("Denim, 10 oz", "5209", "220", "m", 31_000, "5"),
+            ("Cutting charges", "9988", "1", "", 12_50_000, "18"),
+        ),
         issued=-25,
         due=5,
         paid_percent=40,
     ),
     _Sale(
-        contact=("Deccan Apparel", "finance@deccan.example"),
-        items=(("Polyester lining", "600", 9_000, "12"),),
+        contact=_DECCAN,
+        items=(("Polyester lining", "5407", "600", "m", 9_000, "12"),),
         issued=-12,
         due=18,
     ),
-    _Sale(contact=_BUYER, items=(("Cotton yarn 40s, combed", "1", 1_00_00_000, "0"),), issued=-4, due=26),
     _Sale(
-        contact=("Harbour Homewares", "ap@harbour.example"),
-        items=(("Table linen, export quality", "80", 2_350, "10"),),
+        contact=_BUYER,
+        items=(("Cotton yarn 40s, combed", "5205", "1", "lot", 1_00_00_000, "0"),),
+        issued=-4,
+        due=26,
+    ),
+    _Sale(
+        contact=_HARBOUR,
+        items=(("Table linen, export quality", "6302", "80", "pcs", 2_350, "0"),),
         issued=-6,
         due=24,
         currency="AUD",
     ),
-    _Sale(contact=_KAVERI, items=(("Zari border, metre", "500", 6_400, "5"),), issued=-1, due=29),
+    _Sale(
+        contact=_KAVERI,
+        items=(("Zari border", "5809", "500", "m", 6_400, "5"),),
+        issued=-1,
+        due=29,
+    ),
 )
 
 
@@ -121,6 +169,7 @@ def load(settings: Settings) -> bool:
             password_hash = passwords.hash_password(PASSWORD)
             people = _people(session, password_hash, now)
             seller = people[Role.SELLER]
+            profiles.save(session, seller, BUSINESS, now)
             made = [_invoice(session, seller, sale, now) for sale in _SALES]
             addresses = _connect(session, seller, parts.ring, now)
             Market(session, settings, people, now).open(password_hash)
@@ -169,19 +218,29 @@ def _people(session: Session, password_hash: str, now: datetime) -> dict[Role, A
 
 def _invoice(session: Session, seller: Actor, sale: _Sale, now: datetime) -> dict[str, Any]:
     issued = now + timedelta(days=sale.issued)
-    name, email = sale.contact
+    contact = sale.contact
     return invoices.create(
         session,
         seller,
         NewInvoice(
-            contact_name=name,
-            contact_email=email,
+            contact_name=contact.name,
+            contact_email=contact.email,
+            contact_address=contact.address,
+            contact_state=contact.state_code,
+            contact_gstin=contact.gstin,
             currency=sale.currency,
             issue_date=issued.date(),
             due_date=(now + timedelta(days=sale.due)).date(),
             items=[
-                NewItem(description=words, quantity=Decimal(quantity), unit_price=price, tax_rate=Decimal(rate))
-                for words, quantity, price, rate in sale.items
+                NewItem(
+                    description=words,
+                    hsn=hsn,
+                    quantity=Decimal(quantity),
+                    unit=unit,
+                    unit_price=price,
+                    tax_rate=Decimal(rate),
+                )
+                for words, hsn, quantity, unit, price, rate in sale.items
             ],
             payment_terms=f"Net {sale.due - sale.issued} days",
         ),
