@@ -181,7 +181,9 @@ def qr(text: str) -> str:
     import segno  # noqa: PLC0415 - only when a document is made.
 
     made = io.BytesIO()
-    segno.make(text, error="m", micro=False).save(made, kind="svg", border=1, xmldecl=False, svgns=True, nl=False)
+    segno.make(text, error="m", micro=False).save(
+        made, kind="svg", border=1, xmldecl=False, svgns=True, nl=False, omitsize=True
+    )
     return made.getvalue().decode("ascii")
 
 
