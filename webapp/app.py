@@ -107,6 +107,10 @@ def create_app(
         api.install(app)
         app.register_blueprint(pages.blueprint)
         sockets.install(app, parts)
+        if settings.demo_mode and settings.local_providers_allowed:
+            from webapp import simulated  # noqa: PLC0415 - elsewhere there is nothing to play.
+
+            app.register_blueprint(simulated.blueprint)
         if settings.conformance:
             from webapp import conformance  # noqa: PLC0415 - elsewhere it does not exist.
 

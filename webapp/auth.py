@@ -22,7 +22,7 @@ from webapp.services import services
 COOKIE = "ledgerwire_session"
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # These take their proof from the body or the signature, never from the cookie.
-_COOKIELESS = frozenset({"auth.register", "auth.login", "auth.refresh", "auth.logout"})
+_COOKIELESS = frozenset({"auth.register", "auth.login", "auth.refresh", "auth.logout", "simulated.api"})
 # These ask nobody who they are: no cookie could prove anything to them.
 _SESSIONLESS = frozenset({"webhooks", "conformance"})
 

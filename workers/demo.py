@@ -34,6 +34,7 @@ from core.ledger import clearing as ledger_clearing
 from core.money import Money
 from workers import context, fetch, normalize
 from workers.demo_market import Market
+from workers.simulators.accounts import demo_account
 from workers.simulators.basiq import DEMO_API_KEY, DEMO_USER, SimulatedTransaction, Simulator
 from workers.simulators.playing import set_api_base
 from workers.simulators.sending import Changes, build_delivery
@@ -162,6 +163,7 @@ def load(settings: Settings) -> bool:
     parts = context.make(settings, "ledgerwire-demo")
     try:
         with parts.database.session() as session:
+            point(session, settings)
             if session.scalar(text("SELECT EXISTS (SELECT FROM users)")):
                 return False
             now = datetime.now(UTC)
@@ -173,6 +175,8 @@ def load(settings: Settings) -> bool:
             made = [_invoice(session, seller, sale, now) for sale in _SALES]
             addresses = _connect(session, seller, parts.ring, now)
             Market(session, settings, people, now).open(password_hash)
+        with parts.database.session() as session:
+            point(session, settings)
         _pay(parts, addresses["razorpay"], made, now)
         _bank(parts, addresses["basiq"], made)
     finally:
@@ -256,10 +260,14 @@ class _Address:
 
 def _connect(session: Session, seller: Actor, ring: KeyRing, now: datetime) -> dict[str, _Address]:
     made = {}
-    for slug, name, external_id, more in (
-        ("razorpay", "Razorpay", RAZORPAY_ACCOUNT, {}),
-        ("basiq", "Business account at Basiq", DEMO_USER, {"api_key": DEMO_API_KEY}),
-        ("standard_webhooks", "Our own shop", None, {}),
+    stripe = demo_account(registry.get("stripe"))
+    gateway = {"simulated": "yes"}
+    keys = {"key_id": "rzp_test_LedgerwireDemo", "key_secret": "demo-key-secret"}
+    for slug, name, external_id, more, known in (
+        ("razorpay", "Razorpay", RAZORPAY_ACCOUNT, keys, gateway),
+        ("basiq", "Business account at Basiq", DEMO_USER, {"api_key": DEMO_API_KEY}, {}),
+        ("standard_webhooks", "Our own shop", None, {}, {}),
+        ("stripe", "Stripe", stripe.external_id, stripe.secrets, gateway),
     ):
         secret = registry.get(slug).signature.new_secret()
         row = connections.create(
@@ -269,12 +277,25 @@ def _connect(session: Session, seller: Actor, ring: KeyRing, now: datetime) -> d
             connector=slug,
             name=name,
             secrets={"webhook_secret": secret, **more},
-            settings={},
+            settings=known,
             external_id=external_id,
             now=now,
         )
         made[slug] = _Address(connection_id=UUID(row["id"]), secret=secret)
     return made
+
+
+def point(session: Session, settings: Settings) -> None:
+    """Have the connections to simulated gateways ask this installation, at the port that it has now."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound.
+    session.execute(
+        text(
+            "UPDATE connections SET settings = settings || jsonb_build_object('api_base', "
+            "CAST(:base AS text) || '/simulated/' || connector || '/' || id) "
+            "WHERE settings ->> 'simulated' = 'yes' AND deleted_at IS NULL"
+        ),
+        {"base": f"http://{host}:{settings.port}"},
+    )
 
 
 def _pay(parts: context.Context, address: _Address, made: list[dict[str, Any]], now: datetime) -> None:

@@ -372,7 +372,7 @@ def _talk(world: World, owner: UUID, invoice: UUID) -> UUID:
 
 def _routes(world: World) -> Iterator[tuple[str, str, str]]:
     for rule in world.app.url_map.iter_rules():
-        if rule.endpoint == "static" or rule.endpoint.startswith(("webhooks.", "pages.")):
+        if rule.endpoint == "static" or rule.endpoint.startswith(("webhooks.", "pages.", "simulated.")):
             continue
         for method in sorted(rule.methods or set()):
             if method not in {"HEAD", "OPTIONS"}:

@@ -55,6 +55,20 @@ def find(
     return None if row is None else _player(session, ring, connector, row, data_dir, secret)
 
 
+def known(
+    session: Session, ring: KeyRing, connector: Connector, connection_id: UUID, *, data_dir: Path
+) -> Player | None:
+    """This connection to a provider, or None where there is none."""
+    row = session.execute(
+        text(
+            "SELECT id, external_id, hook_id FROM connections "
+            "WHERE id = :id AND connector = :connector AND deleted_at IS NULL"
+        ),
+        {"id": connection_id, "connector": connector.slug},
+    ).one_or_none()
+    return None if row is None else _player(session, ring, connector, row, data_dir, None)
+
+
 def _player(
     session: Session, ring: KeyRing, connector: Connector, row: Any, data_dir: Path, secret: str | None
 ) -> Player:

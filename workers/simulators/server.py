@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 
-from workers.simulators.api import Answer, Provider
+from workers.simulators.api import Answer
+
+
+class Answering(Protocol):
+    """A simulated API: `api.Provider`, or a `till.Till`."""
+
+    @property
+    def slug(self) -> str:
+        """The connector's name."""
+
+    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        """What one request is answered; `target` is below the API base."""
 
 
 class Server:
     """Answers for providers at `/<slug>` from `start` to `stop`; for `alone` at `/`. It may be started once."""
 
     def __init__(
-        self, *providers: Provider, alone: Provider | None = None, port: int = 0, host: str = "127.0.0.1"
+        self, *providers: Answering, alone: Answering | None = None, port: int = 0, host: str = "127.0.0.1"
     ) -> None:
         self.alone = alone
         self.providers = {provider.slug: provider for provider in providers}
