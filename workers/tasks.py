@@ -8,7 +8,7 @@ from celery import shared_task
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from connectors import registry
-from workers import fetch, mail, market, normalize, payment_links, pull, register, reminders, sweep
+from workers import fetch, mail, market, normalize, payment_links, pull, recurring, register, reminders, sweep
 from workers.context import context
 from workers.crew import Crew
 from workers.shift import shift
@@ -187,8 +187,9 @@ def look_what_is_due() -> None:
 
 @shared_task(name="ledgerwire.housekeeping")
 def keep_house() -> None:
-    """Partitions, expired rows, late matches, reminders, and once a day the ledger's head."""
+    """Partitions, expired rows, late matches, recurring invoices, reminders, and once a day the ledger's head."""
     sweep.match(context())
+    recurring.work_off(context())
     reminders.work_off(context())
     sweep.keep_house(context())
     market.anchor(context())

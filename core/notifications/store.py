@@ -23,6 +23,7 @@ _PLACES = {
     "connection": "/connections/{}",
     "comment": "/comments/{}",
     "invoice": "/invoices/{}",
+    "recurring": "/recurring/{}",
     "mail": "/mailbox/{}",
     "kyc": "/kyc",
     "kyc_review": "/kyc-reviews/{}",
