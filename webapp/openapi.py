@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 from pydantic import BaseModel, ConfigDict
 from spectree import Response, SpecTree
 from spectree.models import InType, SecureType, SecurityScheme, SecuritySchemeData
@@ -90,7 +90,8 @@ def operation(
 
     `problems` are the error statuses beside those that every operation of its kind can have. `upload` names the
     fields of a multipart form, which the view reads itself; `file` among them is the file. `form` are such fields
-    with their schemas, where texts are not just any.
+    with their schemas, where texts are not just any; those with a default may be left out. With `body` beside it
+    either is taken: of a form the view reads the fields, and its `body` is None.
     """
     usual = {400, 429, 503} if public else {400, 401, 403, 429, 503}
     usual |= {415, 413, 422} if body or upload or form else set()
@@ -106,7 +107,7 @@ def operation(
         def reading(*arguments: Any, **named: Any) -> Any:
             if query is not None:
                 named["query"] = edge.read_query(query)
-            if body is not None:
+            if body is not None and not (form and request.mimetype == "multipart/form-data"):
                 named["body"] = edge.read_body(body)
             return view(*arguments, **named)
 
@@ -156,6 +157,8 @@ _KEYED = (
     "invoices.issue",
     "invoices.void",
     "service_tokens.create",
+    "statements.confirm",
+    "statements.enter",
     "sync.start",
     "talk.communicate",
 )
@@ -169,8 +172,13 @@ def _finish(made: dict[str, Any]) -> dict[str, Any]:
                 if int(status) >= 400 and "application/json" in content:
                     content["application/problem+json"] = content.pop("application/json")
             if fields := _FORMS.get(each["operationId"]):
-                schema = {"type": "object", "required": list(fields), "properties": dict(fields)}
-                each["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+                needed = [name for name, field in fields.items() if "default" not in field]
+                schema = {"type": "object", "required": needed, "properties": dict(fields)}
+                content = each.get("requestBody", {}).get("content", {})
+                each["requestBody"] = {
+                    "required": True,
+                    "content": {**content, "multipart/form-data": {"schema": schema}},
+                }
             if each["operationId"] in _KEYED:
                 each["parameters"].append(_KEY_HEADER)
             # Without a length an identifier could be anything; with a format it is a UUID.

@@ -5,6 +5,7 @@ The endpoints come from the URL map: one that nobody has decided on fails here.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -139,6 +140,16 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("service_tokens.index", "GET"): {"operator"},
     ("service_tokens.create", "POST"): {"operator"},
     ("service_tokens.delete", "DELETE"): {"operator"},
+    ("statements.index", "GET"): PEOPLE,
+    ("statements.bring", "POST"): {"owner", "stranger"},
+    ("statements.accounts", "GET"): PEOPLE,
+    ("statements.enter", "POST"): {"owner", "stranger"},
+    ("statements.show", "GET"): {"owner", "operator"},
+    ("statements.lines", "GET"): {"owner", "operator"},
+    ("statements.file", "GET"): {"owner", "operator"},
+    ("statements.answer", "POST"): {"owner"},
+    ("statements.confirm", "POST"): {"owner"},
+    ("statements.delete", "DELETE"): {"owner"},
     ("talk.thread", "GET"): {"owner", "buyer", "operator"},
     ("talk.communicate", "POST"): {"owner", "buyer", "operator"},
     ("talk.attach", "POST"): {"owner", "buyer", "operator"},
@@ -168,6 +179,7 @@ LISTS = {
     "notifications.index": {"owner"},
     "payments.index": {"owner", "buyer", "operator"},
     "payouts.index": {"owner", "operator"},
+    "statements.index": {"owner", "operator"},
     "transactions.index": {"owner", "operator"},
     "users.dashboard": {"owner", "buyer", "operator"},
     "users.transactions": {"owner"},
@@ -204,6 +216,14 @@ BODIES: dict[str, Any] = {
     "market.bid": {"amount": 100, "rate": 10},
     "service_tokens.create": {"name": "reports"},
     "deliveries.replay": {"dry_run": True},
+    "statements.bring": {"filename": "a.csv", "content": "RGF0ZSxBbW91bnQKMTMvMDQvMjAyNiwxLjAwCg=="},
+    "statements.enter": {
+        "account_name": "Cash",
+        "currency": "INR",
+        "amount": 100,
+        "booked_on": "2026-04-13",
+        "narration": "Cash",
+    },
     "talk.communicate": {"body": "Hello"},
 }
 
@@ -228,6 +248,7 @@ _ROLES_ONLY = (
     "correspondence.reset_template", "correspondence.preview_template", "correspondence.show_settings",
     "correspondence.save_settings", "correspondence.bounce",
     "business.", "invoices.preview",
+    "statements.bring", "statements.enter",
     "market.fund", "market.bid", "market.withdraw_bid", "kyc.", "ledger.", "registry.", "reviews.", "service_tokens.",
 )  # fmt: skip
 
@@ -268,6 +289,7 @@ def scene(world: World) -> Scene:
         "bid_id": str(new_id()),
         "note_id": _credit_note(world, owner),
         "refund_id": str(new_id()),
+        "statement_id": _statement(world, owner),
         "contact_id": made["contact"]["id"],
         **_books(world, owner.actor.id, UUID(connection), UUID(invoice)),
     }
@@ -348,6 +370,13 @@ def _paper(world: World, owner: Person) -> str:
     kept = world.parts.cabinet.keep("pan.pdf", PDF)
     with world.session() as session:
         return str(kyc_documents.add(session, owner.actor, "pan_card", kept, datetime.now(UTC))["id"])
+
+
+def _statement(world: World, owner: Person) -> str:
+    """A statement that the owner has looked over."""
+    file = ":20:1\n:25:123456\n:60F:C260401INR0,\n:61:260401C5,00NTRFX\n:62F:C260401INR5,00\n"
+    given = {"filename": "a.sta", "content": base64.b64encode(file.encode()).decode(), "account_name": "Current"}
+    return str(world.post("/api/statements", owner, given).body["id"])
 
 
 def _credit_note(world: World, owner: Person) -> str:
