@@ -329,7 +329,11 @@ REFUSED: Sequence[tuple[str, str, str]] = [
     ),
     ("one number twice", "UPDATE invoices SET number = 'INV-1'", "invoices_seller_id_number_key"),
     ("one spelling twice", "UPDATE invoices SET number_key = 'INV·1'", "invoices_seller_id_number_key"),
-    ("one place in the sequence twice", "UPDATE invoices SET sequence = 9", "invoices_seller_id_series_year_sequence_key"),
+    (
+        "one place in the sequence twice",
+        "UPDATE invoices SET sequence = 9",
+        "invoices_seller_id_series_year_sequence_key",
+    ),
 ]
 
 
