@@ -33,6 +33,7 @@ def announce(
                 "invoice_id": str(invoice["id"]),
                 "number": invoice["number"],
                 "status": invoice["status"],
+                "stage": invoice["stage"],
                 "amount_paid": invoice["amount_paid"],
                 "amount_due": invoice["total"] - invoice["amount_paid"],
                 "total": invoice["total"],
@@ -40,6 +41,14 @@ def announce(
             },
             sources.get(invoice["id"]),
         )
+        if invoice["stage"] != invoice["stage_before"]:
+            moved = {
+                "invoice_id": str(invoice["id"]),
+                "number": invoice["number"],
+                "before": invoice["stage_before"],
+                "after": invoice["stage"],
+            }
+            outcome.tell(rooms, "invoice.status_changed", moved, sources.get(invoice["id"]))
 
 
 def _payment(

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, text
 from core import books
 from core.bulk import Rows, array, pipelined
 from core.ids import new_id, parse_id
+from core.invoicing import stages
 from core.invoicing.references import candidate_keys
 from core.payments import rows
 from core.payments.merge import PaymentState, Share, fill, status_of
@@ -49,7 +50,8 @@ _NAMED = text(
     "WHERE id = ANY(CAST(:named AS uuid[])) AND status NOT IN ('draft', 'void')"
 )
 _LOCK_INVOICES = text(
-    "SELECT id, seller_id, buyer_id, contact_id, number, status, currency, total, amount_paid FROM invoices "
+    "SELECT id, seller_id, buyer_id, contact_id, number, status, currency, total, amount_paid, due_date, sent_at, "
+    f"viewed_at, (now() AT TIME ZONE 'UTC')::date AS today, {stages.SQL} AS stage FROM invoices "
     "WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
 )
 # Other invoices of these payments may be in other hands at this moment.
@@ -157,6 +159,14 @@ def _refilled(
     for invoice in changed:
         invoice["amount_paid"] = paid[invoice["id"]]
         invoice["status"] = status_of(invoice["total"], invoice["amount_paid"])
+        invoice["stage_before"] = invoice["stage"]
+        invoice["stage"] = stages.stage(
+            invoice["status"],
+            invoice["due_date"],
+            invoice["today"],
+            sent_at=invoice["sent_at"],
+            viewed_at=invoice["viewed_at"],
+        )
         outcome.due[invoice["id"]] = invoice["total"] - invoice["amount_paid"]
     return changed
 
