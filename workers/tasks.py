@@ -8,7 +8,19 @@ from celery import shared_task
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from connectors import registry
-from workers import fetch, mail, market, normalize, payment_links, pull, recurring, register, reminders, sweep
+from workers import (
+    fetch,
+    mail,
+    market,
+    normalize,
+    payment_links,
+    pull,
+    recurring,
+    register,
+    reminders,
+    statements,
+    sweep,
+)
 from workers.context import context
 from workers.crew import Crew
 from workers.shift import shift
@@ -80,7 +92,7 @@ def _pullers() -> Crew:
         shift(
             parts.doorbell,
             "pull",
-            lambda: pull.drain(parts) + register.drain(parts),
+            lambda: pull.drain(parts) + register.drain(parts) + statements.drain(parts),
             full=1,
             send_for_another=crew.call,
             linger_seconds=0.1,
