@@ -6,7 +6,6 @@ is one payment, one payment one line, and the same money of two sources one of b
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from core.payments import apply as payments
 from core.payments.merge import PaymentState
 from core.payments.merge import Target as PaymentTarget
 from core.reconciliation import payers
-from core.reconciliation.fingerprints import fingerprint
+from core.reconciliation.fingerprints import fingerprint, target_key
 from core.statements import Outcome
 
 Kind = Literal["invoices", "payment", "payout"]
@@ -56,15 +55,6 @@ class Decision:
     def target_key(self) -> UUID:
         """One and the same for the same targets in any order."""
         return target_key([target.invoice_id for target in self.targets], self.subject_id)
-
-
-def target_key(invoices: Sequence[UUID], subject_id: UUID | None = None) -> UUID:
-    """The key of what a match names: the only invoice's id, or the subject's, or a digest of several invoices."""
-    if subject_id is not None:
-        return subject_id
-    if len(invoices) == 1:
-        return invoices[0]
-    return UUID(bytes=hashlib.sha256(b"".join(sorted(one.bytes for one in invoices))).digest()[:16])
 
 
 LOCK_LINES = text(

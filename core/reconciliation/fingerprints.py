@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 # Indian banks date by this clock; a line that knows no day of its own is dated by it.
 IST = timezone(timedelta(hours=5, minutes=30))
@@ -43,3 +46,12 @@ def fingerprint(line: Any) -> str | None:
     if reference is None:
         return None
     return f"{reference} {line.amount} {line.currency} {day_of(line.occurred_at, line.booked_on)}"
+
+
+def target_key(invoices: Sequence[UUID], subject_id: UUID | None = None) -> UUID:
+    """The key of what a match names: the only invoice's id, or the subject's, or a digest of several invoices."""
+    if subject_id is not None:
+        return subject_id
+    if len(invoices) == 1:
+        return invoices[0]
+    return UUID(bytes=hashlib.sha256(b"".join(sorted(one.bytes for one in invoices))).digest()[:16])

@@ -18,6 +18,8 @@ _SHORT = {
     "SERVICE": "SVC", "SERVICES": "SVC", "SRVCS": "SVC", "TRADER": "TRD", "TRADERS": "TRD", "TRADING": "TRD",
     "BROTHERS": "BROS", "INTERNATIONAL": "INTL", "INTERNATNL": "INTL", "MANUFACTURING": "MFG", "INDIAN": "INDIA",
 }  # fmt: skip
+# How like a name is of which another is the beginning.
+CUT_OFF = 99.0
 _WORDS = re.compile(r"[A-Z0-9]+")
 
 
@@ -39,6 +41,13 @@ def normal_name(name: str) -> str:
     return " ".join(kept or words)
 
 
+@lru_cache(maxsize=65536)
+def whole_name(name: str) -> str:
+    """Letters and digits of a name alone, its form included: in which a misspelt form is still like itself."""
+    plain = unicodedata.normalize("NFKD", name[:200]).upper()
+    return "".join(one for one in plain if one.isalnum())
+
+
 def likeness(one: str, other: str) -> float:
     """How like two normal names are, 0 to 100 (rapidfuzz's token set ratio, kept low where one is but one short word).
 
@@ -50,7 +59,7 @@ def likeness(one: str, other: str) -> float:
         return 0.0
     short, long = sorted((one, other), key=len)
     if len(short) >= 10 and long.startswith(short):
-        return 99.0
+        return CUT_OFF
     found = float(fuzz.token_set_ratio(one, other))
     # "RAO" is in "RAO TEXTILES" and in "RAO STEEL": one word that is a part of another name says little.
     if found > 85 and len(short.split()) < len(long.split()):

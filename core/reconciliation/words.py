@@ -42,7 +42,7 @@ _STOPS = {
     "over": "More came than is due: the rest stays the customer's credit",
     "unnamed_sum": "Several invoices add up to it, and the bank's text does not name them",
     "undone": "Somebody took this match back before",
-    "rivals": "Another line claims the same invoice",
+    "review": "A review holds this invoice",
 }
 _SUBJECTS = {
     "booked_reference": "A payment of this amount with the same bank reference was booked already",
@@ -67,7 +67,7 @@ def reasons(features: Mapping[str, Any]) -> list[str]:
         _AMOUNTS.get(str(features.get("amount"))),
         _PAYERS.get(str(features.get("payer"))),
         _date(features.get("days")),
-        "No other open invoice is expected to bring this amount" if features.get("distinct") else None,
+        "No other open invoice fits this amount" if features.get("distinct") else None,
         "A person decided it" if features.get("rules") == "by hand" else None,
     ]
     return [sentence.format_map(names) for sentence in found if sentence]
