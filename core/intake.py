@@ -99,8 +99,11 @@ def apply(
     repayments.collect(connection, outcome, now, calendar)
     _announce_dashboards(outcome)
     if most_of_a_kind is not None:
-        outcome.announcements = _fewer(outcome.announcements, most_of_a_kind)
+        outcome.announcements = fewer(outcome.announcements, most_of_a_kind)
+    # What is booked now may be on a line of the bank already.
+    told = {one.user_id for one in statements if isinstance(one.record, Payment | Payout)}
     with pipelined(connection):
+        matching.ask_about_money(connection, told)
         _store_effects(connection, outcome)
         announce_all(connection, outcome.announcements)
     return outcome
@@ -124,9 +127,8 @@ def _store_effects(connection: Connection, outcome: Outcome) -> None:
     )
 
 
-def _fewer(
-    announcements: Sequence[tuple[DomainEvent, UUID | None]], most: int
-) -> list[tuple[DomainEvent, UUID | None]]:
+def fewer(announcements: Sequence[tuple[DomainEvent, UUID | None]], most: int) -> list[tuple[DomainEvent, UUID | None]]:
+    """Announcements without those of which a room would hear more than `most` by one name: of these the first."""
     counts = Counter((event.room, event.name) for event, _ in announcements)
     kept, told = [], set()
     for event, source in announcements:

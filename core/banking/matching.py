@@ -329,9 +329,8 @@ def follow(connection: Connection, rows: Sequence[Mapping[str, Any]], outcome: O
     now = {row["id"]: row for row in rows}
     accepted = connection.execute(
         text(
-            "SELECT payment_id, transaction_id, kind, payments.amount, payments.currency FROM matches "
-            "LEFT JOIN payments ON payments.id = payment_id AND matches.kind = 'invoices' "
-            "WHERE matches.transaction_id = ANY(CAST(:ids AS uuid[])) AND state = 'accepted'"
+            "SELECT payment_id, transaction_id, kind FROM matches "
+            "WHERE transaction_id = ANY(CAST(:ids AS uuid[])) AND state = 'accepted'"
         ),
         {"ids": array(now, "uuid")},
     ).all()
