@@ -28,7 +28,9 @@ def _act(connection: Connection) -> None:
 
 
 def _forget(connection: Connection) -> None:
-    connection.info.pop(_LAST, None)
+    # One that was lost has forgotten by itself, and cannot be asked.
+    if not connection.invalidated:
+        connection.info.pop(_LAST, None)
 
 
 class Database:
