@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from core.errors import Invalid
-from core.invoicing.rates import MAX_RATES, Rate, check, cross, day_of, decimal_of
+from core.invoicing.rates import MAX_RATES, Rate, Source, check, cross, day_of, decimal_of
 
 MAX_ERRORS: Final = 50
 _NAMES: Final = ("day", "currency", "rate")
@@ -27,7 +27,7 @@ class Read:
     errors: list[tuple[int, str]] = field(default_factory=list)
 
 
-def read(content: bytes, home: str) -> tuple[Read, str]:
+def read(content: bytes, home: str) -> tuple[Read, Source]:
     """The rates of a file and what it is, csv or provider. Raises Invalid for what is neither.
 
     `home` is the currency that a line without one is against.

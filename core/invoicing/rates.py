@@ -174,7 +174,9 @@ def write(session: Session, actor: Actor, rates: Sequence[Rate], source: Source,
 
 
 def remove(session: Session, actor: Actor, *, currency: str, home: str, day: date, now: datetime) -> None:
-    """Forget a rate. Raises NotFound."""
+    """Forget a rate. Raises NotFound, and Invalid for what is no currency."""
+    for code in (currency, home):
+        exponent(code)
     gone = session.execute(
         text(
             "DELETE FROM exchange_rates WHERE user_id = :user AND currency = :currency AND home = :home AND day = :day "

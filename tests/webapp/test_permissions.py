@@ -64,6 +64,31 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("correspondence.show_settings", "GET"): {"owner", "stranger"},
     ("correspondence.save_settings", "PUT"): {"owner", "stranger"},
     ("correspondence.bounce", "POST"): {"operator"},
+    ("contacts.index", "GET"): PEOPLE,
+    ("contacts.create", "POST"): {"owner", "stranger"},
+    ("contacts.show", "GET"): {"owner", "operator"},
+    ("contacts.update", "PUT"): {"owner"},
+    ("contacts.archive", "POST"): {"owner"},
+    ("contacts.restore", "POST"): {"owner"},
+    ("contacts.history", "GET"): {"owner", "operator"},
+    ("contacts.statement", "GET"): {"owner", "operator"},
+    ("credit_notes.index", "GET"): PEOPLE,
+    ("credit_notes.create", "POST"): {"owner"},
+    ("credit_notes.show", "GET"): {"owner", "buyer", "operator"},
+    ("credit_notes.void", "POST"): {"owner"},
+    ("rates.index", "GET"): PEOPLE,
+    ("rates.on", "GET"): PEOPLE,
+    ("rates.create", "POST"): {"owner", "stranger"},
+    ("rates.bring", "POST"): {"owner", "stranger"},
+    ("rates.delete", "DELETE"): {"owner", "stranger"},
+    ("recurring.index", "GET"): PEOPLE,
+    ("recurring.create", "POST"): {"owner", "stranger"},
+    ("recurring.show", "GET"): {"owner", "operator"},
+    ("recurring.update", "PUT"): {"owner"},
+    ("recurring.delete", "DELETE"): {"owner"},
+    ("recurring.pause", "POST"): {"owner"},
+    ("recurring.resume", "POST"): {"owner"},
+    ("recurring.run", "POST"): {"owner"},
     ("custom.try_definition", "POST"): {"owner", "stranger"},
     ("sync.start", "POST"): {"owner"},
     ("sync.index", "GET"): {"owner", "operator"},
@@ -172,6 +197,9 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
 # Where only what is listed is mine to see: the ids in it are looked for instead.
 LISTS = {
     "connections.index": {"owner", "operator"},
+    "contacts.index": {"owner", "operator"},
+    "credit_notes.index": {"owner", "buyer", "operator"},
+    "recurring.index": {"owner", "operator"},
     "deliveries.index": {"owner", "operator"},
     "deliveries.refused": {"owner", "operator"},
     "invoices.index": {"owner", "buyer", "operator"},
@@ -225,6 +253,10 @@ BODIES: dict[str, Any] = {
         "narration": "Cash",
     },
     "talk.communicate": {"body": "Hello"},
+    "contacts.create": {"name": "Rao", "email": "rao@example.com"},
+    "contacts.update": {"notes": "changed"},
+    "rates.create": {"currency": "USD", "day": "2026-11-01", "rate": "84.1"},
+    "recurring.update": {"name": "changed"},
 }
 
 
@@ -239,7 +271,20 @@ def _body(endpoint: str, ids: dict[str, str]) -> Any:
             "payments.allocate": targets,
             "payments.apply_credit": {**targets, "contact_id": ids["contact_id"]},
         }.get(endpoint)
+    if endpoint == "credit_notes.create":
+        return {"invoice_id": ids["invoice_id"], "reason": "Torn", "items": [*INVOICE["items"]]}
+    if endpoint == "recurring.create":
+        return {**_PLAN, "contact_id": ids["contact_id"]}
     return {"invoice_id": ids["invoice_id"]} if endpoint == "transactions.match" else BODIES.get(endpoint, {})
+
+
+_PLAN: dict[str, Any] = {
+    "name": "Tea",
+    "currency": "INR",
+    "items": INVOICE["items"],
+    "frequency": "month",
+    "starts_on": "2199-01-01",
+}
 
 
 # Here a role decides, before it is asked whose a thing is.
@@ -291,6 +336,7 @@ def scene(world: World) -> Scene:
         "refund_id": str(new_id()),
         "statement_id": _statement(world, owner),
         "contact_id": made["contact"]["id"],
+        "recurring_id": world.post("/api/recurring", owner, {**_PLAN, "contact_id": made["contact"]["id"]}).body["id"],
         **_books(world, owner.actor.id, UUID(connection), UUID(invoice)),
     }
     return Scene(world, people, ids)
@@ -414,10 +460,12 @@ def test_every_endpoint_is_decided_on(world: World) -> None:
 
 def _path(rule: str, ids: dict[str, str]) -> str:
     path = rule.replace("<string:kind>", "invoice")
+    path = path.replace("<string:home>/<string:currency>/<string:day>", "INR/USD/2026-11-01")
     for name, identity in ids.items():
         path = path.replace(f"<uuid:{name}>", identity)
     assert "<" not in path, f"the matrix has no value for {rule}"
-    return path
+    # Without it there is nothing to answer, whoever asks.
+    return f"{path}?currency=USD" if rule == "/api/rates/on" else path
 
 
 @pytest.mark.parametrize("who", sorted(ANYBODY))

@@ -148,7 +148,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps, day=st.integers(0, 40))
 def test_its_last_balance_is_what_is_due_less_what_is_held(
     context: Clockwork, steps: list[tuple[str, int, int]], day: int

@@ -374,7 +374,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_whatever_is_credited_paid_and_taken_back_the_books_agree(
     context: Clockwork, steps: list[tuple[str, int, int]]

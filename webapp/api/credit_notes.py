@@ -1,0 +1,69 @@
+"""/api/credit-notes: a part of an invoice, or all of it, is taken back."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Response
+from sqlalchemy.orm import Session
+
+from core.invoicing import credit_note_queries as queries
+from core.invoicing import credit_notes
+from core.invoicing.credit_notes import NewCreditNote
+from core.invoicing.totals import NewItem
+from webapp import auth
+from webapp.api import credit_note_models as models
+from webapp.api.edge import once, reply
+from webapp.openapi import operation
+from webapp.services import services
+
+blueprint = Blueprint("credit_notes", __name__, url_prefix="/api/credit-notes")
+
+
+@blueprint.get("")
+@operation("credit_notes", {200: models.CreditNotes}, query=models.CreditNotesQuery)
+def index(query: models.CreditNotesQuery) -> Response:
+    """Credit notes that I made (sellers) or that were made for me (buyers), newest first."""
+    person = auth.actor()
+    with services().database.session() as session:
+        return reply(queries.list_credit_notes(session, person, **query.model_dump()))
+
+
+@blueprint.post("")
+@operation("credit_notes", {201: models.CreditNote}, body=models.CreditNoteInput, problems=(404, 409))
+def create(body: models.CreditNoteInput) -> Response:
+    """Issue a credit note. Its credit pays the invoice as far as something is due, and is the customer's beyond."""
+    person, now = auth.actor(), auth.now()
+    given = body.model_dump(exclude={"items", "issue_date"})
+    items = None if body.items is None else [NewItem(**item.model_dump()) for item in body.items]
+    new = NewCreditNote(**given, items=items, issue_date=body.issue_date or now.date())
+
+    def work(session: Session) -> tuple[dict[str, Any], int]:
+        return credit_notes.create(session, person, new, now, calendar=services().rules.calendar), 201
+
+    return once(person, work)
+
+
+@blueprint.get("/<uuid:note_id>")
+@operation("credit_notes", {200: models.CreditNote}, problems=(404,))
+def show(note_id: UUID) -> Response:
+    """A credit note with its lines."""
+    person = auth.actor()
+    with services().database.session() as session:
+        return reply(queries.get_credit_note(session, person, note_id))
+
+
+@blueprint.post("/<uuid:note_id>/void")
+@operation("credit_notes", {200: models.CreditNote}, body=models.VoidInput, problems=(404, 409))
+def void(note_id: UUID, body: models.VoidInput) -> Response:
+    """Take a credit note back: what its credit paid is due again. Its number stays taken."""
+    person = auth.actor()
+
+    def work(session: Session) -> tuple[dict[str, Any], int]:
+        made = credit_notes.void(
+            session, person, note_id, auth.now(), reason=body.reason, calendar=services().rules.calendar
+        )
+        return made, 200
+
+    return once(person, work)
