@@ -80,7 +80,8 @@ def test_sent_again_it_is_the_same_bytes(scene: Scene) -> None:
 @pytest.mark.parametrize("stage", ["rcpt", "data"])
 def test_what_the_customers_server_refuses_came_back_and_the_seller_hears_why(scene: Scene, stage: str) -> None:
     send(scene)
-    made = Office(**{f"{stage}_answer": "550 5.1.1 no such user here"})
+    made = Office()
+    setattr(made, f"{stage}_answer", "550 5.1.1 no such user here")
     with office(made) as server:
         mail.drain(by(scene.context, server.port))
     (kept,) = scene.mails()
