@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 from core import ledger
 from core.ledger import Release, anchors, chain
 from core.marketplace import rules, watch
+from workers import books
 from workers.context import Context
 
 log = structlog.get_logger(__name__)
@@ -18,7 +19,7 @@ _SEALED_AT_ONCE = 1000
 
 
 def work_off(context: Context) -> int:
-    """Look at every financing that is due, free holds whose time is over, seal; return how much was done."""
+    """Look at every financing that is due, free old holds, post what waits, seal; return how much was done."""
     found = rules.of(context.settings)
     done = 0
     for _ in range(_TURNS):
@@ -30,7 +31,7 @@ def work_off(context: Context) -> int:
             break
     if done:
         context.doorbell.ring("relay")
-    return done + free(context) + seal(context)
+    return done + free(context) + books.post(context.database, context.now()) + seal(context)
 
 
 def free(context: Context) -> int:

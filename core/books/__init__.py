@@ -19,6 +19,6 @@ somebody forgot, or wrote by hand: `work_off`.
 
 from __future__ import annotations
 
-from core.books.posting import post_due, touch, waiting, work_off
+from core.books.posting import BATCH, post_due, touch, waiting, work_off
 
-__all__ = ["post_due", "touch", "waiting", "work_off"]
+__all__ = ["BATCH", "post_due", "touch", "waiting", "work_off"]

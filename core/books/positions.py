@@ -24,10 +24,15 @@ _NOTE = "payments.source = 'credit_note'"
 _FEE = "coalesce(payments.fee, 0)"
 # What is left where the money is, once the fee is paid and the financing has its part.
 _LEFT = f"payments.net - {_FEE} - financed.amount"
+# What a person gave back of it came from the bank, wherever the payment is.
+_BACK = "least(payments.given_back, payments.refunded)"
+_PLACE = (
+    f"CASE WHEN {_NOTE} THEN 'credit_notes' WHEN {_TDS} THEN 'tds' WHEN {_GATEWAY} THEN 'clearing' ELSE 'bank' END"
+)
 
 
-def _where(condition: str) -> str:
-    return f"CASE WHEN {condition} THEN -({_LEFT}) ELSE 0 END"
+def _in(place: str) -> str:
+    return f"CASE {_PLACE} WHEN '{place}' THEN -({_LEFT} + {_BACK}) ELSE 0 END"
 
 
 # What went into the repayment of a financing, as the marketplace posted it.
@@ -73,10 +78,10 @@ WANTED: Mapping[str, str] = {
                 "credit": "payments.net - payments.allocated",
                 "gateway_fees": f"-{_FEE}",
                 "financing": "-financed.amount",
-                "credit_notes": _where(_NOTE),
-                "tds": _where(f"{_TDS} AND NOT ({_NOTE})"),
-                "clearing": _where(f"{_GATEWAY} AND NOT ({_TDS}) AND NOT ({_NOTE})"),
-                "bank": _where(f"NOT ({_GATEWAY}) AND NOT ({_TDS}) AND NOT ({_NOTE})"),
+                "credit_notes": _in("credit_notes"),
+                "tds": _in("tds"),
+                "clearing": _in("clearing"),
+                "bank": f"{_BACK} + {_in('bank')}",
             }
         )
         + f" FROM payments, {_FINANCED} WHERE payments.status = 'succeeded' AND payments.trust <> 'hint'"
@@ -84,7 +89,8 @@ WANTED: Mapping[str, str] = {
     "payout": (
         "SELECT payouts.id AS object_id, 'payout' AS kind, payouts.user_id, payouts.connection_id, payouts.currency, "
         + _amounts({"clearing": "payouts.amount", "bank": "-payouts.amount"})
-        + " FROM payouts WHERE payouts.status = 'paid'"
+        # What goes to somebody else, such as a supplier, is none of these books' business.
+        + " FROM payouts WHERE payouts.status = 'paid' AND NOT payouts.to_third_party"
     ),
 }
 _TABLES = {"invoice": "invoices", "credit_note": "credit_notes", "payment": "payments", "payout": "payouts"}

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from core import audit
+from core.books import posting
 from core.bulk import array
 from core.identity import Actor
 from core.ledger import clearing_clock
-from core.ledger.accounts import Purpose
+from core.ledger.accounts import BOOKS, Purpose
 from core.ledger.verify import Report
 
 # A verification is noted as something that happened to the ledger, which has no row of its own.
@@ -50,9 +51,10 @@ _LAST = text(
 
 
 def health(where: Session | Connection, now: datetime) -> dict[str, Any]:
-    """Books by currency, what is not clear, the chain, and the last verification (None before the first)."""
+    """Books by currency, what is not in them yet or not clear, the chain, and the last verification, if any."""
     return {
         "books": books(where),
+        "unposted": posting.waiting(where),
         "clearing": [
             {
                 "owner": one.owner,
@@ -74,17 +76,20 @@ def books(where: Session | Connection) -> list[dict[str, Any]]:
 
     `issued`, `outside` and `recoverable` are what stands below zero there, as positive numbers. `total` is the sum of
     all balances (rule L2) and must be 0. `unexplained` is what the others have beyond what was issued, came in or is
-    claimed (L14): must be 0 as well.
+    claimed (L14): must be 0 as well. `sellers` is each purpose of all sellers' books together, as the ledger has it:
+    what is owed to them stands below zero.
     """
     found: dict[str, dict[str, Any]] = {}
     for row in where.execute(_BOOKS):
-        names = {purpose.value: 0 for purpose in Purpose}
+        names: dict[str, Any] = {purpose.value: 0 for purpose in Purpose if purpose not in BOOKS}
+        names["sellers"] = {purpose.value: 0 for purpose in BOOKS}
         one = found.setdefault(row.currency, {"currency": row.currency, "held": 0, "accounts": 0, **names})
-        one[row.purpose] += row.balance
+        (one["sellers"] if row.purpose in BOOKS else one)[row.purpose] += row.balance
         one["held"] += row.held
         one["accounts"] += row.accounts
     for one in found.values():
-        one["total"] = sum(one[purpose.value] for purpose in Purpose)
+        own = sum(one[purpose.value] for purpose in Purpose if purpose not in BOOKS)
+        one["total"] = own + sum(one["sellers"].values())
         sources = [one.pop(name) for name in ("issuance", "outside", "recoverable")]
         one["issued"], one["outside"], one["recoverable"] = (-amount for amount in sources)
         one["unexplained"] = one["wallet"] + one["escrow"] + one["fees"] + one["gst"] + one["unapplied"]

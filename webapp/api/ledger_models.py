@@ -7,6 +7,22 @@ from datetime import date, datetime
 from webapp.api.models import Output
 
 
+class SellersBooks(Output):
+    """All sellers' books together, in minor units: credits above zero, so that what is owed to sellers is below."""
+
+    receivable: int
+    sales: int
+    tax_due: int
+    rounding: int
+    credit: int
+    clearing: int
+    bank: int
+    gateway_fees: int
+    tds: int
+    credit_notes: int
+    financing: int
+
+
 class LedgerBooks(Output):
     """What there is of each purpose in one currency, in minor units. `total` and `unexplained` must be 0."""
 
@@ -22,6 +38,7 @@ class LedgerBooks(Output):
     gst: int
     unapplied: int
     scratch: int
+    sellers: SellersBooks
     total: int
     unexplained: int
 
@@ -61,9 +78,10 @@ class Verification(Output):
 
 
 class LedgerHealth(Output):
-    """How the ledger is. `clearing` has the oldest first, at most 100."""
+    """How the ledger is. `clearing` has the oldest first, at most 100. `unposted` invoices and payments wait."""
 
     books: list[LedgerBooks]
+    unposted: int
     clearing: list[Uncleared]
     chain: ChainState
     verified: Verification | None

@@ -84,7 +84,7 @@ def _tell(report: Report, seconds: float, *, as_json: bool) -> None:
     problems = [{"invariant": one.invariant, "subject": one.subject, "message": one.message} for one in report.problems]
     counts = {
         name: getattr(report, name)
-        for name in ("accounts", "transfers", "entries", "holds", "sealed", "unsealed", "anchors")
+        for name in ("accounts", "transfers", "entries", "holds", "sealed", "unsealed", "unposted", "anchors")
     }
     if as_json:
         head = report.head.hex()

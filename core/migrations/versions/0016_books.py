@@ -69,7 +69,7 @@ INSERT INTO book_due (object_id, kind)
     SELECT id, 'invoice' FROM invoices WHERE status NOT IN ('draft', 'void')
     UNION ALL SELECT id, 'credit_note' FROM credit_notes WHERE status <> 'void'
     UNION ALL SELECT id, 'payment' FROM payments WHERE status = 'succeeded'
-    UNION ALL SELECT id, 'payout' FROM payouts WHERE status = 'paid';
+    UNION ALL SELECT id, 'payout' FROM payouts WHERE status = 'paid' AND NOT to_third_party;
 """
 
 # Of each kind: its table, when it counts, and what its position depends on then.
@@ -87,9 +87,14 @@ _WATCHED = {
     "payment": (
         "payments",
         "({0}.status = 'succeeded' AND {0}.trust <> 'hint')",
-        "{0}.user_id, {0}.connection_id, {0}.currency, {0}.net, {0}.allocated, {0}.fee, {0}.source, {0}.method",
+        "{0}.user_id, {0}.connection_id, {0}.currency, {0}.net, {0}.allocated, {0}.fee, {0}.source, {0}.method, "
+        "{0}.refunded, {0}.given_back",
     ),
-    "payout": ("payouts", "{0}.status = 'paid'", "{0}.user_id, {0}.connection_id, {0}.currency, {0}.amount"),
+    "payout": (
+        "payouts",
+        "({0}.status = 'paid' AND NOT {0}.to_third_party)",
+        "{0}.user_id, {0}.connection_id, {0}.currency, {0}.amount",
+    ),
 }
 
 _DUE = """

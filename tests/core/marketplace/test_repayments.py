@@ -468,6 +468,8 @@ def test_payments_of_invoices_nobody_financed_cost_one_query_a_batch(context: Cl
     bodies = [(deal, deal.paid(10_000, id=f"p{n}", invoice_id=one["id"])) for n, one in enumerate(invoices)]
     deal.shop.store(*(deal.shop.delivery(body, event_id=f"none-{n}") for n, (_, body) in enumerate(bodies)))
     said = count(context, bodies[:1])
+    # The seller's books, which follow whatever happens, aside.
+    said = [one for one in said if "book_" not in one]
     touching = [one for one in said if "financing" in one or "ledger" in one or "repayment" in one]
     assert len(touching) == 1
 
