@@ -211,8 +211,8 @@ def _tell_proposed(
 
 _REFRESHED = Rows(id="uuid", state="text", score="numeric", features="jsonb")
 _OF_INVOICES = text(
-    "SELECT matches.id, matches.state, matches.score, matches.invoice_id, invoices.number, transactions.id AS "
-    "transaction_id, transactions.user_id, transactions.status, transactions.amount, transactions.currency, "
+    "SELECT matches.id AS match_id, matches.state, matches.score, matches.invoice_id, invoices.number, "
+    "transactions.id, transactions.user_id, transactions.status, transactions.amount, transactions.currency, "
     "transactions.narration FROM matches JOIN invoices ON invoices.id = matches.invoice_id "
     "JOIN transactions ON transactions.id = matches.transaction_id "
     "WHERE matches.invoice_id = ANY(CAST(:invoices AS uuid[])) AND matches.state IN ('proposed', 'undone') "
@@ -234,15 +234,16 @@ def refresh(connection: Connection, outcome: Outcome) -> None:
         due = outcome.due[row.invoice_id]
         score, relation = judge(row.amount, due)
         state = "proposed" if due > 0 else "undone"
-        changed.append({"id": row.id, "state": state, "score": score, "features": _features(row.number, relation, due)})
+        changed.append(
+            {"id": row.match_id, "state": state, "score": score, "features": _features(row.number, relation, due)}
+        )
         if state != row.state:
-            line = row._replace(id=row.transaction_id)
-            booking.mark(connection, {line.id: line}, "proposed" if state == "proposed" else "none", outcome)
+            booking.mark(connection, {row.id: row}, "proposed" if state == "proposed" else "none", outcome)
             if state == "proposed":
                 _tell_proposed(
                     outcome,
                     user_id=row.user_id,
-                    transaction_id=row.transaction_id,
+                    transaction_id=row.id,
                     invoice_id=row.invoice_id,
                     number=row.number,
                     amount=row.amount,
