@@ -58,8 +58,9 @@ def worklist(
     search: str | None = None,
     limit: int = 25,
     cursor: str | None = None,
+    newest_first: bool = False,
 ) -> dict[str, Any]:
-    """A page of money that came in, oldest first, each with what is proposed for it: {"items", "next_cursor"}.
+    """A page of money that came in, oldest first or newest first, each with what is proposed for it: {"items", "next_cursor"}.
 
     An item: id, amount, currency, narration, counterparty, bank_reference, occurred_at, booked_on, account,
     connection, match_state, duplicate_of, age_days, tier, payment_id, and `proposal`: None or {id, state, kind
@@ -85,11 +86,15 @@ def worklist(
         )
         values["search"] = paging.contains(search)
     if (moment := paging.after_moment(cursor)) is not None:
-        conditions.append("(transactions.occurred_at, transactions.id) > (:moment, :after)")
+        conditions.append(
+            f"(transactions.occurred_at, transactions.id) {'<' if newest_first else '>'} (:moment, :after)"
+        )
         values["moment"], values["after"] = moment
+    order = "DESC" if newest_first else "ASC"
     rows = session.execute(
         text(
-            f"{_LINES} WHERE {' AND '.join(conditions)} ORDER BY transactions.occurred_at, transactions.id LIMIT :limit"
+            f"{_LINES} WHERE {' AND '.join(conditions)} "
+            f"ORDER BY transactions.occurred_at {order}, transactions.id {order} LIMIT :limit"
         ),
         values,
     ).all()
