@@ -13,6 +13,7 @@ from core.errors import Invalid
 from core.identity import Actor, Role
 from core.ids import parse_id
 from core.invoicing import stages
+from core.lists import search
 from core.marketplace import shapes
 from core.marketplace.states import State
 from core.money import MAX_MINOR
@@ -42,7 +43,7 @@ class Filters:
 
     `status` is a state as it is shown, or unpaid or overdue; `payment_status` is what is paid, financed or not;
     `stage` how far it has come. Days are inclusive, amounts are totals in minor units of whatever currency.
-    `search` looks in number, reference and contact.
+    `search` looks in number, reference, customer, lines and notes: core.lists.search says how.
     """
 
     status: str | None = None
@@ -98,14 +99,9 @@ def conditions(asked: Filters, actor: Actor) -> tuple[list[str], dict[str, Any]]
         found.append(condition)
         values[name] = value
     if asked.search:
-        # Nobody finds out by searching what they are not shown.
-        hidden = (
-            ""
-            if actor.role is Role.INVESTOR
-            else " OR contacts.email ILIKE :search OR invoices.reference ILIKE :search"
-        )
-        found.append(f"(invoices.number ILIKE :search OR contacts.name ILIKE :search{hidden})")
-        values["search"] = paging.contains(asked.search)
+        searched, more = search.condition(asked.search, actor)
+        found.append(searched)
+        values |= more
     return found, values
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from core.identity import Actor, Role
 from core.invoicing import activity, customers, profiles, stages, totals
 from core.invoicing import filters as filtering
 from core.invoicing.filters import FILTERS, LATE, PAYMENT_STATUSES, STATUSES, Filters
+from core.lists import search as searching
 from core.marketplace import shapes
 from core.marketplace.states import ENDED, ON_OFFER
 
@@ -145,18 +146,47 @@ def list_invoices(
     payment_status: str | None = None,
     search: str | None = None,
 ) -> dict[str, Any]:
-    """Invoices of the actor, newest first or as `filters` says; without them three names of Filters may be given."""
+    """Invoices of the actor, newest first or as `filters` says; without them three names of Filters may be given.
+
+    The one whose number a seller searches for stands before those that came later, on the first page.
+    """
     asked = filters or Filters(status=status, payment_status=payment_status, search=search)
+    limit, order = paging.check_limit(limit), filtering.order(asked, actor, cursor)
+    # One row alone has no place for a second that stands before it.
+    named = searching.named(asked.search, actor) if order.name == "newest" and limit > 1 else None
+    first = [] if named is None or cursor else _listed(session, actor, replace(asked, search=None), order, 1, key=named)
+    room = limit - len(first)
+    rows = _listed(session, actor, asked, order, room + 1, but=named)
+    if order.name in {"newest", "oldest"}:
+        found = paging.page(rows, room, lambda row: shape(row, actor))
+    else:
+        found = paging.page_by_key(rows, room, lambda row: shape(row, actor), order.key)
+    found["items"] = [*(shape(row, actor) for row in first), *found["items"]]
+    return found
+
+
+def _listed(
+    session: Session,
+    actor: Actor,
+    asked: Filters,
+    order: filtering.Order,
+    limit: int,
+    *,
+    key: str | None = None,
+    but: str | None = None,
+) -> list[Any]:
+    """Rows of a list; only the one whose number has the normal form `key`, or all but that with `but`."""
+    if asked.search:
+        searching.ready(session)
     conditions, values = filtering.conditions(asked, actor)
-    order = filtering.order(asked, actor, cursor)
     conditions = [visible(actor), *conditions, *([order.after] if order.after else [])]
+    conditions += ["invoices.number_key = :key"] if key is not None else []
+    conditions += ["invoices.number_key IS DISTINCT FROM :but"] if but is not None else []
     rows = session.execute(
         text(f"SELECT {_COLUMNS} FROM {_FROM} WHERE {' AND '.join(conditions)} ORDER BY {order.sql} LIMIT :limit"),
-        {**values, **order.values, "actor": actor.id, "limit": paging.check_limit(limit) + 1},
-    ).all()
-    if order.name in {"newest", "oldest"}:
-        return paging.page(rows, limit, lambda row: shape(row, actor))
-    return paging.page_by_key(rows, limit, lambda row: shape(row, actor), order.key)
+        {**values, **order.values, "actor": actor.id, "key": key, "but": but, "limit": limit},
+    )
+    return list(rows)
 
 
 def may_read(session: Session, actor: Actor, invoice_id: UUID) -> bool:

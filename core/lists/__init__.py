@@ -1,0 +1,1 @@
+"""Lists of invoices: searched, seen as somebody likes, and worked on many at once."""
