@@ -459,8 +459,8 @@ def test_every_endpoint_is_decided_on(world: World) -> None:
 
 
 def _path(rule: str, ids: dict[str, str]) -> str:
-    path = rule.replace("<string:kind>", "invoice")
-    path = path.replace("<string:home>/<string:currency>/<string:day>", "INR/USD/2026-11-01")
+    path = rule.replace("<kind>", "invoice")
+    path = path.replace("<home>/<currency>/<day>", "INR/USD/2026-11-01")
     for name, identity in ids.items():
         path = path.replace(f"<uuid:{name}>", identity)
     assert "<" not in path, f"the matrix has no value for {rule}"

@@ -144,7 +144,7 @@ def list_templates() -> Response:
     return reply({"items": [shown(kind, words[kind]) for kind in KINDS]})
 
 
-@blueprint.put("/mail-templates/<string:kind>")
+@blueprint.put("/mail-templates/<kind>")
 @operation("correspondence", {200: models.Template}, body=models.TemplateInput)
 def save_template(kind: str, body: models.TemplateInput) -> Response:
     """Change the words of a kind. A place that stands for nothing is refused."""
@@ -155,7 +155,7 @@ def save_template(kind: str, body: models.TemplateInput) -> Response:
     return reply(shown(known, kept))
 
 
-@blueprint.delete("/mail-templates/<string:kind>")
+@blueprint.delete("/mail-templates/<kind>")
 @operation("correspondence", {200: models.Template})
 def reset_template(kind: str) -> Response:
     """Go back to the usual words of a kind."""
@@ -166,7 +166,7 @@ def reset_template(kind: str) -> Response:
     return reply(shown(known, kept))
 
 
-@blueprint.post("/mail-templates/<string:kind>/preview")
+@blueprint.post("/mail-templates/<kind>/preview")
 @operation("correspondence", {200: models.Preview}, body=models.TemplateInput)
 def preview_template(kind: str, body: models.TemplateInput) -> Response:
     """These words filled in with my newest invoice, without keeping them."""
