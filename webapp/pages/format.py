@@ -305,7 +305,7 @@ _HISTORY = {
     "invoice.sent": ("Sent to the customer", "send"),
     "invoice.viewed": ("Seen by the customer", "info-circle"),
     "invoice.reminded": ("Customer reminded", "clock"),
-    "invoice.answered": ("Agreed to by the customer", "circle-check"),
+    "invoice.agreed": ("Agreed to by the customer", "circle-check"),
     "invoice.disputed": ("Disputed by the customer", "alert-triangle"),
     "invoice.written_about": ("Written to the customer", "send"),
     "invoice.link_revoked": ("Links to it taken back", "ban"),
