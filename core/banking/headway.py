@@ -1,4 +1,4 @@
-"""How far a person is with reconciling: of what came in lately, how much is decided, and by which tier the rest waits."""
+"""How far a person is with reconciling: how much of what came in lately is decided, and how the rest waits."""
 
 from __future__ import annotations
 

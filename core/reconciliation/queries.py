@@ -60,7 +60,7 @@ def worklist(
     cursor: str | None = None,
     newest_first: bool = False,
 ) -> dict[str, Any]:
-    """A page of money that came in, oldest first or newest first, each with what is proposed for it: {"items", "next_cursor"}.
+    """A page of money that came in, each line with what is proposed for it: {"items", "next_cursor"}.
 
     An item: id, amount, currency, narration, counterparty, bank_reference, occurred_at, booked_on, account,
     connection, match_state, duplicate_of, age_days, tier, payment_id, and `proposal`: None or {id, state, kind
