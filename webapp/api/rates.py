@@ -87,7 +87,7 @@ def taken(person: Actor, content: bytes, home: str) -> dict[str, Any]:
     return {"kind": kind, "errors": [], "added": done.added, "changed": done.changed, "unchanged": done.unchanged}
 
 
-@blueprint.delete("/<string:home>/<string:currency>/<string:day>")
+@blueprint.delete("/<home>/<currency>/<day>")
 @operation("rates", {200: models.RemovedRate}, problems=(404, 422))
 def delete(home: str, currency: str, day: str) -> Response:
     """Forget a rate of mine."""

@@ -122,7 +122,7 @@ def _page(
     )
 
 
-def _items(form: Form, lines: list[dict[str, str]], currency: str) -> list[NewItem]:
+def read_items(form: Form, lines: list[dict[str, str]], currency: str) -> list[NewItem]:
     items = []
     for place in range(len(lines)):
         prefix = f"items-{place}-"
@@ -168,7 +168,7 @@ def _read(form: Form, lines: list[dict[str, str]], *, gst: bool) -> dict[str, An
         "currency": currency,
         "issue_date": issue,
         "due_date": due,
-        "items": _items(form, lines, currency),
+        "items": read_items(form, lines, currency),
         "notes": form.text("notes", "notes", limit=5000, required=False),
         "payment_terms": form.text("payment_terms", "terms", limit=5000, required=False),
         "reference": form.text("reference", "a reference", limit=100, required=False),
@@ -186,7 +186,7 @@ def _read(form: Form, lines: list[dict[str, str]], *, gst: bool) -> dict[str, An
     return values if form else None
 
 
-def _typed() -> tuple[Form, list[dict[str, str]], bool]:
+def typed() -> tuple[Form, list[dict[str, str]], bool]:
     """The form as it was sent, its lines, and whether only a line was added or taken away (without JavaScript)."""
     typed = Form(request.form)
     lines = _lines(typed) or [dict(_BLANK)]
@@ -202,7 +202,7 @@ def _typed() -> tuple[Form, list[dict[str, str]], bool]:
     return Form(values), lines[:MOST_LINES], bool(do) or len(lines) > MOST_LINES
 
 
-def _blame(form: Form, error: Invalid, currency: str) -> None:
+def blame(form: Form, error: Invalid, currency: str) -> None:
     name = _FIELDS.get(error.field, error.field.replace(".", "-"))
     known = name in _LABELS or name in form.values or name == "form"
     if known:
@@ -224,7 +224,7 @@ def new_invoice() -> Response:
 @page_login_required
 def create_invoice() -> Response:
     """Make the invoice, or a draft of it; or, without JavaScript, add or take away a line."""
-    form, lines, again = _typed()
+    form, lines, again = typed()
     with looking() as look:
         only(look, Role.SELLER)
         if again:
@@ -237,7 +237,7 @@ def create_invoice() -> Response:
             with look.db.begin_nested():
                 made = making.create(look.db, look.actor, NewInvoice(**values), look.now, draft=draft)
         except Invalid as error:
-            _blame(form, error, values["currency"])
+            blame(form, error, values["currency"])
             return _page(look, form, lines, 422)
     flash("The draft was saved." if draft else f"{made['number']} was made and is open for payment.", "good")
     return make_response(redirect(url_for("pages.invoice", invoice_id=made["id"]), 303))
@@ -305,7 +305,7 @@ def edit_invoice(invoice_id: UUID) -> Response:
 @page_login_required
 def change_invoice(invoice_id: UUID) -> Response:
     """Change the invoice, unless somebody else did meanwhile: then what they changed is shown first."""
-    form, lines, again = _typed()
+    form, lines, again = typed()
     wanted = request.form.get("version", "")
     version = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 9 else None
     with looking(f"invoice:{invoice_id}") as look:
@@ -343,7 +343,7 @@ def change_invoice(invoice_id: UUID) -> Response:
                 look, form, lines, 409, invoice=now, version=error.version, words=_words_only(now), stale=stale
             )
         except Invalid as error:
-            _blame(form, error, invoice["currency"])
+            blame(form, error, invoice["currency"])
             return _changed_page(look, form, lines, 422, invoice=invoice, version=version, words=words)
         except Conflict as error:
             return render.refused(
