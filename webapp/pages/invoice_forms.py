@@ -123,6 +123,7 @@ def _page(
 
 
 def read_items(form: Form, lines: list[dict[str, str]], currency: str) -> list[NewItem]:
+    """The lines as core takes them; what is wrong with one stands beside it."""
     items = []
     for place in range(len(lines)):
         prefix = f"items-{place}-"
@@ -203,6 +204,7 @@ def typed() -> tuple[Form, list[dict[str, str]], bool]:
 
 
 def blame(form: Form, error: Invalid, currency: str) -> None:
+    """Put what core refused beside its field; what has none here is said above."""
     name = _FIELDS.get(error.field, error.field.replace(".", "-"))
     known = name in _LABELS or name in form.values or name == "form"
     if known:
