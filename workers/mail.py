@@ -219,9 +219,12 @@ def _deliver(context: Context, line: Line, mail: Claimed) -> bool:
     except Permanent as error:
         _fail(context, mail, str(error), permanent=True)
     else:
-        with context.database.statements() as connection:
+        with context.database.connect() as connection:
             if not queue.sent(connection, mail, context.now()):
                 log.warning("a mail was sent by two workers", mail=str(mail.id))
+            announce(connection, queue.told_sender(mail))
+        if mail.sender_id is not None:
+            context.doorbell.ring("relay")
     return True
 
 

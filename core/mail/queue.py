@@ -75,6 +75,14 @@ def sent(connection: Connection, mail: Claimed, now: datetime) -> bool:
     return bool(done.all())
 
 
+def told_sender(mail: Claimed) -> list[DomainEvent]:
+    """What whoever had a mail sent hears when it went."""
+    if mail.sender_id is None:
+        return []
+    data: dict[str, object] = {"mail_id": str(mail.id), "invoice_id": str(mail.subject_id) if mail.subject_id else None}
+    return [DomainEvent(room=f"user:{mail.sender_id}", name="mail.sent", data=data)]
+
+
 def failed(
     connection: Connection, mail: Claimed, *, error: str, now: datetime, max_attempts: int, permanent: bool = False
 ) -> Literal["retry", "failed", "lost"]:
@@ -116,21 +124,22 @@ def tell_operators(connection: Connection, mail: Claimed, error: str, now: datet
 def keep_due(connection: Connection, now: datetime) -> list[DomainEvent]:
     """Without a server to send by: put what is due into the mailboxes of this installation.
 
-    Returns what to announce: each addressee who is a person here hears of it.
+    Returns what to announce: each addressee who is a person here hears of it, and whoever it is from.
     """
     rows = connection.execute(
         text(
             "WITH kept AS (UPDATE mails SET state = 'kept', sent_at = :now WHERE id IN ("
             "SELECT id FROM mails WHERE state = 'queued' AND due_at <= :now ORDER BY due_at, id LIMIT 100 "
-            "FOR UPDATE SKIP LOCKED) RETURNING id, to_address, subject) "
-            "SELECT kept.id, subject, users.id AS user_id FROM kept LEFT JOIN users ON users.email = kept.to_address "
+            "FOR UPDATE SKIP LOCKED) RETURNING id, to_address, subject, sender_id) "
+            "SELECT kept.id, subject, sender_id, users.id AS user_id FROM kept LEFT JOIN users ON users.email = kept.to_address "
             "ORDER BY kept.id"
         ),
         {"now": now},
     ).all()
     events = []
     for row in rows:
-        rooms = ["operators", *([f"user:{row.user_id}"] if row.user_id else [])]
+        people = sorted({str(person) for person in (row.user_id, row.sender_id) if person})
+        rooms = ["operators", *(f"user:{person}" for person in people)]
         data: dict[str, object] = {"mail_id": str(row.id), "subject": row.subject}
         events += [DomainEvent(room=room, name="mail.kept", data=data) for room in rooms]
     return events

@@ -9,18 +9,15 @@ from flask import Response
 from markupsafe import Markup, escape
 
 from core import mail
+from core.correspondence import papers
 from core.errors import NotFound
+from core.invoicing import links
+from webapp import limits
 from webapp.auth import page_login_required
 from webapp.pages import blueprint
+from webapp.pages.correspondence import MAIL_STATES, PAPERS
 from webapp.pages.shell import Look, cursor, limit, looking
 from webapp.services import services
-
-_STATES = {
-    "queued": ("On its way", "warn"),
-    "sent": ("Sent", "good"),
-    "failed": ("Not sent", "bad"),
-    "kept": ("Kept here", "accent"),
-}
 
 
 def _allowed(look: Look) -> bool:
@@ -52,7 +49,7 @@ def mailbox() -> Response:
         _allowed(look)
         found = mail.list_mails(look.db, look.actor, limit=limit(), cursor=cursor())
         sends = services().settings.smtp_url is not None
-        return look.show("pages/mailbox.html", **found, states=_STATES, sends=sends)
+        return look.show("pages/mailbox.html", **found, states=MAIL_STATES, papers=PAPERS, sends=sends)
 
 
 @blueprint.get("/mailbox/<uuid:mail_id>")
@@ -63,4 +60,25 @@ def one_mail(mail_id: UUID) -> Response:
         shown = _allowed(look)
         found = mail.mail_for(look.db, look.actor, mail_id)
         words = linked(found["text"], services().settings.base_url) if shown else None
-        return look.show("pages/mail.html", mail=found, words=words, states=_STATES)
+        return look.show("pages/mail.html", mail=found, words=words, states=MAIL_STATES, papers=PAPERS)
+
+
+@blueprint.get("/mailbox/<uuid:mail_id>/files/<int:place>")
+@limits.paper_limit
+@page_login_required
+def mail_file(mail_id: UUID, place: int) -> Response:
+    """A file that hangs on a mail, as it would be if it went now."""
+    with looking() as look:
+        if not _allowed(look):
+            raise NotFound("file")
+        found = mail.mail_for(look.db, look.actor, mail_id)
+        if place >= len(found["attachments"]):
+            raise NotFound("file")
+        wanted, about = found["attachments"][place], found["about"]
+        subject = UUID(about["id"]) if about else None
+        setting = papers.attached(look.db, wanted["kind"], UUID(wanted["id"]), subject, links.of(services().settings))
+    # After the session: no connection waits for the typesetter.
+    made = setting()
+    answer = Response(made.content, 200, mimetype=made.media_type)
+    answer.headers["Content-Disposition"] = f'attachment; filename="{made.name}"'
+    return answer
