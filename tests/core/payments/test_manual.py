@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from core.money import MAX_MINOR
 from core.payments import credit, listing, manual
 from core.payments.manual import NewPayment, PaymentChanges
 from core.reconciliation import decisions
-from tests.builders import NOW, Clockwork, add_seller, check_sums, dispute, payment, transaction, worker
+from tests.builders import NOW, Clockwork, Json, add_seller, check_sums, dispute, payment, transaction, worker
 from tests.core.payments.counter import DAY, Counter, aims, open_counter
 
 
@@ -164,8 +164,8 @@ def test_a_refund_noted_wrongly_is_taken_back_once(counter: Counter) -> None:
     paid = counter.record(100, (invoice, 100))
     refund_id = UUID(counter.give_back(paid, 40)["refunds"][0]["id"])
     assert counter.standing(invoice) == [("partial", 60)]
-    for _ in range(2):
-        told = counter.do(manual.take_refund_back, paid, refund_id)
+    counter.do(manual.take_refund_back, paid, refund_id)
+    told = counter.do(manual.take_refund_back, paid, refund_id)
     assert (told["refunded"], told["refunds"][0]["taken_back"]) == (0, True)
     assert counter.standing(invoice) == [("paid", 100)]
 
@@ -271,12 +271,13 @@ def test_what_a_provider_said_is_not_changed_by_hand(counter: Counter) -> None:
     (invoice,) = counter.bill(100)
     counter.shop.hear(payment(id="g", amount_minor=40, invoice_number=counter.invoices[0]["number"]))
     told = counter.gateway("g")
-    for work in (
+    refused: list[Callable[[], Json]] = [
         lambda: counter.edit(told, amount=50),
         lambda: counter.edit(told, date=DAY),
         lambda: counter.delete(told),
         lambda: counter.give_back(told, 1),
-    ):
+    ]
+    for work in refused:
         with pytest.raises(Conflict, match="gateway"):
             work()
     assert counter.edit(told, notes="mine")["notes"] == "mine"
