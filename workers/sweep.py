@@ -45,6 +45,7 @@ def due(context: Context) -> dict[str, bool]:
                 f"OR EXISTS (SELECT {payment_links.STALE}) OR EXISTS (SELECT FROM payment_links "
                 "WHERE state = 'open' AND expires_at <= :now)) AS links, "
                 "EXISTS (SELECT FROM invoices WHERE sent_at IS NOT NULL AND amount_paid <> receipted) AS letters, "
+                "EXISTS (SELECT FROM bulk_jobs WHERE status IN ('waiting', 'working')) AS bulk, "
                 "EXISTS (SELECT FROM outbox) AS relay"
             ),
             {"now": context.now()},

@@ -9,6 +9,7 @@ from celery.signals import worker_process_init, worker_process_shutdown
 
 from connectors import registry
 from workers import (
+    bulk,
     fetch,
     mail,
     market,
@@ -161,6 +162,31 @@ def make_payment_links() -> None:
     _tellers().call()
 
 
+@lru_cache(maxsize=1)
+def _clerks() -> Crew:
+    parts = context()
+
+    def work_off() -> None:
+        shift(
+            parts.doorbell,
+            "bulk",
+            lambda: bulk.drain(parts),
+            full=bulk.BATCH,
+            send_for_another=crew.call,
+            linger_seconds=0.1,
+        )
+
+    # One a process: a long job shall not take the whole database for itself.
+    crew = Crew(1, work_off)
+    return crew
+
+
+@shared_task(name="ledgerwire.bulk")
+def work_on_many() -> None:
+    """Have somebody work off what is to be done to many invoices; returns at once."""
+    _clerks().call()
+
+
 @shared_task(name="ledgerwire.letters")
 def write_letters() -> None:
     """Write the receipts and reminders that are due."""
@@ -195,6 +221,8 @@ def look_what_is_due() -> None:
         parts.wake("links")
     if due["letters"]:
         parts.wake("letters")
+    if due["bulk"]:
+        parts.wake("bulk")
 
 
 @shared_task(name="ledgerwire.housekeeping")

@@ -189,6 +189,21 @@ def _listed(
     return list(rows)
 
 
+def matching(session: Session, actor: Actor, asked: Filters, limit: int) -> list[tuple[UUID, str | None]]:
+    """The ids and numbers of all that a list with these filters holds, oldest first, up to `limit`."""
+    if asked.search:
+        searching.ready(session)
+    conditions, values = filtering.conditions(asked, actor)
+    rows = session.execute(
+        text(
+            f"SELECT invoices.id, invoices.number FROM {_FROM} WHERE {' AND '.join([visible(actor), *conditions])} "
+            "ORDER BY invoices.id LIMIT :limit"
+        ),
+        {**values, "actor": actor.id, "limit": limit},
+    )
+    return [(row.id, row.number) for row in rows]
+
+
 def may_read(session: Session, actor: Actor, invoice_id: UUID) -> bool:
     """Whether `get_invoice` would find it."""
     found = session.scalar(
