@@ -189,6 +189,40 @@ def book(
     return paid
 
 
+def possible(
+    connection: Connection, decisions: Sequence[Decision], dues: Mapping[UUID, int] | None = None
+) -> list[Decision]:
+    """Those of these whose invoices still take what was meant for them, with the invoices locked; others are dropped.
+
+    Two lines may claim one invoice: the first that fits has it. With `dues` only invoices are taken of which as much is
+    due as was read.
+    """
+    wanted = {target.invoice_id for one in decisions for target in one.targets}
+    rows = connection.execute(
+        text(
+            "SELECT id, status, currency, amount_due FROM invoices WHERE id = ANY(CAST(:ids AS uuid[])) "
+            "ORDER BY id FOR UPDATE"
+        ),
+        {"ids": array(sorted(wanted), "uuid")},
+    )
+    left = {
+        row.id: row.amount_due
+        for row in rows
+        if row.status in ("open", "partial") and (dues is None or dues.get(row.id) == row.amount_due)
+    }
+    kept = []
+    for one in decisions:
+        line = one.line
+        if line.match_state not in ("none", "proposed") or line.status != "posted" or line.amount <= 0:
+            continue
+        if any(left.get(target.invoice_id, 0) < target.amount for target in one.targets):
+            continue
+        for target in one.targets:
+            left[target.invoice_id] -= target.amount
+        kept.append(one)
+    return kept
+
+
 def _payment(one: Decision) -> PaymentState:
     line = one.line
     state = PaymentState(

@@ -280,36 +280,9 @@ def accept_sure(
         for line in lines
         if line.id in best and best[line.id].tier == "sure" and best[line.id].state == "proposed"
     ]
-    done = book(connection, possible(connection, chosen), outcome, now, user_id)
+    done = book(connection, booking.possible(connection, chosen), outcome, now, user_id)
     _finish(connection, outcome, now, calendar)
     return list(done)
-
-
-def possible(connection: Connection, decisions: Sequence[Decision]) -> list[Decision]:
-    """Those of these whose invoices still take what was meant for them, with the invoices locked; others are dropped.
-
-    Two lines may claim one invoice: the first that fits has it.
-    """
-    wanted = {target.invoice_id for one in decisions for target in one.targets}
-    rows = connection.execute(
-        text(
-            "SELECT id, status, currency, amount_due FROM invoices WHERE id = ANY(CAST(:ids AS uuid[])) "
-            "ORDER BY id FOR UPDATE"
-        ),
-        {"ids": array(sorted(wanted), "uuid")},
-    )
-    left = {row.id: row.amount_due for row in rows if row.status in ("open", "partial")}
-    kept = []
-    for one in decisions:
-        line = one.line
-        if line.match_state not in ("none", "proposed") or line.status != "posted" or line.amount <= 0:
-            continue
-        if any(left.get(target.invoice_id, 0) < target.amount for target in one.targets):
-            continue
-        for target in one.targets:
-            left[target.invoice_id] -= target.amount
-        kept.append(one)
-    return kept
 
 
 def undo(
