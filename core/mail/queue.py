@@ -131,8 +131,8 @@ def keep_due(connection: Connection, now: datetime) -> list[DomainEvent]:
             "WITH kept AS (UPDATE mails SET state = 'kept', sent_at = :now WHERE id IN ("
             "SELECT id FROM mails WHERE state = 'queued' AND due_at <= :now ORDER BY due_at, id LIMIT 100 "
             "FOR UPDATE SKIP LOCKED) RETURNING id, to_address, subject, sender_id) "
-            "SELECT kept.id, subject, sender_id, users.id AS user_id FROM kept LEFT JOIN users ON users.email = kept.to_address "
-            "ORDER BY kept.id"
+            "SELECT kept.id, subject, sender_id, users.id AS user_id FROM kept "
+            "LEFT JOIN users ON users.email = kept.to_address ORDER BY kept.id"
         ),
         {"now": now},
     ).all()
