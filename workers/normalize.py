@@ -200,7 +200,7 @@ def _apply(context: Context, claimed: Sequence[Claimed], read: Read) -> None:
             if event.event_id in ours
             for statement in statements_of(event, records, Trust(event.trust))
         ]
-        intake.apply(connection, statements, now=now, calendar=context.calendar)
+        outcome = intake.apply(connection, statements, now=now, calendar=context.calendar)
         finished = [
             Finished(
                 claimed=event,
@@ -220,6 +220,9 @@ def _apply(context: Context, claimed: Sequence[Claimed], read: Read) -> None:
             _fail(connection, context, event, error, permanent=permanent)
     if pointers:
         context.wake("fetch")
+    if any(effect.object_kind in ("transaction", "payout") for effect in outcome.effects):
+        # What asks for it without being news of a bank is seen by the sweep.
+        context.wake("reconcile")
     context.doorbell.ring("relay")
 
 

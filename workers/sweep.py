@@ -46,6 +46,7 @@ def due(context: Context) -> dict[str, bool]:
                 "WHERE state = 'open' AND expires_at <= :now)) AS links, "
                 "EXISTS (SELECT FROM invoices WHERE sent_at IS NOT NULL AND amount_paid <> receipted) AS letters, "
                 "EXISTS (SELECT FROM bulk_jobs WHERE status IN ('waiting', 'working')) AS bulk, "
+                "EXISTS (SELECT FROM reconcile_requests) AS reconcile, "
                 "EXISTS (SELECT FROM outbox) AS relay"
             ),
             {"now": context.now()},

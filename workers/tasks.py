@@ -16,6 +16,7 @@ from workers import (
     normalize,
     payment_links,
     pull,
+    reconcile,
     recurring,
     register,
     reminders,
@@ -24,6 +25,7 @@ from workers import (
 )
 from workers.context import context
 from workers.crew import Crew
+from workers.doorbell import Bell
 from workers.shift import shift
 from workers.watch import Watch
 
@@ -199,6 +201,36 @@ def mind_the_market() -> None:
     market.work_off(context())
 
 
+@lru_cache(maxsize=1)
+def _judges() -> Crew:
+    parts = context()
+
+    def work_off() -> None:
+        shift(
+            parts.doorbell,
+            "reconcile",
+            lambda: reconcile.drain(parts),
+            full=reconcile.BATCH,
+            send_for_another=crew.call,
+            linger_seconds=0.5,
+        )
+
+    # One a process: it computes, and the events that are read beside it shall have their turn.
+    crew = Crew(1, work_off)
+    return crew
+
+
+@shared_task(name="ledgerwire.reconcile")
+def reconcile_lines() -> None:
+    """Have the engine judge the lines of sellers who asked; returns at once."""
+    _judges().call()
+
+
+_WOKEN: tuple[Bell, ...] = (
+    "normalize", "fetch", "pull", "mail", "market", "reconcile", "links", "letters", "bulk",
+)  # fmt: skip
+
+
 @shared_task(name="ledgerwire.sweep")
 def look_what_is_due() -> None:
     """Ring for whatever waits: the way back for every ring that was lost."""
@@ -207,22 +239,9 @@ def look_what_is_due() -> None:
     due = sweep.due(parts)
     if due["relay"]:
         parts.doorbell.ring("relay")
-    if due["normalize"]:
-        parts.wake("normalize")
-    if due["fetch"]:
-        parts.wake("fetch")
-    if due["pull"]:
-        parts.wake("pull")
-    if due["mail"]:
-        parts.wake("mail")
-    if due["market"]:
-        parts.wake("market")
-    if due["links"]:
-        parts.wake("links")
-    if due["letters"]:
-        parts.wake("letters")
-    if due["bulk"]:
-        parts.wake("bulk")
+    for bell in _WOKEN:
+        if due[bell]:
+            parts.wake(bell)
 
 
 @shared_task(name="ledgerwire.housekeeping")
