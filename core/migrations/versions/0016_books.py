@@ -65,6 +65,9 @@ CREATE TABLE book_due (
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX book_due_changed ON book_due (changed_by) WHERE changed_by IS NOT NULL;
 
+-- What reports of a period read.
+CREATE INDEX invoices_issued ON invoices (seller_id, issue_date) WHERE status NOT IN ('draft', 'void');
+
 INSERT INTO book_due (object_id, kind)
     SELECT id, 'invoice' FROM invoices WHERE status NOT IN ('draft', 'void')
     UNION ALL SELECT id, 'credit_note' FROM credit_notes WHERE status <> 'void'
