@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -134,18 +135,18 @@ def get_payout(session: Session, actor: Actor, payout_id: UUID) -> dict[str, Any
     return found
 
 
-def fees(session: Session, actor: Actor) -> list[dict[str, Any]]:
-    """What gateways kept of the payments of the last 365 days, by connection and currency, in minor units."""
+def fees(session: Session, actor: Actor, since: datetime) -> list[dict[str, Any]]:
+    """What gateways kept of a seller's payments since then, by connection and currency, in minor units."""
     rows = session.execute(
         text(
             "SELECT connections.id, connections.name, payments.currency, count(*) AS many, "
             "sum(payments.amount)::bigint AS collected, coalesce(sum(payments.fee), 0)::bigint AS fees "
             "FROM payments JOIN connections ON connections.id = payments.connection_id "
             "WHERE payments.user_id = :actor AND payments.source = 'gateway' AND payments.status = 'succeeded' "
-            "AND payments.trust <> 'hint' AND payments.occurred_at > now() - interval '365 days' "
+            "AND payments.trust <> 'hint' AND payments.occurred_at >= :since "
             "GROUP BY 1, 2, 3 ORDER BY 2, 1, 3"
         ),
-        {"actor": actor.id},
+        {"actor": actor.id, "since": since},
     )
     return [
         {
