@@ -27,7 +27,7 @@ def test_an_invoice_is_made_with_totals_and_a_number(world: World, seller: Perso
             "discount": 0,
             "net": 2503,
             "tax": 451,
-            **{name: 0 for name in ("cgst", "sgst", "igst")},
+            **dict.fromkeys(("cgst", "sgst", "igst"), 0),
         }
     ]
     assert made["history"][0]["kind"] == "invoice.created"
