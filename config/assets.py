@@ -41,7 +41,7 @@ ICONS = (
     "chevron-down", "chevron-left", "chevron-right", "circle-check", "clock", "copy", "cpu", "credit-card",
     "database", "download", "file-invoice", "file-search", "git-merge", "inbox", "info-circle", "key",
     "layout-dashboard", "lock", "logout", "menu-2", "pencil", "plug-connected", "plus", "printer", "receipt",
-    "refresh", "repeat", "scale", "search", "send", "shield-check", "shield-x", "trash", "users", "wallet", "webhook",
+    "refresh", "repeat", "scale", "search", "send", "settings", "shield-check", "shield-x", "trash", "users", "wallet", "webhook",
     "x",
 )  # fmt: skip
 

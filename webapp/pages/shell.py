@@ -37,6 +37,7 @@ class _Place:
 
 
 _OWNERS = frozenset({Role.SELLER, Role.OPERATOR})
+_SELLERS = frozenset({Role.SELLER})
 _EVERYONE = frozenset(Role)
 _BOOKS = frozenset({Role.SELLER, Role.BUYER, Role.OPERATOR})
 _OPERATORS = frozenset({Role.OPERATOR})
@@ -46,17 +47,31 @@ _MARKET = frozenset({Role.SELLER, Role.INVESTOR, Role.OPERATOR})
 _PLACES: tuple[tuple[str, tuple[_Place, ...]], ...] = (
     (
         "",
+        (_Place("dashboard", "Dashboard", "layout-dashboard", _EVERYONE),),
+    ),
+    (
+        "Sales",
         (
-            _Place("dashboard", "Dashboard", "layout-dashboard", _EVERYONE),
             _Place("invoices", "Invoices", "file-invoice", _BOOKS),
+            _Place("contacts", "Contacts", "users", _OWNERS),
+            _Place("recurring", "Recurring", "repeat", _SELLERS),
+            _Place("payments", "Payments", "cash", _BOOKS),
+        ),
+    ),
+    (
+        "Bank",
+        (
+            _Place("reconcile", "Reconcile", "git-merge", _SELLERS),
+            _Place("transactions", "Transactions", "arrows-exchange", _OWNERS),
+        ),
+    ),
+    (
+        "Financing",
+        (
             _Place("marketplace", "Marketplace", "briefcase", _MARKET),
             _Place("portfolio", "Portfolio", "chart-pie", _INVESTORS),
             _Place("financing", "Financing", "cash-banknote", _BOOKS),
-            _Place("payments", "Payments", "cash", _BOOKS),
             _Place("wallet", "Wallet", "wallet", _PEOPLE),
-            _Place("transactions", "Transactions", "arrows-exchange", _OWNERS),
-            _Place("identity", "Identity", "shield-check", _PEOPLE),
-            _Place("mailbox", "Mailbox", "inbox", _EVERYONE, demo=True),
         ),
     ),
     (
@@ -65,9 +80,22 @@ _PLACES: tuple[tuple[str, tuple[_Place, ...]], ...] = (
             _Place("connections", "Connections", "plug-connected", _OWNERS),
             _Place("deliveries", "Deliveries", "webhook", _OWNERS),
             _Place("quarantine", "Quarantine", "shield-x", _OPERATORS),
+        ),
+    ),
+    (
+        "Operations",
+        (
             _Place("kyc_queue", "KYC", "shield-check", _OPERATORS),
             _Place("reviews", "Reviews", "alert-triangle", _OPERATORS),
             _Place("ledger", "Ledger", "scale", _OPERATORS),
+        ),
+    ),
+    (
+        "You",
+        (
+            _Place("business", "Business", "settings", _SELLERS),
+            _Place("identity", "Identity", "shield-check", _PEOPLE),
+            _Place("mailbox", "Mailbox", "inbox", _EVERYONE, demo=True),
         ),
     ),
 )
@@ -81,6 +109,10 @@ _QUICK: dict[Role, dict[str, str]] = {
 }
 
 
+def _is_at(place: str) -> bool:
+    return request.path == place or request.path.startswith(f"{place}/")
+
+
 def _navigation(actor: Actor) -> list[dict[str, Any]]:
     groups, demo = [], services().settings.demo_mode
     for title, places in _PLACES:
@@ -90,7 +122,7 @@ def _navigation(actor: Actor) -> list[dict[str, Any]]:
                 "label": place.label,
                 "short": _QUICK[actor.role].get(place.endpoint, ""),
                 "icon": place.icon,
-                "current": request.path.startswith(url_for(f"pages.{place.endpoint}")),
+                "current": _is_at(url_for(f"pages.{place.endpoint}")),
             }
             for place in places
             if actor.role in place.roles and (demo or not place.demo or actor.is_operator)
