@@ -201,8 +201,9 @@ def test_payouts_are_listed_with_what_they_hold(world: World, seller: Person) ->
     with world.session() as session:
         for statement in (
             (
-                "INSERT INTO payments (id, user_id, connection_id, connector, object_id, source, version, status, amount, "
-                "currency, fee, payer_name, occurred_at, trust) VALUES (:payment, :user, :connection, 'razorpay', 'pay_1', "
+                "INSERT INTO payments (id, user_id, connection_id, connector, object_id, source, version, status, "
+                "amount, currency, fee, payer_name, occurred_at, trust) "
+                "VALUES (:payment, :user, :connection, 'razorpay', 'pay_1', "
                 "'gateway', 1, 'succeeded', 1000, 'INR', 20, 'Rao', '2026-11-01 10:00+00', 'signed')"
             ),
             (
