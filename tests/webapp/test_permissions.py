@@ -76,6 +76,9 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("credit_notes.create", "POST"): {"owner"},
     ("credit_notes.show", "GET"): {"owner", "buyer", "operator"},
     ("credit_notes.void", "POST"): {"owner"},
+    ("reports.index", "GET"): PEOPLE,
+    ("reports.show", "GET"): {"owner", "stranger"},
+    ("reports.table", "GET"): {"owner", "stranger"},
     ("rates.index", "GET"): PEOPLE,
     ("rates.on", "GET"): PEOPLE,
     ("rates.create", "POST"): {"owner", "stranger"},
@@ -292,7 +295,7 @@ _ROLES_ONLY = (
     "correspondence.mails", "correspondence.list_templates", "correspondence.save_template",
     "correspondence.reset_template", "correspondence.preview_template", "correspondence.show_settings",
     "correspondence.save_settings", "correspondence.bounce",
-    "business.", "invoices.preview",
+    "business.", "invoices.preview", "reports.",
     "statements.bring", "statements.enter",
     "market.fund", "market.bid", "market.withdraw_bid", "kyc.", "ledger.", "registry.", "reviews.", "service_tokens.",
 )  # fmt: skip
@@ -461,6 +464,7 @@ def test_every_endpoint_is_decided_on(world: World) -> None:
 def _path(rule: str, ids: dict[str, str]) -> str:
     path = rule.replace("<kind>", "invoice")
     path = path.replace("<home>/<currency>/<day>", "INR/USD/2026-11-01")
+    path = path.replace("<report>", "ageing").replace("<table>", "ages")
     for name, identity in ids.items():
         path = path.replace(f"<uuid:{name}>", identity)
     assert "<" not in path, f"the matrix has no value for {rule}"

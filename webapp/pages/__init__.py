@@ -32,6 +32,7 @@ from webapp.pages import (  # noqa: E402
     notifications,
     payments,
     profile,
+    reports,
     reviews,
     shell,
     talk,

@@ -63,6 +63,7 @@ _PLACES: tuple[tuple[str, tuple[_Place, ...]], ...] = (
         (
             _Place("reconcile", "Reconcile", "git-merge", _SELLERS),
             _Place("transactions", "Transactions", "arrows-exchange", _OWNERS),
+            _Place("reports", "Reports", "chart-pie", _SELLERS),
         ),
     ),
     (
