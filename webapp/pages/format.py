@@ -190,6 +190,13 @@ _STATES: dict[str, dict[str, State]] = {
         "paid": State("Paid", "good"),
         "void": State("Void"),
     },
+    "credit_note": {"issued": State("Issued", "good"), "void": State("Void")},
+    "recurring": {
+        "active": State("Going on", "good"),
+        "paused": State("Paused", "warn"),
+        "trouble": State("In trouble", "bad"),
+        "ended": State("Ended"),
+    },
     "payment": {
         "pending": State("Pending", "warn"),
         "failed": State("Failed", "bad"),
