@@ -150,6 +150,9 @@ _KEY_HEADER = {
 # Fields of the multipart forms, by operation.
 _FORMS: dict[str, Mapping[str, Any]] = {}
 _KEYED = (
+    "bulk.start",
+    "imports.confirm",
+    "views.save",
     "business.create_series",
     "connections.create",
     "contacts.create",

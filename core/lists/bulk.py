@@ -178,23 +178,24 @@ def _shape(row: Any) -> dict[str, Any]:
 
 
 def cancel(session: Session, actor: Actor, job_id: UUID, now: datetime) -> dict[str, Any]:
-    """Stop a job where it is: what is done stays done. Of a finished one nothing changes. Raises NotFound."""
-    changed = session.execute(
-        text(
-            "UPDATE bulk_jobs SET status = 'cancelled', finished_at = :now "
-            "WHERE id = :id AND user_id = :user AND status IN ('waiting', 'working') RETURNING id"
-        ),
-        {"id": job_id, "user": actor.id, "now": now},
-    ).one_or_none()
-    if changed is not None:
+    """Stop a job where it is: what is done stays done. Of a finished one nothing changes.
+
+    Raises NotFound, and Forbidden to an operator, who only looks on.
+    """
+    show(session, actor, job_id)
+    row = session.execute(text("SELECT user_id, status FROM bulk_jobs WHERE id = :id FOR UPDATE"), {"id": job_id}).one()
+    if row.user_id != actor.id:
+        raise Forbidden("only its owner cancels a job")
+    if row.status in {"waiting", "working"}:
+        session.execute(
+            text("UPDATE bulk_jobs SET status = 'cancelled', finished_at = :now WHERE id = :id"),
+            {"id": job_id, "now": now},
+        )
         session.execute(
             text("UPDATE bulk_items SET state = 'skipped' WHERE job_id = :id AND state = 'waiting'"), {"id": job_id}
         )
         _tell(session, job_id)
-    found = show(session, actor, job_id)
-    if actor.role is Role.OPERATOR and changed is None:
-        raise Forbidden("only its owner cancels a job")
-    return found
+    return show(session, actor, job_id)
 
 
 # Whoever works on a job holds it until the row's transaction ends: nobody else works on the same one meanwhile.

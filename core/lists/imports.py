@@ -98,6 +98,7 @@ def show(session: Session, actor: Actor, import_id: UUID) -> dict[str, Any]:
         "preview": [],
         "invoices": 0,
         "ready": 0,
+        "made_before": 0,
         "totals": [],
         "errors": [],
         "error_count": 0,

@@ -20,6 +20,7 @@ from core.identity import Role, users
 from core.ids import new_id
 from core.invoicing import credit_notes
 from core.kyc import documents as kyc_documents
+from core.lists import bulk, imports, invoice_files, views
 from core.talk import NewComment
 from tests.papers import PDF
 from tests.webapp.conftest import INVOICE, Person, World
@@ -41,6 +42,19 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("business.series", "GET"): {"owner", "stranger"},
     ("business.create_series", "POST"): {"owner", "stranger"},
     ("business.default_series", "PUT"): {"owner", "stranger"},
+    ("bulk.index", "GET"): PEOPLE,
+    ("bulk.start", "POST"): {"owner"},
+    ("bulk.show", "GET"): {"owner", "operator"},
+    ("bulk.cancel", "POST"): {"owner"},
+    ("imports.template", "GET"): PEOPLE,
+    ("imports.upload", "POST"): {"owner", "stranger"},
+    ("imports.show", "GET"): {"owner"},
+    ("imports.remap", "PUT"): {"owner"},
+    ("imports.confirm", "POST"): {"owner"},
+    ("views.index", "GET"): PEOPLE,
+    ("views.save", "POST"): PEOPLE,
+    ("views.delete", "DELETE"): {"owner"},
+    ("views.export", "GET"): PEOPLE - {"investor"},
     ("confirmations.keys", "GET"): ANYBODY,
     ("confirmations.show", "GET"): {"owner", "buyer", "operator"},
     ("connections.connectors", "GET"): PEOPLE,
@@ -76,10 +90,10 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("credit_notes.create", "POST"): {"owner"},
     ("credit_notes.show", "GET"): {"owner", "buyer", "operator"},
     ("credit_notes.void", "POST"): {"owner"},
+    ("rates.index", "GET"): PEOPLE,
     ("reports.index", "GET"): PEOPLE,
     ("reports.show", "GET"): {"owner", "stranger"},
     ("reports.table", "GET"): {"owner", "stranger"},
-    ("rates.index", "GET"): PEOPLE,
     ("rates.on", "GET"): PEOPLE,
     ("rates.create", "POST"): {"owner", "stranger"},
     ("rates.bring", "POST"): {"owner", "stranger"},
@@ -222,6 +236,8 @@ BODIES: dict[str, Any] = {
     "business.update": {"legal_name": "Loom Works"},
     "business.create_series": {"prefix": "LW", "year_kind": "financial"},
     "business.default_series": {"prefix": "INV"},
+    "bulk.start": {"action": "remind", "filters": {"search": "nothing like it"}},
+    "views.save": {"name": "Mine"},
     "connections.create": {"connector": "razorpay", "name": "Another"},
     "connections.update": {"name": "Changed"},
     "correspondence.save_template": {"subject": "About {{number}}", "body": "See {{link}}"},
@@ -336,6 +352,7 @@ def scene(world: World) -> Scene:
         "kyc_document_id": _paper(world, owner),
         "bid_id": str(new_id()),
         "note_id": _credit_note(world, owner),
+        **_lists(world, owner, UUID(invoice)),
         "refund_id": str(new_id()),
         "statement_id": _statement(world, owner),
         "contact_id": made["contact"]["id"],
@@ -426,6 +443,17 @@ def _statement(world: World, owner: Person) -> str:
     file = ":20:1\n:25:123456\n:60F:C260401INR0,\n:61:260401C5,00NTRFX\n:62F:C260401INR5,00\n"
     given = {"filename": "a.sta", "content": base64.b64encode(file.encode()).decode(), "account_name": "Current"}
     return str(world.post("/api/statements", owner, given).body["id"])
+
+
+def _lists(world: World, owner: Person, invoice: UUID) -> dict[str, str]:
+    """A view, a job that is done with, and a file of invoices of the owner's."""
+    now = datetime.now(UTC)
+    with world.session() as session:
+        view = views.save(session, owner.actor, "Late", {}, now)
+        job = bulk.start(session, owner.actor, "void", now, ids=[invoice])
+        bulk.cancel(session, owner.actor, UUID(job["id"]), now)
+        brought = imports.upload(session, owner.actor, "a.csv", invoice_files.template(), now)
+    return {"view_id": view["id"], "job_id": job["id"], "import_id": brought["id"]}
 
 
 def _credit_note(world: World, owner: Person) -> str:

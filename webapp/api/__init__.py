@@ -9,6 +9,7 @@ def install(app: Flask) -> None:
     """Register every blueprint of the API."""
     from webapp.api import (  # noqa: PLC0415 - an ingress needs health alone.
         auth,
+        bulk,
         business,
         confirmations,
         connections,
@@ -19,6 +20,7 @@ def install(app: Flask) -> None:
         deliveries,
         docs,
         documents,
+        imports,
         invoices,
         kyc,
         ledger,
@@ -41,11 +43,13 @@ def install(app: Flask) -> None:
         transactions,
         transfers,
         users,
+        views,
         wallet,
     )
 
     for module in (
         auth,
+        bulk,
         business,
         confirmations,
         connections,
@@ -56,6 +60,7 @@ def install(app: Flask) -> None:
         deliveries,
         docs,
         documents,
+        imports,
         invoices,
         kyc,
         ledger,
@@ -78,6 +83,7 @@ def install(app: Flask) -> None:
         transactions,
         transfers,
         users,
+        views,
         wallet,
     ):
         app.register_blueprint(module.blueprint)
