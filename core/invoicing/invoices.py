@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core import audit
-from core.errors import Conflict, Forbidden, NotFound
+from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.identity import Actor, Role
 from core.ids import new_id
 from core.invoicing import activity, customers, inputs, news, numbering, profiles, queries, rows
@@ -59,11 +59,14 @@ def create(
     """
     _sellers_only(actor)
     inputs.check(new)
+    if draft and number is not None:
+        raise Invalid("number", "a draft has none; it gets one when it is issued")
     terms = rows.Terms.of(profiles.profile(session, actor.id))
     rows.refuse_gst_fields(new, terms)
-    ready = rows.prepare(
-        session, actor.id, new, customers.wanted(session, actor.id, new), terms, final=not draft or number is not None
-    )
+    ready = rows.prepare(session, actor.id, new, customers.wanted(session, actor.id, new), terms, final=not draft)
+    if not draft:
+        # Before the contact: whoever makes many in one transaction has numbered when they come to the next contact.
+        numbering.lock(session, actor.id)
     ready = replace(ready, customer=customers.put(session, actor, new, now))
     identity = new_id()
     rows.insert(session, identity, actor.id, ready, now)
@@ -93,7 +96,6 @@ def _give_number(
     """Open a draft: it gets its number, and both sides stay as they stand on it now."""
     seller_id = _freeze(session, identity, ready)
     day = ready.new.issue_date
-    # Numbering is locked from here to the commit, so everything slow stands above.
     given = (
         numbering.take(session, seller_id, ready.series, day)
         if number is None

@@ -84,7 +84,7 @@ class Number:
 
 
 def lock(session: Session, seller_id: UUID) -> None:
-    """Let nobody else number documents of this seller until the transaction ends."""
+    """Let nobody else number documents of this seller until the transaction ends. Taken again it does nothing."""
     session.execute(
         text("SELECT pg_advisory_xact_lock(:class, hashtext(:seller))"),
         {"class": _LOCK_CLASS, "seller": str(seller_id)},

@@ -77,6 +77,30 @@ def test_a_draft_has_no_number_and_gets_the_next_when_it_is_issued(desk: Desk) -
     assert desk.do(invoices.issue, draft)["number"] == "INV-2026-00002"
 
 
+def test_a_draft_that_many_issue_at_once_gets_one_number(desk: Desk) -> None:
+    draft = desk.make(draft=True)
+    with ThreadPoolExecutor(4) as pool:
+        numbers = set(pool.map(lambda _: desk.do(invoices.issue, draft)["number"], range(4)))
+    assert numbers == {"INV-2026-00001"}
+    assert desk.make()["number"] == "INV-2026-00002"
+
+
+def test_makers_of_many_who_meet_at_the_same_customers_do_not_wait_for_each_other_for_ever(desk: Desk) -> None:
+    def make(names: tuple[str, str]) -> None:
+        with desk.database.session() as session:
+            for name in names:
+                invoices.create(session, desk.seller, new(contact_email=f"{name}@shop.example"), NOW)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(make, [("one", "two"), ("two", "one")] * 6))
+    assert desk.make()["number"] == "INV-2026-00025"
+
+
+def test_a_draft_brings_no_number_along(desk: Desk) -> None:
+    with pytest.raises(Invalid, match="number"):
+        desk.make(draft=True, number="OLD-9")
+
+
 @pytest.mark.parametrize(
     ("day", "number"),
     [
