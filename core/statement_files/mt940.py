@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -111,6 +112,8 @@ def _parsed(field: _Field, text: str) -> Any:
     """What the library makes of a field, as its own collection. Raises StatementUnreadable."""
     from mt940 import Options, models  # noqa: PLC0415 - web loads it with the first such file.
 
+    # It logs what it cannot read, which is somebody's bank statement.
+    logging.getLogger("mt940").setLevel(logging.CRITICAL + 1)
     made = models.Transactions(options=Options.all())
     try:
         made.parse(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from datetime import date
@@ -78,6 +79,8 @@ def _fed(body: str, row: int) -> tuple[Element, list[int]]:
     """The tree that the library's builder makes, fed a tag at a time so that an error names its line."""
     from ofxtools.Parser import TreeBuilder  # noqa: PLC0415 - web loads it with the first such file.
 
+    # It logs what it reads, which is somebody's bank statement.
+    logging.getLogger("ofxtools").setLevel(logging.CRITICAL + 1)
     builder = TreeBuilder()
     closed = frozenset(re.findall(r"</([A-Z0-9._ ]{1,64})>", body))
     open_tags: list[str] = []

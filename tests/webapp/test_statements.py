@@ -42,7 +42,7 @@ def bring(world: World, person: Person, content: bytes, name: str = "april.csv",
 
 
 def a_plain(world: World, person: Person, lines: list[tuple[str, str, str, str]] | None = None) -> Reply:
-    more = {"account_name": "Current", "currency": "INR", "mapping": PLAIN}
+    more: dict[str, Any] = {"account_name": "Current", "currency": "INR", "mapping": PLAIN}
     return bring(world, person, a_csv(lines or APRIL), **more)
 
 
@@ -113,14 +113,14 @@ def test_a_broken_file_says_where_it_is_broken(shared: World, seller: Person) ->
 
 @pytest.mark.parametrize("by", ["form", "json"])
 def test_a_file_of_the_largest_size_is_taken_and_a_larger_one_is_not(shared: World, seller: Person, by: str) -> None:
-    content = a_csv(APRIL)
+    content = sample("camt053_v2.xml")
 
     def send(size: int) -> Reply:
-        whole = content + b"\n" * (size - len(content))
+        whole = content + b" " * (size - len(content))
         if by == "json":
             return bring(shared, seller, whole)
         # Put together here: the test client would leave the temporary file of a large one open.
-        head = b'--X\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
+        head = b'--X\r\nContent-Disposition: form-data; name="file"; filename="a.xml"\r\n\r\n'
         sent = {"data": head + whole + b"\r\n--X--\r\n", "content_type": "multipart/form-data; boundary=X"}
         return shared.ask("POST", "/api/statements", seller, **sent)
 

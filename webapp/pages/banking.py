@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask import Response, request, url_for
 
-from core.banking import queries
+from core.banking import queries, statement_queries
 from core.errors import Conflict, Invalid, NotFound
 from core.identity import Role
 from core.ids import parse_id
@@ -52,7 +52,8 @@ def transaction(transaction_id: UUID) -> Response:
     """One transaction, and the invoice it looks like a payment of."""
     with looking() as look:
         found = queries.get_transaction(look.db, look.actor, transaction_id)
-        return look.show("pages/transaction.html", transaction=found)
+        origins = statement_queries.origins(look.db, look.actor, transaction_id)
+        return look.show("pages/transaction.html", transaction=found, origins=origins)
 
 
 def _decide(transaction_id: UUID, verb: str) -> tuple[str, str]:

@@ -240,7 +240,22 @@ def test_a_file_may_have_so_many_lines_and_no_more() -> None:
 
 
 def test_a_file_may_have_so_many_bytes_and_no_more() -> None:
-    content = a_csv([("13/04/2026", "only", "", "1.00")])
-    assert len(by_guess(content + b"\n" * (MAX_BYTES - len(content))).lines) == 1
+    content = sample("camt053_v2.xml")
+    for size in (MAX_BYTES - 1, MAX_BYTES):
+        assert len(read(content + b" " * (size - len(content))).lines) == 2
     with pytest.raises(StatementTooLarge, match="5 MB"):
-        format_of(content + b"\n" * (MAX_BYTES - len(content) + 1))
+        format_of(content + b" " * (MAX_BYTES - len(content) + 1))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(sample("german.sta").replace(b":61:260402", b":61:SECRET"), id="MT940"),
+        pytest.param(sample("bank.ofx").replace(b"</STMTTRN>", b"</SECRET>"), id="OFX"),
+    ],
+)
+def test_nothing_of_a_file_is_logged(content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    with pytest.raises(StatementUnreadable):
+        read(content)
+    assert caplog.text == ""
