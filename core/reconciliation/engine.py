@@ -205,7 +205,7 @@ class _Court:
         ahead += [one.raw - other.raw for other in answers if other.invoices != one.invoices and not self._lost(other)]
         for place in one.invoices:
             for rival in self._claims(place):
-                if rival.line != one.line and not self._is_elsewhere(rival) and not self._shares_with(one, rival):
+                if rival.line != one.line and not self._is_elsewhere(rival) and not self._goes_with(one, rival):
                     ahead.append(one.raw - rival.raw)
         return min(ahead)
 
@@ -235,9 +235,10 @@ class _Court:
             return False
         return chosen.raw >= rival.raw + self.desk.weights.margin
 
-    def _shares_with(self, one: Candidate, rival: Candidate) -> bool:
+    def _goes_with(self, one: Candidate, rival: Candidate) -> bool:
+        """Whether both pay the invoice together: in shares, or in parts that fit."""
         chosen = self.chosen.get(rival.line)
-        return one.features["amount"] == "shares" and chosen is not None and chosen.features["amount"] == "shares"
+        return chosen is not None and chosen.invoices == one.invoices
 
     def _stops(self, one: Candidate, margin: float) -> list[str]:
         """Why a person has to look."""

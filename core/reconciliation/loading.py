@@ -37,8 +37,9 @@ _KNOWN = text(
 )
 _INVOICES = text(
     "SELECT invoices.id, number, number_key, amount_due, total, subtotal, invoices.currency, issue_date, due_date, "
-    "supplier_gstin, contact_id, confirmed.confirmed_amount, confirmed.irn, links.ids AS links, EXISTS (SELECT FROM reviews "
-    "WHERE reviews.invoice_id = invoices.id AND reviews.state = 'open' AND stops) AS stopped FROM invoices "
+    "supplier_gstin, contact_id, confirmed.confirmed_amount, confirmed.irn, links.ids AS links, EXISTS "
+    "(SELECT FROM reviews WHERE reviews.invoice_id = invoices.id AND reviews.state = 'open' AND stops) AS stopped "
+    "FROM invoices "
     "LEFT JOIN LATERAL (SELECT confirmed_amount, document ->> 'irn' AS irn FROM financings "
     "WHERE financings.invoice_id = invoices.id AND state NOT IN ('rejected', 'expired', 'withdrawn') "
     "ORDER BY financings.id DESC LIMIT 1) AS confirmed ON true "

@@ -57,6 +57,8 @@ def likeness(one: str, other: str) -> float:
 
     if not one or not other:
         return 0.0
+    if one == other:
+        return 100.0
     short, long = sorted((one, other), key=len)
     if len(short) >= 10 and long.startswith(short):
         return CUT_OFF

@@ -171,7 +171,8 @@ def test_the_sweep_finds_what_is_due_and_nobody_rang_for(context: Clockwork) -> 
     shop = open_shop(context)
     with context.database.connect() as connection:
         connection.execute(text("DELETE FROM outbox"))
-    nothing = {"normalize": False, "fetch": False, "pull": False, "mail": False, "market": False, "relay": False}
+    bells = "normalize fetch pull mail market relay reconcile links letters bulk".split()
+    nothing = dict.fromkeys(bells, False)
     assert sweep.due(context) == nothing
     shop.store(shop.delivery(payment(), event_id="1"))
     assert sweep.due(context) == nothing | {"normalize": True}
