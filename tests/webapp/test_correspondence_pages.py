@@ -46,12 +46,13 @@ def csrf(page: str) -> dict[str, str]:
 
 def test_what_would_be_mailed_is_shown_and_then_mailed(world: World, seller: Person, browser: FlaskClient) -> None:
     invoice = make(world, seller, draft=True)
-    for fragment in ("", "?do=send&fragment=f_mail"):
-        headers = {"HX-Request": "true"} if fragment else {}
-        page = browser.get(f"/invoices/{invoice}/mail{fragment}", headers=headers)
-        assert page.status_code == 200
+    page = browser.get(f"/invoices/{invoice}/mail")
+    part = browser.get(f"/invoices/{invoice}/mail?do=send&fragment=f_mail", headers={"HX-Request": "true"})
+    for each in (page, part):
+        assert each.status_code == 200
         for words in ("It is issued by this", "buyer@example.com", "Dear Bina Buyer", "Invoice (PDF)"):
-            assert words in page.text
+            assert words in each.text
+    assert ("<html" in page.text, "<html" in part.text) == (True, False)
     form = {**csrf(page.text), "to": "accounts@shop.test", "message": "Thank you."}
     done = browser.post(f"/invoices/{invoice}/send", data=form, follow_redirects=True)
     assert "INV-2026-00001 is on its way to accounts@shop.test." in done.text
@@ -153,3 +154,12 @@ def test_whoever_sent_a_mail_finds_it_in_the_mailbox_with_its_file(
     assert "nobody lives here" in browser.get(f"/mailbox/{mail_id}").text
     assert "Came back" in browser.get("/mailbox").text
     assert "Came back" in browser.get(f"/invoices/{invoice}").text
+    # It came back from another address than the customer's, which is not bad by that.
+    contact = world.get(f"/api/invoices/{invoice}", seller).body["contact"]["id"]
+    assert "come back" not in browser.get(f"/contacts/{contact}").text
+    with world.session() as session:
+        session.execute(
+            text("UPDATE mails SET to_address = 'buyer@example.com' WHERE id = CAST(:id AS uuid)"), {"id": mail_id}
+        )
+    for page in (f"/contacts/{contact}", f"/invoices/{invoice}"):
+        assert "Mails to buyer@example.com come back" in browser.get(page).text

@@ -13,10 +13,12 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from core.connections import store
 from core.identity import Role
 from core.invoicing import links
 from tests.conftest import Servers
 from tests.webapp.conftest import INVOICE, Person, World, standing_world
+from webapp.limits import limiter
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +266,22 @@ def test_an_answer_without_a_form_token_is_refused(sent: Sent, under: str) -> No
     assert browser.post(sent.path + under, data={"answer": "agreed"}).status_code == 403
 
 
+@pytest.mark.parametrize(("under", "most"), [("/pay", 20), ("/answer", 60)])
+def test_trying_without_end_is_refused(sent: Sent, under: str, most: int) -> None:
+    browser = sent.browser()
+    token = {"csrf_token": csrf(browser.get(sent.path).text)}
+    at = {"REMOTE_ADDR": "192.0.2.77"}
+    limiter.enabled = True
+    try:
+        answers = [
+            browser.post(sent.path + under, data=token, environ_overrides=at).status_code for _ in range(most + 1)
+        ]
+    finally:
+        limiter.enabled = False
+        limiter.reset()
+    assert (answers[:most].count(429), answers[most]) == (0, 429)
+
+
 def test_an_invoice_that_was_cancelled_asks_for_nothing(sent: Sent) -> None:
     assert sent.world.delete(sent.at, sent.seller).status == 200
     page = sent.browser().get(sent.path)
@@ -288,3 +306,93 @@ def test_the_invoice_is_there_as_a_file(sent: Sent) -> None:
     answer = sent.browser().get(f"{sent.path}/pdf")
     assert (answer.status_code, answer.mimetype, answer.data[:5]) == (200, "application/pdf", b"%PDF-")
     assert sent.invoice["number"] in answer.headers["Content-Disposition"]
+
+
+def gateway(sent: Sent, seller: Person | None = None) -> str:
+    """A connection that can make payment pages, of the invoice's seller or another one."""
+    with sent.world.session() as session:
+        made = store.create(
+            session,
+            (seller or sent.seller).actor,
+            sent.world.parts.ring,
+            connector="razorpay",
+            name="Gateway",
+            secrets={"webhook_secret": "s" * 20, "key_id": "rzp", "key_secret": "k"},
+            settings={},
+            external_id=None,
+            now=datetime.now(UTC),
+        )
+    return str(made["id"])
+
+
+def ask_to_pay(sent: Sent, chosen: str) -> tuple[FlaskClient, str]:
+    browser = sent.browser()
+    form = {"csrf_token": csrf(browser.get(sent.path).text), "gateway": chosen}
+    answer = browser.post(f"{sent.path}/pay", data=form)
+    assert answer.status_code == 303
+    return browser, answer.headers["Location"]
+
+
+def set_link(sent: Sent, **columns: str) -> None:
+    changes = ", ".join(f"{name} = :{name}" for name in columns)
+    with sent.world.session() as session:
+        session.execute(
+            text(f"UPDATE payment_links SET {changes} WHERE invoice_id = CAST(:id AS uuid)"),
+            {**columns, "id": sent.invoice["id"]},
+        )
+
+
+def test_the_customer_waits_for_the_payment_page_and_goes_there(sent: Sent) -> None:
+    browser, wait = ask_to_pay(sent, gateway(sent))
+    assert "Pay ₹29.54 by Razorpay" in browser.get(sent.path).text
+    page = browser.get(wait)
+    assert (page.status_code, "Razorpay makes the page" in page.text) == (200, True)
+    set_link(sent, state="open", provider_id="plink_1", url="https://rzp.io/i/x")
+    part = browser.get(f"{wait}?n=1&fragment=f_wait", headers=HTMX)
+    assert (part.headers["HX-Redirect"], part.text) == ("https://rzp.io/i/x", "")
+    # Without scripts there is a link.
+    assert 'href="https://rzp.io/i/x"' in browser.get(wait).text
+    # Pressing again leads to the same page.
+    assert ask_to_pay(sent, gateway(sent))[1] == wait
+
+
+def test_a_gateway_that_cannot_be_reached_is_said_and_can_be_tried_again(sent: Sent) -> None:
+    chosen = gateway(sent)
+    browser, wait = ask_to_pay(sent, chosen)
+    set_link(sent, state="failed", error="razorpay: POST /v1/payment_links answered 503 from 10.0.0.1")
+    page = browser.get(wait).text
+    assert "Razorpay cannot be reached" in page
+    assert "nothing was charged" in page
+    # What went wrong inside is the seller's to read.
+    assert "503" not in page
+    assert ask_to_pay(sent, chosen)[1] != wait
+
+
+def test_a_page_that_never_comes_is_not_waited_for_for_ever(sent: Sent) -> None:
+    browser, wait = ask_to_pay(sent, gateway(sent))
+    late = browser.get(f"{wait}?n=90&fragment=f_wait", headers=HTMX).text
+    assert ("cannot be reached" in late, "hx-get" in late) == (True, False)
+
+
+def test_only_the_sellers_own_gateways_are_used(world: World, sent: Sent) -> None:
+    theirs = gateway(sent, world.person(Role.SELLER, f"{uuid4().hex}@sellers.test"))
+    browser, location = ask_to_pay(sent, theirs)
+    assert location == sent.path
+    assert "not offered any more" in browser.get(sent.path).text
+    other = make(world)
+    _, wait = ask_to_pay(sent, gateway(sent))
+    assert other.browser().get(f"{other.path}/pay/{wait.rpartition('/')[2]}").status_code == 404
+
+
+def test_what_is_paid_is_not_paid_again(sent: Sent) -> None:
+    chosen = gateway(sent)
+    with sent.world.session() as session:
+        session.execute(
+            text("UPDATE invoices SET status = 'void' WHERE id = CAST(:id AS uuid)"), {"id": sent.invoice["id"]}
+        )
+    assert ask_to_pay(sent, chosen)[1] == sent.path
+    with sent.world.session() as session:
+        count = session.scalar(
+            text("SELECT count(*) FROM payment_links WHERE invoice_id = CAST(:id AS uuid)"), {"id": sent.invoice["id"]}
+        )
+    assert count == 0

@@ -12,6 +12,7 @@ from flask import Response, flash, make_response, redirect, request, url_for
 from core.contacts import queries, store
 from core.contacts.statement import statement
 from core.contacts.store import NewContact
+from core.correspondence import bounces
 from core.edits import StaleEdit
 from core.errors import Conflict, Invalid
 from core.identity import Role
@@ -63,7 +64,10 @@ def contact(contact_id: UUID) -> Response:
     with looking() as look:
         found = queries.get_contact(look.db, look.actor, contact_id)
         past = queries.history(look.db, look.actor, contact_id, limit=limit(), cursor=cursor())
-        return look.show("pages/contact.html", contact=found, past=past, kinds=KINDS, states=STATE_CHOICES)
+        bounce = bounces.of_address(look.db, UUID(found["seller_id"]), found["email"])
+        return look.show(
+            "pages/contact.html", contact=found, past=past, kinds=KINDS, states=STATE_CHOICES, bounce=bounce
+        )
 
 
 def _form_page(look: Look, form: Form, status: int = 200, **more: Any) -> Response:
