@@ -171,7 +171,7 @@ def test_the_sweep_finds_what_is_due_and_nobody_rang_for(context: Clockwork) -> 
     shop = open_shop(context)
     with context.database.connect() as connection:
         connection.execute(text("DELETE FROM outbox"))
-    bells = "normalize fetch pull mail market relay reconcile links letters bulk".split()
+    bells = ["normalize", "fetch", "pull", "mail", "market", "relay", "reconcile", "links", "letters", "bulk"]
     nothing = dict.fromkeys(bells, False)
     assert sweep.due(context) == nothing
     shop.store(shop.delivery(payment(), event_id="1"))
