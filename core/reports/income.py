@@ -118,7 +118,7 @@ def _issued(period: Period, contact: UUID | None = None) -> Rows:
 
 
 def _received(period: Period, **more: str) -> Rows:
-    days = {"since": period.since.isoformat(), "until": period.until.isoformat()}
+    days = {"from": period.since.isoformat(), "to": period.until.isoformat()}
     return Rows("payments", {**days, "status": "succeeded", **more})
 
 

@@ -43,10 +43,13 @@ _OPEN = text(
 )
 # By what was paid, so that a small payment counts little.
 _USUAL = text(
-    "SELECT invoices.contact_id, round(sum((payments.occurred_at::date - invoices.due_date) * payments.allocated) "
-    "/ sum(payments.allocated))::integer AS delay FROM payments JOIN invoices ON invoices.id = payments.invoice_id "
+    "SELECT invoices.contact_id, round(sum((paid.day - invoices.due_date) * paid.amount) / sum(paid.amount))::integer "
+    "AS delay FROM (SELECT payments.occurred_at::date AS day, coalesce(target.invoice_id, payments.invoice_id) AS "
+    "invoice_id, coalesce(target.allocated, payments.allocated) AS amount FROM payments "
+    "LEFT JOIN payment_targets AS target ON target.payment_id = payments.id "
     "WHERE payments.user_id = :user AND payments.occurred_at >= :since AND payments.allocated > 0 "
-    "AND payments.source <> 'credit_note' GROUP BY 1"
+    "AND payments.source <> 'credit_note') AS paid JOIN invoices ON invoices.id = paid.invoice_id "
+    "WHERE paid.amount > 0 GROUP BY 1"
 )
 
 

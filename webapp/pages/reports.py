@@ -64,7 +64,7 @@ def _seller(look: Look) -> UUID | None:
 def _shared(look: Look, seller: UUID | None, **more: Any) -> dict[str, Any]:
     """What both pages need: the tabs, and the operator's choice kept in every link."""
     kept = {"seller": str(seller)} if look.actor.is_operator and seller else {}
-    return {"names": core_reports.NAMES, "periods": core_reports.PERIODS, "kept": kept, "link": _link, **more}
+    return {"names": core_reports.NAMES, "periods": core_reports.PERIODS, "kept": kept, "rows_url": _link, **more}
 
 
 @blueprint.get("/reports")
