@@ -203,6 +203,13 @@ _STATES: dict[str, dict[str, State]] = {
         "succeeded": State("Received", "good"),
         "cancelled": State("Cancelled"),
         "refunded": State("Refunded", "warn"),
+        "disputed": State("Disputed", "bad"),
+    },
+    "payout": {
+        "pending": State("On the way", "warn"),
+        "failed": State("Failed", "bad"),
+        "paid": State("Paid", "good"),
+        "reversed": State("Went back", "bad"),
     },
     "transaction": {
         "pending": State("Pending", "warn"),
