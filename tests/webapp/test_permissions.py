@@ -561,7 +561,7 @@ def test_pages_send_strangers_to_sign_in(scene: Scene) -> None:
             continue
         path = rule.rule
         for name in rule.arguments:
-            path = path.replace(f"<uuid:{name}>", str(new_id())).replace(f"<{name}>", "x")
+            path = path.replace(f"<uuid:{name}>", str(new_id())).replace(f"<{name}>", "x").replace(f"<int:{name}>", "0")
         answer = scene.world.browser().get(path)
         assert answer.status_code in {302, 303, 401}, (rule.endpoint, answer.status_code)
         if answer.status_code != 401:
