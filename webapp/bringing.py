@@ -85,5 +85,7 @@ def take_in(session: Session, person: Actor, import_id: UUID) -> None:
 
 
 def ring() -> None:
-    """Have a worker look for statements that are being taken in. After the commit."""
-    current_app.extensions["ledgerwire.inlet"].ringer.ring("pull")
+    """Have workers take in what is long, and compare what is new with the open invoices. After the commit."""
+    ringer = current_app.extensions["ledgerwire.inlet"].ringer
+    ringer.ring("pull")
+    ringer.ring("reconcile")

@@ -12,4 +12,5 @@ def drain(context: Context) -> int:
         taken = statement_taking.take(session, None, context.now(), context.calendar)
     if taken:
         context.doorbell.ring("relay")
+        context.wake("reconcile")
     return int(taken)

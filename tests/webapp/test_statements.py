@@ -144,7 +144,7 @@ def test_a_long_statement_is_left_to_a_worker(shared: World, seller: Person, mon
     assert worker.drain(context) == 1  # type: ignore[arg-type]  # What it needs of one.
     assert worker.drain(context) == 0  # type: ignore[arg-type]
     assert shared.get(path, seller).body["state"] == "done"
-    assert context.rung == ["relay"]
+    assert context.rung == ["relay", "reconcile"]
 
 
 class _Context:
@@ -161,6 +161,8 @@ class _Context:
 
     def ring(self, bell: str) -> None:
         self.rung.append(bell)
+
+    wake = ring
 
 
 def test_a_confirmation_that_is_repeated_answers_the_same(shared: World, seller: Person) -> None:

@@ -118,7 +118,9 @@ def enter(body: statement_models.LineInput) -> Response:
         _, transaction_id = taking.add_line(session, person, new, auth.now(), services().rules.calendar)
         return transactions.get_transaction(session, person, transaction_id), 201
 
-    return once(person, work)
+    entered = once(person, work)
+    bringing.ring()
+    return entered
 
 
 @blueprint.get("/<uuid:statement_id>")

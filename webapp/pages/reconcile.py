@@ -124,15 +124,18 @@ def match_by_hand(transaction_id: UUID) -> Response:
             form.errors["form"] = "Tick an invoice."
         if form:
             try:
-                return _accept(
-                    look.db, transaction_id, look.now,
-                    invoice_id=ticked[0] if len(ticked) == 1 else None, targets=targets,
-                    short_reason=form.raw("short_reason") or None,
-                )  # fmt: skip
+                with look.db.begin_nested():
+                    return _accept(
+                        look.db,
+                        transaction_id,
+                        look.now,
+                        invoice_id=ticked[0] if len(ticked) == 1 else None,
+                        targets=targets,
+                        short_reason=form.raw("short_reason") or None,
+                    )
             except (Invalid, Conflict) as error:
-                look.db.rollback()
-                form.blame(error if isinstance(error, Invalid) else Invalid("form", str(error)),
-                           {"targets": "form"}, line["currency"])  # fmt: skip
+                refused = error if isinstance(error, Invalid) else Invalid("form", str(error))
+                form.blame(refused, {"targets": "form"}, line["currency"])
         return _choosing(look, transaction_id, form, 422)
 
 

@@ -265,11 +265,13 @@ def enter_line() -> Response:
     with looking() as look:
         only(look, Role.SELLER)
         own = book.accounts(look.db, look.actor)
-        if request.method == "POST" and (made := _entered(look, form, own)) is not None:
-            flash("The line is on your books.", "good")
-            return make_response(redirect(url_for("pages.transaction", transaction_id=made), 303))
-        status = 422 if form.errors else 200
-        return look.show("pages/statement_line.html", status, form=form, accounts=own, today=look.now.date())
+        made = _entered(look, form, own) if request.method == "POST" else None
+        if made is None:
+            shown = {"form": form, "accounts": own, "today": look.now.date()}
+            return look.show("pages/statement_line.html", 422 if form.errors else 200, **shown)
+    bringing.ring()
+    flash("The line is on your books.", "good")
+    return make_response(redirect(url_for("pages.transaction", transaction_id=made), 303))
 
 
 def _entered(look: Look, form: Form, own: list[book.Account]) -> UUID | None:
