@@ -55,10 +55,8 @@ def _payment(
     state: PaymentState, invoices: Mapping[UUID, Mapping[str, Any]], origin: UUID | None, outcome: Outcome
 ) -> None:
     """Its owner hears of it with the first invoice that it pays, and each invoice's room with that invoice."""
-    if state.deleted_at is not None and state.was != "cancelled":
-        name = "payment.deleted"
-    else:
-        name = "payment.received" if state.status == "succeeded" and state.was != "succeeded" else "payment.updated"
+    deleted = state.deleted_at is not None and state.was != "cancelled"
+    received = state.status == "succeeded" and state.was != "succeeded"
     # Whoever looks at an invoice that it paid until now hears of it as well.
     gone = [named for named in sorted(state.named) if named not in state.names] if state.decided else []
     named = [invoices[identity] for identity in (*state.names, *gone) if identity in invoices]
@@ -69,10 +67,16 @@ def _payment(
         "currency": state.currency,
         "payer": state.payer_name or state.payer_email,
     }
-    outcome.tell([f"user:{state.user_id}"], name, {**data, **_of(named[0] if named else None)}, origin)
-    for invoice in named:
-        # Investors listen there too, and who paid is not theirs to know.
-        outcome.tell([f"invoice:{invoice['id']}"], name, {**data, "payer": None, **_of(invoice)}, origin)
+    heard = {f"user:{state.user_id}": {**data, **_of(named[0] if named else None)}}
+    # Investors listen there too, and who paid is not theirs to know.
+    heard |= {f"invoice:{invoice['id']}": {**data, "payer": None, **_of(invoice)} for invoice in named}
+    for room, told in heard.items():
+        outcome.tell(
+            [room],
+            "payment.deleted" if deleted else "payment.received" if received else "payment.updated",
+            told,
+            origin,
+        )
 
 
 def _of(invoice: Mapping[str, Any] | None) -> dict[str, object]:
