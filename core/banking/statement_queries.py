@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -56,12 +57,16 @@ def _shape(row: Any) -> dict[str, Any]:
         "opening": said.get("opening"),
         "closing": said.get("closing"),
         "gap": said.get("gap"),
-        "first_on": said.get("first_on"),
-        "last_on": said.get("last_on"),
+        "first_on": _day(said.get("first_on")),
+        "last_on": _day(said.get("last_on")),
         "has_file": row.file_id is not None,
         "created_at": row.created_at,
         "decided_at": row.decided_at,
     }
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
 
 
 def list_statements(session: Session, actor: Actor, *, limit: int = 25, cursor: str | None = None) -> dict[str, Any]:
