@@ -267,7 +267,7 @@ def dso(session: Session, user_id: UUID, home: str, period: Period) -> Report:
     )
     if newest is not None:
         report.figures = [
-            Figure(label="Days sales outstanding", kind="days", value=newest[4], note=f"on {newest[1].isoformat()}"),
+            Figure(label="Sales outstanding", kind="days", value=newest[4], note=f"on {newest[1].isoformat()}"),
             Figure(label="Owed", kind="money", value=newest[2], currency=home, rows=_open()),
             Figure(label="Invoiced in three months", kind="money", value=newest[3], currency=home),
         ]

@@ -28,9 +28,9 @@ _PARTS = (
     "sum(item.igst)::bigint AS igst"
 )
 _TOTALS = text(
-    f"SELECT invoices.currency, sum(item.net)::bigint AS taxable, sum(item.tax)::bigint AS tax, "
-    "sum(item.cgst)::bigint AS cgst, sum(item.sgst)::bigint AS sgst, sum(item.igst)::bigint AS igst, "
-    f"count(DISTINCT invoices.id) AS many {_INVOICES} GROUP BY 1 ORDER BY 1"
+    "SELECT currency, sum(subtotal)::bigint AS taxable, sum(tax)::bigint AS tax, sum(cgst)::bigint AS cgst, "
+    "sum(sgst)::bigint AS sgst, sum(igst)::bigint AS igst FROM invoices WHERE seller_id = :user "
+    "AND status NOT IN ('draft', 'void') AND issue_date BETWEEN :since AND :until GROUP BY 1 ORDER BY 1"
 )
 _B2B = text(
     "SELECT invoices.id, invoices.buyer_gstin, contacts.name, invoices.number, invoices.issue_date, invoices.total, "
@@ -113,12 +113,18 @@ def tax(session: Session, user_id: UUID, home: str, period: Period) -> Report:
     credited = sum(row.tax for row in notes if row.currency == home)
     report.figures = [
         Figure(label="Taxable", kind="money", value=taxable, currency=home, rows=_issued(period, currency=home)),
-        Figure(label="Tax invoiced", kind="money", value=tax_sum, currency=home, note="reverse charge is in it"),
+        Figure(
+            label="Tax invoiced",
+            kind="money",
+            value=tax_sum,
+            currency=home,
+            note="what buyers pay under reverse charge is not in it",
+        ),
         Figure(label="Tax of credit notes", kind="money", value=credited, currency=home, note="to be taken off"),
     ]
     if cgst or sgst or igst:
         points = [Point("CGST", cgst), Point("SGST", sgst), Point("IGST", igst)]
-        report.picture = Picture(label="Tax invoiced, by kind", kind="money", points=points)
+        report.picture = Picture(label="Tax by kind, reverse charge included", kind="money", points=points)
     report.tables = [*_sales(session, values, period), *_rest(session, values, period, notes)]
     return report
 
