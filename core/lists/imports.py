@@ -34,14 +34,15 @@ class AlreadyConfirmed(Conflict):
     code = "import_confirmed"
 
 
-def _sellers_only(actor: Actor) -> None:
+def sellers_only(actor: Actor) -> None:
+    """Raises Forbidden to everybody else."""
     if actor.role is not Role.SELLER:
         raise Forbidden("only sellers import invoices")
 
 
 def upload(session: Session, actor: Actor, name: str, content: bytes, now: datetime) -> dict[str, Any]:
     """Keep a file until it is confirmed, and look it over by the best guess. Raises Invalid, StatementUnreadable."""
-    _sellers_only(actor)
+    sellers_only(actor)
     sheet = invoice_files.read(content)
     identity = new_id()
     session.execute(

@@ -43,7 +43,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("business.create_series", "POST"): {"owner", "stranger"},
     ("business.default_series", "PUT"): {"owner", "stranger"},
     ("bulk.index", "GET"): PEOPLE,
-    ("bulk.start", "POST"): {"owner"},
+    ("bulk.start", "POST"): {"owner", "stranger"},
     ("bulk.show", "GET"): {"owner", "operator"},
     ("bulk.cancel", "POST"): {"owner"},
     ("imports.template", "GET"): PEOPLE,

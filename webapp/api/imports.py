@@ -35,6 +35,7 @@ def template() -> Response:
 def upload() -> Response:
     """Bring a file of up to 2 MB, 5,000 rows and 1,000 invoices. Nothing is made of it yet: the answer is a dry run."""
     person = auth.actor()
+    imports.sellers_only(person)
     name, content = uploads.read_file()
     with services().database.session() as session:
         return reply(imports.upload(session, person, name, content, auth.now()), 201)

@@ -1,4 +1,4 @@
-"""Invoices: the list, one of them, and what is done with it."""
+"""One invoice, and what is done with it. The list is in webapp.pages.lists."""
 
 from __future__ import annotations
 
@@ -16,37 +16,7 @@ from webapp.auth import page_login_required
 from webapp.pages import blueprint, correspondence, render, talk
 from webapp.pages.financing import REASONS as REJECT_REASONS
 from webapp.pages.format import spoken
-from webapp.pages.shell import choice, cursor, limit, looking, only, search
-
-STATUSES = {
-    "unpaid": "Unpaid",
-    "overdue": "Overdue",
-    "partial": "Part paid",
-    "paid": "Paid",
-    "draft": "Drafts",
-    "void": "Cancelled",
-}
-
-
-@blueprint.get("/invoices")
-@page_login_required
-def invoices() -> Response:
-    """Invoices sent, or for a buyer those to pay."""
-    status = choice("status", STATUSES)
-    with looking() as look:
-        only(look, Role.SELLER, Role.BUYER, Role.OPERATOR)
-        # The tabs ask what is paid of an invoice, whoever financed it.
-        paid = status in queries.PAYMENT_STATUSES
-        found = queries.list_invoices(
-            look.db,
-            look.actor,
-            limit=limit(),
-            cursor=cursor(),
-            status=None if paid else status,
-            payment_status=status if paid else None,
-            search=search(),
-        )
-        return look.show("pages/invoices.html", **found, status=status, statuses=STATUSES, search=search())
+from webapp.pages.shell import looking, only
 
 
 @blueprint.get("/invoices/<uuid:invoice_id>")
