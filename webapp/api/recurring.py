@@ -97,7 +97,7 @@ def resume(recurring_id: UUID, body: models.ResumeInput) -> Response:
 
 
 @blueprint.post("/<uuid:recurring_id>/run")
-@operation("recurring", {201: models.RunResult}, problems=(404, 409))
+@operation("recurring", {201: models.RunResult}, problems=(404, 409, 422))
 def run(recurring_id: UUID) -> Response:
     """Make the next one now, dated today where its day is to come."""
     person = auth.actor()
