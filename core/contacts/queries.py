@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from core import paging
 from core.bulk import array
 from core.contacts.money import CREDIT, OF_CONTACT
-from core.errors import NotFound
+from core.errors import Invalid, NotFound
 from core.identity import Actor, Role
 
 _COLUMNS = """
@@ -79,7 +79,7 @@ def list_contacts(
     search: str | None = None,
     archived: bool = False,
 ) -> dict[str, Any]:
-    """Contacts by name, with what each owes; `archived` lists those that were put away instead.
+    """Contacts by name (for operators the newest first), with what each owes; `archived` lists those that were put away instead.
 
     `search` looks in names, address of mail and GSTIN.
     """
@@ -91,19 +91,25 @@ def list_contacts(
             "OR contacts.gstin ILIKE :search)"
         )
         values["search"] = paging.contains(search)
+    # An operator reads over all sellers, where only the order of arrival has an index.
+    order = "newest" if actor.is_operator else "name"
     if cursor:
-        _, values["name"], values["after"] = paging.after_key(cursor)
-        conditions.append("(lower(contacts.name), contacts.id) > (:name, :after)")
+        known, values["name"], values["after"] = paging.after_key(cursor)
+        if known != order:
+            raise Invalid("cursor", "is not one that this list gave out")
+        conditions.append(
+            "(lower(contacts.name), contacts.id) > (:name, :after)" if order == "name" else "contacts.id < :after"
+        )
     rows = session.execute(
         text(
             f"SELECT {_COLUMNS}, lower(contacts.name) AS key FROM contacts WHERE {' AND '.join(conditions)} "
-            "ORDER BY lower(contacts.name), contacts.id LIMIT :limit"
+            f"ORDER BY {'lower(contacts.name), contacts.id' if order == 'name' else 'contacts.id DESC'} LIMIT :limit"
         ),
         values,
     ).all()
     owed = open_balances(session, [row.id for row in rows[:limit]])
     return paging.page_by_key(
-        rows, limit, lambda row: _shape(row, owed.get(row.id, [])), lambda row: ("name", row.key, row.id)
+        rows, limit, lambda row: _shape(row, owed.get(row.id, [])), lambda row: (order, row.key, row.id)
     )
 
 

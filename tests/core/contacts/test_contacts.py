@@ -202,6 +202,17 @@ def test_the_list_goes_by_name_in_pages_and_finds_what_is_searched_for(session: 
     assert queries.list_contacts(session, seller, search="1000")["items"] == []
 
 
+def test_an_operator_reads_the_contacts_of_all_sellers_newest_first(context: Clockwork, session: Session) -> None:
+    operator, made = add_seller(context, Role.OPERATOR), []
+    for name in ("b", "a", "c"):
+        made.append(store.create(session, add_seller(context), new(name=name), NOW)["id"])
+    first = queries.list_contacts(session, operator, limit=2)
+    second = queries.list_contacts(session, operator, limit=1, cursor=first["next_cursor"])
+    assert [one["id"] for one in (*first["items"], *second["items"])] == made[::-1]
+    with pytest.raises(Invalid, match="cursor"):
+        queries.list_contacts(session, add_seller(context), cursor=first["next_cursor"])
+
+
 def test_an_address_that_is_corrected_shows_the_invoices_to_the_buyer(context: Clockwork, seller: Actor) -> None:
     with context.database.session() as session:
         buyer = users.register(
