@@ -6,7 +6,7 @@ bank reference. What a person decided stays.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -21,24 +21,27 @@ from core.reconciliation.booking import Decision
 from core.reconciliation.fingerprints import reference_key
 from core.statements import Outcome
 
+# The few payments that are told and found on no line come first: there are many lines that the engine booked.
 _TWICE = text(
-    "SELECT matches.id, matches.transaction_id, matches.weights_version, transactions.bank_reference, "
-    "payments.id AS booked_id, payments.bank_reference AS booked_reference FROM matches "
-    "JOIN transactions ON transactions.id = matches.transaction_id "
-    "JOIN payments ON payments.user_id = matches.user_id AND payments.amount = transactions.amount "
-    "AND payments.currency = transactions.currency AND payments.status = 'succeeded' "
-    "AND payments.source IN ('manual', 'gateway') AND payments.trust <> 'hint' "
-    "AND payments.bank_reference IS NOT NULL "
-    "AND payments.occurred_at BETWEEN transactions.occurred_at - interval '10 days' "
-    "AND transactions.occurred_at + interval '10 days' "
-    "WHERE matches.user_id = :user AND matches.state = 'accepted' AND matches.kind = 'invoices' "
-    "AND matches.actor = 'engine' AND transactions.bank_reference IS NOT NULL "
-    "AND NOT EXISTS (SELECT FROM transaction_payments WHERE payment_id = payments.id) "
+    "WITH told AS MATERIALIZED (SELECT id, invoice_id, amount, currency, bank_reference, occurred_at FROM payments "
+    "WHERE user_id = :user AND status = 'succeeded' AND source IN ('manual', 'gateway') AND trust <> 'hint' "
+    "AND bank_reference IS NOT NULL AND occurred_at >= :since "
+    "AND NOT EXISTS (SELECT FROM transaction_payments WHERE payment_id = payments.id)) "
+    "SELECT matches.id, matches.transaction_id, transactions.bank_reference, told.id AS booked_id, "
+    "told.bank_reference AS booked_reference FROM told JOIN transactions ON transactions.user_id = :user "
+    "AND transactions.amount = told.amount AND transactions.currency = told.currency "
+    "AND transactions.match_state = 'accepted' AND transactions.bank_reference IS NOT NULL "
+    "AND transactions.occurred_at BETWEEN told.occurred_at - interval '10 days' "
+    "AND told.occurred_at + interval '10 days' "
+    "JOIN matches ON matches.transaction_id = transactions.id AND matches.state = 'accepted' "
+    "AND matches.kind = 'invoices' AND matches.actor = 'engine' "
     # One that pays something else is other money, or a customer's credit that a person may use.
-    "AND (payments.invoice_id = matches.invoice_id OR EXISTS (SELECT FROM payment_targets "
-    "WHERE payment_targets.payment_id = payments.id AND payment_targets.invoice_id = matches.invoice_id)) "
-    "ORDER BY matches.transaction_id, payments.id"
+    "WHERE told.invoice_id = matches.invoice_id OR EXISTS (SELECT FROM payment_targets "
+    "WHERE payment_targets.payment_id = told.id AND payment_targets.invoice_id = matches.invoice_id) "
+    "ORDER BY matches.transaction_id, told.id"
 )
+# News of money that is older than this is no news.
+_LOOK_BACK = timedelta(days=120)
 _ACCEPTED = text(
     "SELECT id, transaction_id, kind, subject_id, payment_id FROM matches WHERE id = ANY(CAST(:ids AS uuid[])) "
     "AND state = 'accepted' AND actor = 'engine' ORDER BY id FOR UPDATE"
@@ -49,7 +52,7 @@ def convert(connection: Connection, user_id: UUID, now: datetime, calendar: Cale
     """Link lines that the engine booked to the payment with the same reference instead; return how many."""
     wanted: dict[UUID, tuple[UUID, UUID]] = {}
     taken: set[UUID] = set()
-    for row in connection.execute(_TWICE, {"user": user_id}):
+    for row in connection.execute(_TWICE, {"user": user_id, "since": now - _LOOK_BACK}):
         key = reference_key(row.bank_reference)
         if key is None or key != reference_key(row.booked_reference):
             continue

@@ -35,22 +35,22 @@ _KNOWN = text(
     f"{_LINES} AND match_state IN ('accepted', 'ignored') AND transactions.amount = ANY(CAST(:amounts AS bigint[])) "
     "AND occurred_at BETWEEN :since AND :until ORDER BY transactions.id"
 )
+# What few invoices have is read once and joined, not asked for each of tens of thousands.
 _INVOICES = text(
     "SELECT invoices.id, number, number_key, amount_due, total, subtotal, invoices.currency, issue_date, due_date, "
-    "supplier_gstin, contact_id, confirmed.confirmed_amount, confirmed.irn, links.ids AS links, EXISTS "
-    "(SELECT FROM reviews WHERE reviews.invoice_id = invoices.id AND reviews.state = 'open' AND stops) AS stopped "
-    "FROM invoices "
-    "LEFT JOIN LATERAL (SELECT confirmed_amount, document ->> 'irn' AS irn FROM financings "
-    "WHERE financings.invoice_id = invoices.id AND state NOT IN ('rejected', 'expired', 'withdrawn') "
-    "ORDER BY financings.id DESC LIMIT 1) AS confirmed ON true "
-    "LEFT JOIN LATERAL (SELECT array_agg(provider_id) AS ids FROM payment_links "
-    "WHERE payment_links.invoice_id = invoices.id AND provider_id IS NOT NULL) AS links ON true "
-    "WHERE seller_id = :user AND status IN ('open', 'partial') AND invoices.currency = ANY(:currencies) "
-    "ORDER BY invoices.id"
+    "supplier_gstin, contact_id, confirmed_amount, irn, links.ids AS links, held.invoice_id IS NOT NULL AS stopped "
+    "FROM invoices LEFT JOIN (SELECT DISTINCT ON (invoice_id) invoice_id, confirmed_amount, document ->> 'irn' AS irn "
+    "FROM financings WHERE seller_id = :user AND state NOT IN ('rejected', 'expired', 'withdrawn') "
+    "ORDER BY invoice_id, id DESC) AS confirmed ON confirmed.invoice_id = invoices.id "
+    "LEFT JOIN (SELECT invoice_id, array_agg(provider_id) AS ids FROM payment_links JOIN connections "
+    "ON connections.id = connection_id WHERE connections.user_id = :user AND provider_id IS NOT NULL "
+    "GROUP BY invoice_id) AS links ON links.invoice_id = invoices.id "
+    "LEFT JOIN (SELECT DISTINCT invoice_id FROM reviews WHERE state = 'open' AND stops) AS held "
+    "ON held.invoice_id = invoices.id "
+    "WHERE invoices.seller_id = :user AND status IN ('open', 'partial') AND invoices.currency = ANY(:currencies)"
 )
 _CONTACTS = text(
-    "SELECT id, name, legal_name, tds_rate FROM contacts WHERE user_id = :user AND EXISTS (SELECT FROM invoices "
-    "WHERE invoices.contact_id = contacts.id AND status IN ('open', 'partial'))"
+    "SELECT id, name, legal_name, tds_rate FROM contacts WHERE user_id = :user AND id = ANY(CAST(:contacts AS uuid[]))"
 )
 _IDENTITIES = text("SELECT kind, value, contact_id, seen FROM payer_identities WHERE user_id = :user")
 _OWN_NAMES = text(
@@ -108,6 +108,7 @@ def load(connection: Connection, user_id: UUID) -> Loaded:
         "currencies": sorted({row.currency for row in rows}),
     }
     invoices = [_invoice(row) for row in connection.execute(_INVOICES, values)]
+    values["contacts"] = array({one.contact_id for one in invoices}, "uuid")
     rejected, undone = _decided(connection, values)
     book = Book(
         lines=[_line(row) for row in rows],
