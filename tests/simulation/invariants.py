@@ -16,6 +16,15 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+# What each payment brings each invoice that it names.
+PARTS = """
+    SELECT id, invoice_id, currency, occurred_at, trust, CASE WHEN trust = 'hint' THEN 0 ELSE net END AS part
+    FROM payments WHERE invoice_id IS NOT NULL
+    UNION ALL SELECT payments.id, target.invoice_id, currency, occurred_at, trust,
+        greatest(0, least(target.amount, net - coalesce((SELECT sum(amount) FROM payment_targets AS earlier
+            WHERE earlier.payment_id = target.payment_id AND earlier.position < target.position), 0)))
+    FROM payment_targets AS target JOIN payments ON payments.id = target.payment_id"""
+
 _QUERIES: Mapping[str, str] = {
     "L1: a transfer does not balance, or mixes currencies": """
         SELECT transfer_id FROM ledger_entries GROUP BY transfer_id
@@ -130,18 +139,20 @@ _QUERIES: Mapping[str, str] = {
             SELECT count(*) + ceil(investments.principal * late_rate / 100 / 365 * greatest(0,
                 max((paid_at AT TIME ZONE 'Asia/Kolkata')::date) - pay_date))
             FROM repayments WHERE repayments.financing_id = financings.id AND reversed_by IS NULL)""",
-    "a payment's money does not appear exactly once": """
-        SELECT payments.id FROM payments JOIN financings ON financings.invoice_id = payments.invoice_id
-            AND financings.currency = payments.currency
+    "a payment's money does not appear exactly once": f"""
+        SELECT paid.id FROM ({PARTS}) AS paid JOIN financings ON financings.invoice_id = paid.invoice_id
+            AND financings.currency = paid.currency
             AND state IN ('funded', 'part_paid', 'overdue', 'defaulted', 'repaid')
-        LEFT JOIN repayments ON repayments.payment_id = payments.id AND repayments.financing_id = financings.id
+        LEFT JOIN repayments ON repayments.payment_id = paid.id AND repayments.financing_id = financings.id
             AND reversed_by IS NULL
-        GROUP BY payments.id, net, trust HAVING coalesce(sum(repayments.amount), 0) <> net
+        WHERE trust <> 'manual'
+        GROUP BY paid.id, financings.id, part, trust HAVING coalesce(sum(repayments.amount), 0) <> part
             OR count(repayments.id) > 1""",
-    "money came from nowhere": """
-        SELECT repayments.id FROM repayments LEFT JOIN payments ON payments.id = payment_id
-        WHERE reversed_by IS NULL AND payment_id <> financing_id AND (net IS DISTINCT FROM repayments.amount
-            OR paid_at <> occurred_at)""",
+    "money came from nowhere": f"""
+        SELECT repayments.id FROM repayments JOIN financings ON financings.id = financing_id
+        LEFT JOIN ({PARTS}) AS paid ON paid.id = payment_id AND paid.invoice_id = financings.invoice_id
+        WHERE reversed_by IS NULL AND payment_id <> financing_id AND (part IS DISTINCT FROM repayments.amount
+            OR paid_at <> occurred_at OR trust = 'manual')""",
     "what came from outside is not what was collected": """
         SELECT 1 WHERE (SELECT coalesce(sum(balance), 0) FROM ledger_accounts WHERE purpose = 'outside')
             <> -(SELECT coalesce(sum(collected), 0) FROM financings)""",
