@@ -280,3 +280,10 @@ def test_the_list_leads_to_each_invoice_and_a_draft_is_called_one(desk: Desk) ->
 def test_the_api_knows_the_invoice_that_a_page_made(desk: Desk) -> None:
     made = desk.world.post("/api/invoices", desk.person, INVOICE)
     assert desk.browser.get(f"/invoices/{made.body['id']}").status_code == 200
+
+
+def test_a_recurring_invoice_begins_as_the_invoice_it_is_made_of(desk: Desk) -> None:
+    page = desk.make(notes="Every month the same")
+    form = desk.browser.get(f"/recurring/new?invoice={page.rsplit('/', 1)[-1]}").text
+    assert {"items-0-description": "Cotton bales", "items-0-unit_price": "1234.56"}.items() <= filled(form).items()
+    assert "Every month the same" in form

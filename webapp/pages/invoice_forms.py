@@ -245,7 +245,7 @@ def create_invoice() -> Response:
     return make_response(redirect(url_for("pages.invoice", invoice_id=made["id"]), 303))
 
 
-def _filled(invoice: Mapping[str, Any]) -> tuple[Form, list[dict[str, str]]]:
+def filled(invoice: Mapping[str, Any]) -> tuple[Form, list[dict[str, str]]]:
     """The form as an invoice stands."""
     currency = invoice["currency"]
     lines = [
@@ -299,7 +299,7 @@ def edit_invoice(invoice_id: UUID) -> Response:
                 }
             )
             return look.show("pages/invoice_words.html", invoice=invoice, form=form, version=invoice["version"])
-        form, lines = _filled(invoice)
+        form, lines = filled(invoice)
         return _page(look, form, lines, invoice=invoice)
 
 

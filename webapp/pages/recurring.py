@@ -13,7 +13,7 @@ from core.edits import StaleEdit
 from core.errors import Conflict, Forbidden, Invalid
 from core.identity import Role
 from core.ids import parse_id
-from core.invoicing import profiles, recurring_queries, recurring_runs
+from core.invoicing import profiles, queries, recurring_queries, recurring_runs
 from core.invoicing import recurring as planning
 from core.invoicing.recurring import MAX_DAYS, MAX_RUNS, NewRecurring
 from core.invoicing.schedule import MAX_EVERY
@@ -23,7 +23,7 @@ from webapp.pages import blueprint, render
 from webapp.pages.contacts import version_read
 from webapp.pages.format import decimal, spoken
 from webapp.pages.forms import Form
-from webapp.pages.invoice_forms import CURRENCIES, MOST_LINES, STATE_CHOICES, UNITS, read_items, typed
+from webapp.pages.invoice_forms import CURRENCIES, MOST_LINES, STATE_CHOICES, UNITS, filled, read_items, typed
 from webapp.pages.shell import Look, choice, cursor, limit, looking, only
 
 STATES = {"active": "Going on", "paused": "Paused", "ended": "Ended"}
@@ -89,9 +89,15 @@ def _page(look: Look, form: Form, lines: list[dict[str, str]], status: int = 200
 @blueprint.get("/recurring/new")
 @page_login_required
 def new_recurring() -> Response:
-    """The form for a new one."""
+    """The form for a new one; of `invoice` it takes customer, lines and words."""
     with looking() as look:
         only(look, Role.SELLER)
+        as_was = parse_id(request.args.get("invoice", ""))
+        if as_was is not None:
+            invoice = queries.get_invoice(look.db, look.actor, as_was)
+            form, lines = filled(invoice)
+            same = {"auto": "issue", "contact_id": invoice["contact"]["id"], "name": lines[0]["description"][:100]}
+            return _page(look, Form({**form.values, **same}), lines)
         profile = profiles.profile(look.db, look.actor.id)
         words = {"payment_terms": profile.default_terms, "notes": profile.default_notes}
         given = {"auto": "issue", "contact_id": request.args.get("contact", ""), **words}
