@@ -76,8 +76,13 @@ def write(connection: Connection, lines: Mapping[UUID, Any], judged: Sequence[Ju
     _mark(connection, lines, judged, proposed | kept, outcome)
     known = {(row.transaction_id, row.target_key) for rows in standing.values() for row in rows}
     for one in fresh:
-        if one.line_id in stored and (one.line_id, _key(one)) not in known:
+        if one.line_id not in stored:
+            continue
+        if (one.line_id, _key(one)) not in known:
             _tell(outcome, lines[one.line_id], one)
+        else:
+            # The same answer, and surer or less so: whoever looks at it sees that.
+            booking.tell_line(outcome, lines[one.line_id], "proposed")
 
 
 def _key(one: Judgement) -> UUID:
