@@ -16,6 +16,8 @@ from core.lists import bulk, invoice_files
 from tests.webapp.conftest import INVOICE, Person, Standing, World
 from webapp.auth import now
 
+VOID = {"action": "void", "confirmed": "1"}
+
 
 @pytest.fixture
 def world(standing_file: Standing) -> World:
@@ -123,7 +125,7 @@ def test_what_is_chosen_is_worked_off_and_its_page_says_how_far(
     world: World, seller: Person, browser: FlaskClient
 ) -> None:
     one, two = make(world, seller), make(world, seller, draft=True)
-    answer = post(browser, "/invoices/bulk", {"action": "void", "invoice_id": [one["id"], two["id"]]})
+    answer = post(browser, "/invoices/bulk", {**VOID, "invoice_id": [one["id"], two["id"]]})
     assert answer.status_code == 303
     there = answer.headers["Location"]
     assert "begins in a moment" in browser.get(there).get_data(as_text=True)
@@ -134,10 +136,20 @@ def test_what_is_chosen_is_worked_off_and_its_page_says_how_far(
     assert world.browser(world.person()).get(there).status_code == 404
 
 
+def test_nothing_is_done_to_many_before_it_is_confirmed(world: World, seller: Person, browser: FlaskClient) -> None:
+    invoices = [make(world, seller, notes="saffron") for _ in range(2)]
+    for form in ({"invoice_id": [each["id"] for each in invoices]}, {"everything": "1", "search": "saffron"}):
+        answer = post(browser, "/invoices/bulk", {"action": "void", **form})
+        page = answer.get_data(as_text=True)
+        assert (answer.status_code, "Cancel 2 invoices?" in page) == (200, True)
+        assert all(name in page for name in (["saffron"] if "everything" in form else form["invoice_id"]))
+    assert world.get("/api/bulk", seller).body["items"] == []
+
+
 def test_all_that_the_filters_show_are_worked_off(world: World, seller: Person, browser: FlaskClient) -> None:
     make(world, seller, notes="saffron")
     make(world, seller)
-    answer = post(browser, "/invoices/bulk", {"action": "void", "everything": "1", "search": "saffron"})
+    answer = post(browser, "/invoices/bulk", {**VOID, "everything": "1", "search": "saffron"})
     work(world)
     job = world.get(f"/api/bulk/{answer.headers['Location'].rsplit('/', 1)[1]}", seller).body
     assert (job["total"], job["done"]) == (1, 1)
@@ -146,7 +158,7 @@ def test_all_that_the_filters_show_are_worked_off(world: World, seller: Person, 
 @pytest.mark.parametrize(
     "form",
     [{"action": "void"}, {"action": "nothing", "everything": "1"}, {"action": "void", "invoice_id": "x"},
-     {"action": "void", "invoice_id": "01a1fe40-df1d-7026-8266-f22742ba0864"}],
+     {"action": "void", "confirmed": "1", "invoice_id": "01a1fe40-df1d-7026-8266-f22742ba0864"}],
 )  # fmt: skip
 def test_nothing_chosen_or_nothing_to_do_is_said(browser: FlaskClient, form: dict[str, str]) -> None:
     answer = post(browser, "/invoices/bulk", form)
@@ -155,7 +167,7 @@ def test_nothing_chosen_or_nothing_to_do_is_said(browser: FlaskClient, form: dic
 
 
 def test_a_job_is_stopped_from_its_page(world: World, seller: Person, browser: FlaskClient) -> None:
-    answer = post(browser, "/invoices/bulk", {"action": "void", "invoice_id": make(world, seller)["id"]})
+    answer = post(browser, "/invoices/bulk", {**VOID, "invoice_id": make(world, seller)["id"]})
     assert post(browser, f"{answer.headers['Location']}/cancel", {}).status_code == 303
     assert "It was stopped" in browser.get(answer.headers["Location"]).get_data(as_text=True)
 
@@ -196,6 +208,6 @@ def test_buyers_see_their_list_and_work_on_nothing(world: World, seller: Person)
     assert listed(browser, "currency=INR") == [made["number"]]
     page = browser.get("/invoices").get_data(as_text=True)
     assert "data-pick" not in page
-    assert post(browser, "/invoices/bulk", {"action": "void", "everything": "1"}).status_code == 403
+    assert post(browser, "/invoices/bulk", {**VOID, "everything": "1"}).status_code == 403
     assert browser.get("/invoices/import").status_code == 403
     assert world.browser(world.person(Role.OPERATOR)).get("/invoices?sort=due").status_code == 200

@@ -46,6 +46,8 @@ ORDERS = {
 }
 _STAGES = {"open": "Open, not sent", "sent": "Sent", "viewed": "Seen by the customer"}
 _ACTIONS = {"send": "Send", "remind": "Remind", "issue": "Issue", "void": "Cancel", "delete_drafts": "Delete drafts"}
+# More are not counted before it is asked whether they are meant.
+_COUNTED = 10_001
 _DAYS = {
     "issued_from": "Issued from",
     "issued_to": "Issued until",
@@ -225,7 +227,7 @@ def delete_view(view_id: UUID) -> Response:
 @blueprint.post("/invoices/bulk")
 @page_login_required
 def start_job() -> Response:
-    """Have the chosen action done to the chosen invoices, or to all that the filters show."""
+    """Have the chosen action done to the chosen invoices, or to all that the filters show, once that is confirmed."""
     there = render.back(_address({}))
     action = request.form.get("action", "")
     with looking() as look:
@@ -238,8 +240,13 @@ def start_job() -> Response:
         if action == "export":
             query = {"ids": ",".join(map(str, ids))} if not everything else _api(_asked(look, given))
             return make_response(redirect(url_for("views.export", format="xlsx", **query), 303))  # type: ignore[arg-type]
+        filters = _asked(look, given) if everything else None
+        if action in _ACTIONS and request.form.get("confirmed") != "1":
+            # Mails go out, and what is void stays void: nobody does that to many by a slip.
+            count = len(queries.matching(look.db, look.actor, filters, _COUNTED)) if filters else len(ids)
+            return look.show("pages/job_ask.html", action=action, actions=_ACTIONS, count=count, most=_COUNTED,
+                             ids=ids, everything=everything, given=given, back=there)  # fmt: skip
         try:
-            filters = _asked(look, given) if everything else None
             job = bulk.start(look.db, look.actor, action, look.now, ids=None if everything else ids, filters=filters)
         except NotFound:
             return render.refused("One of these invoices is not there any more.", there, 404)
