@@ -79,9 +79,9 @@ def list_contacts(
     search: str | None = None,
     archived: bool = False,
 ) -> dict[str, Any]:
-    """Contacts by name (for operators the newest first), with what each owes; `archived` lists those that were put away instead.
+    """Contacts by name (for operators the newest first), with what each owes.
 
-    `search` looks in names, address of mail and GSTIN.
+    `archived` lists those that were put away instead. `search` looks in names, address of mail and GSTIN.
     """
     conditions = [visible(actor), f"contacts.archived_at IS {'NOT NULL' if archived else 'NULL'}"]
     values: dict[str, Any] = {"actor": actor.id, "limit": paging.check_limit(limit) + 1}
