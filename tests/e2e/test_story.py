@@ -84,29 +84,35 @@ def test_sent_twice_it_counts_once_and_altered_it_counts_never(stack: Stack, sig
     expect(page.locator("[data-figure=paid]")).to_have_text("₹200.00")
 
 
-def test_a_bank_transaction_is_proposed_and_accepted_by_click(stack: Stack, signed_in: SignIn) -> None:
-    made = stack.invoice(750_00, currency="AUD", email="ap@harbour.example")
+def test_a_bank_line_that_is_sure_books_itself_and_a_part_payment_is_accepted_by_key(
+    stack: Stack, signed_in: SignIn
+) -> None:
+    whole, part = (stack.invoice(750_00 + one, currency="AUD", email="ap@harbour.example") for one in (0, 10_00))
     page = signed_in()
     page.goto("/transactions")
     live(page)
     watch(page)
     stack.bank_shows(
-        SimulatedTransaction(narration=f"HARBOUR {made['number']}", amount="750.00"),
+        SimulatedTransaction(narration=f"HARBOUR {whole['number']}", amount="750.00"),
+        SimulatedTransaction(narration=f"HARBOUR {part['number']}", amount="200.00"),
         SimulatedTransaction(narration="MONTHLY FEE E2E", amount="-10.00"),
     )
     assert stack.send("basiq", "transactions.updated").status_code < 300
 
-    row = page.locator("tbody tr").filter(has_text=f"HARBOUR {made['number']}")
     expect(page.locator("#rows")).to_contain_text("MONTHLY FEE E2E", timeout=2 * SOON_MS)
-    accept = row.get_by_role("button", name="Accept")
+    sure = page.locator("tbody tr").filter(has_text=f"HARBOUR {whole['number']}")
+    expect(sure).to_contain_text("Matched", timeout=SOON_MS)
+    asked = page.locator("tbody tr").filter(has_text=f"HARBOUR {part['number']}")
+    accept = asked.get_by_role("button", name="Accept")
     accept.focus()
     page.keyboard.press("Enter")
-    expect(row).to_contain_text("Matched", timeout=SOON_MS)
+    expect(asked).to_contain_text("Matched", timeout=SOON_MS)
     assert was_not_reloaded(page)
 
-    row.get_by_role("link", name=f"HARBOUR {made['number']}").click()
-    expect(page.locator("#transaction")).to_contain_text(f"This pays {made['number']}")
-    page.get_by_role("link", name=made["number"], exact=True).click()
+    sure.get_by_role("link", name=f"HARBOUR {whole['number']}").click()
+    expect(page.locator("#transaction")).to_contain_text(f"This pays {whole['number']}")
+    expect(page.locator("#transaction")).to_contain_text("Booked by itself, because it was sure")
+    page.get_by_role("link", name=whole["number"], exact=True).click()
     expect(page.locator("#invoice-head")).to_have_attribute("data-status", "paid")
     page.go_back()
     page.get_by_role("button", name="Undo").click()
