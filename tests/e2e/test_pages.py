@@ -25,7 +25,10 @@ MORE = (
 # Each also looks at the dashboard; the last stays for the offers.
 PEOPLE = {
     "operator@demo.com": ("/quarantine", "/reviews", "/kyc-reviews", "/kyc-reviews?state=all", "/ledger"),
-    "seller@demo.com": ("/financing", "/financing?group=listed", "/marketplace", "/wallet"),
+    "seller@demo.com": (
+        *("/financing", "/financing?group=listed", "/marketplace", "/wallet"),
+        *("/reports", "/reports/ageing", "/reports/expected", "/reports/tax"),
+    ),
     "buyer@demo.com": ("/financing", "/financing?group=to_pay", "/mailbox"),
     "seller2@demo.com": ("/financing?group=funded",),
     "investor2@demo.com": ("/portfolio", "/wallet"),
