@@ -199,7 +199,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("transactions.index", "GET"): PEOPLE,
     ("transactions.show", "GET"): {"owner", "operator"},
     ("transactions.match", "POST"): {"owner"},
-    ("transactions.match_sure", "POST"): {"owner"},
+    ("transactions.match_sure", "POST"): {"owner", "stranger"},
     ("transactions.unmatch", "POST"): {"owner"},
     ("users.dashboard", "GET"): PEOPLE,
     ("users.portfolio", "GET"): PEOPLE,
