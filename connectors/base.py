@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
+from connectors.books import BookInvoice, Written
 from connectors.payload import MAX_IDENTIFIER, Payload
 from core.errors import CredentialsRefused, Invalid, MalformedPayload
 from core.events import Record, Trust
@@ -133,6 +134,8 @@ class Request:
     json: object | None = None
     form: Mapping[str, str] | None = None
     authorized: bool = True
+    # What a provider that refuses (400) says why, for people; None where it does not say.
+    refusal: Callable[[bytes], str | None] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +193,7 @@ PullTalk: TypeAlias = Generator[Request, Response, "Page"]
 LinkTalk: TypeAlias = Generator[Request, Response, "LinkMade"]
 CloseTalk: TypeAlias = Generator[Request, Response, None]
 RegisterTalk: TypeAlias = Generator[Request, Response, "Registration"]
+WriteTalk: TypeAlias = Generator[Request, Response, Written]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +302,19 @@ class PaymentLinks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """How invoices and payments are written to a provider's books.
+
+    The talk looks before it writes, so that one whose answer was lost is not made twice, and what somebody changed
+    there meanwhile is not written over.
+    """
+
+    write: Callable[[Credentials, BookInvoice], WriteTalk] = field(repr=False)
+    # Settings that a connection must have for it.
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
     """The state in which a webhook was left at the provider. `secret` is set where the provider made a new one."""
 
@@ -383,6 +400,7 @@ class Connector:
     api: Api | None = None
     pull: Pull | None = None
     payment_links: PaymentLinks | None = None
+    mirror: Mirror | None = None
     # Makes sure that the provider sends the mapped events to an address: `register(credentials, url)`.
     register: Callable[[Credentials, str], RegisterTalk] | None = None
     # Answers a handshake (a GET, or a POST that carries no event) from the live secrets; None: it is no handshake.

@@ -30,6 +30,7 @@ from core.live.feed import announce_all
 from core.marketplace import repayments
 from core.marketplace.calendar import Calendar
 from core.mirroring import apply as mirroring_apply
+from core.mirroring import echoes
 from core.payments import apply as payments_apply
 from core.statements import Effect, EffectKind, Outcome, Statement
 
@@ -90,7 +91,7 @@ def apply(
     """
     outcome = Outcome()
     by_area: dict[_Area, list[Statement]] = {}
-    for statement in statements:
+    for statement in echoes.without(connection, statements):
         by_area.setdefault(_area(statement), []).append(statement)
     for area in _ORDER:
         if area in by_area:

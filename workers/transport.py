@@ -40,6 +40,8 @@ Listener = Callable[[Request, Response], None]
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ABSENT = frozenset({404, 410})
 _MAX_REMEMBERED = 10_000
+# Of what a provider says of a refusal, for people to read.
+_MOST_WORDS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -388,8 +390,9 @@ class _Run:
             ) as answer:
                 if not 200 <= answer.status_code < 300:
                     refusal = self._refusal(what, answer)
-                    said = self._body(answer) if keep_refusal and refusal.status == 400 else b""
-                    return replace(refusal, body=said) if isinstance(said, bytes) else refusal
+                    asked = refusal.status == 400 and (keep_refusal or request.refusal is not None)
+                    said = self._body(answer) if asked else b""
+                    return _explained(refusal, request, said) if isinstance(said, bytes) else refusal
                 body = self._body(answer)
                 if isinstance(body, str):
                     return _Failure(f"{what} {body}", retried=body == "took too long")
@@ -483,6 +486,13 @@ class _Run:
             if len(store) > _MAX_REMEMBERED:
                 store.popitem(last=False)
             return found
+
+
+def _explained(refusal: _Failure, request: Request, said: bytes) -> _Failure:
+    """A refusal with its body, and with the provider's reason where the request knows how to read it."""
+    words = request.refusal(said) if request.refusal is not None and said else None
+    clean = "".join(sign if sign.isprintable() else " " for sign in (words or "")[:_MOST_WORDS]).strip()
+    return replace(refusal, body=said, message=f"{refusal.message}: {clean}" if clean else refusal.message)
 
 
 def _retry_after(text: str | None, now: datetime) -> float | None:
