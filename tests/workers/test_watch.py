@@ -177,10 +177,11 @@ def test_the_sweep_finds_what_is_due_and_nobody_rang_for(context: Clockwork) -> 
     shop.store(shop.delivery(payment(), event_id="1"))
     assert sweep.due(context) == nothing | {"normalize": True}
     shop.work()
-    assert sweep.due(context) == nothing | {"relay": True}
+    # What the payment put into the ledger is to be sealed.
+    assert sweep.due(context) == nothing | {"relay": True, "market": True}
     with context.database.connect() as connection:
         schedule.begin(connection, shop.connection_id, context.now())
-    assert sweep.due(context) == nothing | {"relay": True, "pull": True}
+    assert sweep.due(context) == nothing | {"relay": True, "market": True, "pull": True}
 
 
 def test_the_sweep_routes_events_whose_connection_came_while_they_were_stored(context: Clockwork) -> None:

@@ -38,7 +38,7 @@ STEPS = (
     "issue", "issue", "pay", "pay", "pay", "refund", "lose", "void", "correct", "edit", "hand", "hand",
     "drop", "give back", "rewrite", "pay out")  # fmt: skip
 SEEDS = st.integers(0, 10**6)
-FEW = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 MANY = settings(FEW, max_examples=150)
