@@ -201,6 +201,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("transactions.match", "POST"): {"owner"},
     ("transactions.match_sure", "POST"): {"owner", "stranger"},
     ("transactions.unmatch", "POST"): {"owner"},
+    ("transactions.book_withheld", "POST"): {"owner"},
     ("users.dashboard", "GET"): PEOPLE,
     ("users.portfolio", "GET"): PEOPLE,
     ("users.statistics", "GET"): PEOPLE,

@@ -69,3 +69,9 @@ class MatchedSure(Output):
     """The transactions that are matched now; call again when there are as many as can be in one answer (500)."""
 
     transaction_ids: list[UUID]
+
+
+class Withheld(Output):
+    """The payments that were made of withheld tax, one for each invoice."""
+
+    payment_ids: list[UUID]

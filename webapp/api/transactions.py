@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core import audit
 from core.banking import queries
 from core.identity import Actor, Role
-from core.reconciliation import booking, decisions
+from core.reconciliation import booking, decisions, withheld
 from webapp import auth
 from webapp.api import models, reconciliation_models
 from webapp.api.edge import once, reply
@@ -69,6 +69,20 @@ def match(transaction_id: UUID, body: reconciliation_models.MatchInput) -> Respo
         )
         audit.record(session, person, "match.accepted", "transaction", transaction_id, {}, auth.now())
         return queries.get_transaction(session, person, transaction_id), 200
+
+    return once(person, work)
+
+
+@blueprint.post("/<uuid:transaction_id>/withheld")
+@operation("transactions", {201: reconciliation_models.Withheld}, problems=(404, 409))
+def book_withheld(transaction_id: UUID) -> Response:
+    """Book what is left of the matched invoices as tax that the customer withheld (TDS), where that explains it."""
+    person = auth.actor()
+
+    def work(session: Session) -> tuple[dict[str, Any], int]:
+        _deciding(session, person, transaction_id)
+        made = withheld.book(session, person, transaction_id, auth.now(), calendar=services().rules.calendar)
+        return {"payment_ids": [one["id"] for one in made]}, 201
 
     return once(person, work)
 

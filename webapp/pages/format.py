@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -222,6 +221,8 @@ _STATES: dict[str, dict[str, State]] = {
         "accepted": State("Matched", "good"),
         "rejected": State("Rejected"),
         "undone": State("Undone"),
+        "duplicate": State("Told twice"),
+        "ignored": State("Set aside"),
     },
     "health": {
         "active": State("Active", "good"),
@@ -288,23 +289,6 @@ TRUST_MEANING = {
     "manual": "Brought or typed by its owner; no provider said it.",
     "hint": "Said without a signature. No money moves until it is confirmed.",
 }
-_AMOUNT_REASONS = {
-    "exact": "The amount is exactly what is due",
-    "part": "The amount is a part of what is due",
-    "over": "The amount is more than what is due",
-}
-
-
-def reasons(features: Mapping[str, object]) -> list[str]:
-    """Why a transaction looks like a payment, as sentences. What this page cannot word is left out."""
-    found = []
-    if number := features.get("reference"):
-        found.append(f"The bank's text names {number}")
-    if amount := _AMOUNT_REASONS.get(str(features.get("amount"))):
-        found.append(amount)
-    if features.get("rules") == "by hand":
-        found.append("A person decided it")
-    return found
 
 
 def history(kind: str) -> tuple[str, str]:

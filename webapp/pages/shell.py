@@ -20,6 +20,7 @@ from core import live, notifications
 from core.errors import Forbidden
 from core.identity import Actor, Role
 from core.live import default_rooms
+from core.reconciliation import words
 from webapp import auth
 from webapp.pages import blueprint, render
 from webapp.pages import format as formats
@@ -242,7 +243,7 @@ def _words(setup: BlueprintSetupState) -> None:
         ms=formats.milliseconds,
         size=formats.size,
         initials=formats.initials,
-        reasons=formats.reasons,
+        reasons=words.reasons,
         history=formats.history,
         field_words=formats.field_words,
         changed_value=lambda value, field, currency: formats.changed_value(

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from core.errors import Conflict
+from core.errors import Conflict, NotFound
 from core.events import TransactionStatus
 from core.reconciliation import queries, run
 from core.reconciliation.booking import Target
@@ -325,3 +325,25 @@ def test_one_line_is_one_payment_by_constraint(scene: Scene) -> None:
                 "INSERT INTO transaction_payments (transaction_id, payment_id, user_id) "
                 f"VALUES ({spelled[0]}, {spelled[1]}, :user)"
             )
+
+
+def test_tax_that_explains_what_is_left_is_booked_when_a_person_says_so_and_once(scene: Scene) -> None:
+    from core.reconciliation import withheld
+
+    invoice, other = scene.bill(118_000), scene.bill(118_000)
+    scene.set("UPDATE contacts SET tds_rate = 2 WHERE user_id = :user")
+    line = scene.line(115_640, invoice["number"], utr=utr(1))
+    part = scene.line(50_000, other["number"], utr=utr(2))
+    scene.engine()
+    scene.accept(part)
+    with scene.shop.database.session() as session:
+        offered = withheld.offer(session, scene.shop.seller.id, line)
+        assert [(one["number"], one["amount"], one["rate"]) for one in offered] == [(invoice["number"], 2_360, "2")]
+        assert withheld.offer(session, scene.shop.seller.id, part) == []
+        (made,) = withheld.book(session, scene.shop.seller, line, NOW)
+    assert (made["method"], scene.due(invoice, other)) == ("tds_withheld", [0, 68_000])
+    for again in (line, part):
+        with scene.shop.database.session() as session, pytest.raises(Conflict):
+            withheld.book(session, scene.shop.seller, again, NOW)
+    with scene.shop.database.session() as session, pytest.raises(NotFound):
+        withheld.book(session, scene.shop.seller, UUID(int=1), NOW)
