@@ -41,8 +41,8 @@ ICONS = (
     "chevron-down", "chevron-left", "chevron-right", "circle-check", "clock", "copy", "cpu", "credit-card",
     "database", "download", "file-invoice", "file-search", "git-merge", "inbox", "info-circle", "key",
     "layout-dashboard", "lock", "logout", "menu-2", "pencil", "plug-connected", "plus", "printer", "receipt",
-    "refresh", "repeat", "scale", "search", "send", "settings", "shield-check", "shield-x", "trash", "users", "wallet", "webhook",
-    "x",
+    "refresh", "repeat", "scale", "search", "send", "settings", "shield-check", "shield-x", "trash", "users",
+    "wallet", "webhook", "x",
 )  # fmt: skip
 
 _SVG = re.compile(r"<svg\b[^>]*>(?P<body>.*)</svg>", re.DOTALL)

@@ -90,8 +90,10 @@ _WATCHED = {
     "payment": (
         "payments",
         "({0}.status = 'succeeded' AND {0}.trust <> 'hint')",
-        "{0}.user_id, {0}.connection_id, {0}.currency, {0}.net, {0}.allocated, {0}.fee, {0}.source, {0}.method, "
-        "{0}.refunded, {0}.given_back",
+        (
+            "{0}.user_id, {0}.connection_id, {0}.currency, {0}.net, {0}.allocated, {0}.fee, {0}.source, "
+            "{0}.method, {0}.refunded, {0}.given_back"
+        ),
     ),
     "payout": (
         "payouts",

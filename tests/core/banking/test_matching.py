@@ -49,7 +49,9 @@ def bank_line(shop: Shop) -> UUID:
 def accept(shop: Shop, invoice: Json | None = None) -> UUID:
     with shop.database.session() as session:
         target = None if invoice is None else UUID(invoice["id"])
-        return decisions.accept(session, shop.seller.id, bank_line(shop), target, NOW)
+        paid = decisions.accept(session, shop.seller.id, bank_line(shop), target, NOW)
+    assert paid is not None
+    return paid
 
 
 def decide(shop: Shop, what: str, seller: UUID | None = None) -> None:

@@ -127,7 +127,7 @@ def test_a_statement_is_the_sellers_and_its_days_are_in_order(context: Clockwork
     shop = open_shop(context)
     contact = UUID(shop.invoice()["contact"]["id"])
     with context.database.session() as session:
-        days = {"since": START, "until": FOREVER}
+        days: dict[str, Any] = {"since": START, "until": FOREVER}
         assert statement(session, add_seller(context, Role.OPERATOR), contact, **days)["closing"] == 10_000
         with pytest.raises(NotFound):
             statement(session, add_seller(context), contact, **days)
