@@ -1,4 +1,4 @@
-"""Writing payments down: a new one, changes, money given back, credit applied, and taking one back."""
+"""Writing payments down: a new one, and changes. What else is done with one is in `payment_moves`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from core.ids import parse_id
 from core.money import exponent
 from core.payments import due, manual, queries
 from webapp.auth import page_login_required
-from webapp.pages import blueprint, render
+from webapp.pages import blueprint
 from webapp.pages.format import decimal
 from webapp.pages.forms import Form
 from webapp.pages.payments import METHODS
 from webapp.pages.shell import Look, looking, only
 from webapp.services import services
 
-REFUND_METHODS = {name: label for name, label in METHODS.items() if name != "tds_withheld"}
-_LABELS = {
+LABELS = {
     "amount": "Amount",
     "date": "Date",
     "method": "Method",
@@ -37,15 +36,17 @@ _LABELS = {
 _FIELDS = {"contact_id": "contact", "targets": "form"}
 
 
-def _back(payment_id: object) -> Response:
+def back_to(payment_id: object) -> Response:
+    """To the payment's page."""
     return make_response(redirect(url_for("pages.payment", payment_id=payment_id), 303))
 
 
-def _calendar() -> Any:
+def calendar() -> Any:
+    """Which days banks work."""
     return services().rules.calendar
 
 
-def _targets(form: Form, invoices: list[dict[str, Any]], currency: str) -> list[manual.NewTarget]:
+def targets_of(form: Form, invoices: list[dict[str, Any]], currency: str) -> list[manual.NewTarget]:
     """What was typed beside each invoice; nothing is nothing."""
     found = []
     for invoice in invoices:
@@ -65,7 +66,8 @@ def _blame(form: Form, error: Invalid, targets: list[manual.NewTarget], currency
     form.blame(Invalid(name, error.message), _FIELDS, currency)
 
 
-def _method(form: Form, allowed: Mapping[str, str]) -> str:
+def method_of(form: Form, allowed: Mapping[str, str]) -> str:
+    """How it was paid or given back, out of what is offered."""
     method = form.raw("method")
     if method not in allowed:
         form.errors["method"] = "Choose how it was paid."
@@ -102,7 +104,7 @@ def _new_page(look: Look, form: Form, scene: dict[str, Any], status: int = 200) 
         "pages/payment_form.html",
         status,
         form=form,
-        labels=_LABELS,
+        labels=LABELS,
         methods=METHODS,
         day=look.now.date().isoformat(),
         payment=None,
@@ -142,8 +144,8 @@ def create_payment() -> Response:
             return _new_page(look, form, scene, 422)
         currency = scene["currency"]
         amount, day = form.amount("amount", "an amount", currency), form.day("date", "a day")
-        method = _method(form, METHODS)
-        targets = _targets(form, scene["invoices"], currency)
+        method = method_of(form, METHODS)
+        targets = targets_of(form, scene["invoices"], currency)
         if not form or amount is None or day is None:
             return _new_page(look, form, scene, 422)
         new = manual.NewPayment(
@@ -158,9 +160,9 @@ def create_payment() -> Response:
         )
         try:
             with look.db.begin_nested():
-                made = manual.record(look.db, look.actor, new, look.now, calendar=_calendar())
+                made = manual.record(look.db, look.actor, new, look.now, calendar=calendar())
         except (Invalid, Conflict, NotFound) as error:
-            _refuse(form, error, targets, currency)
+            refuse(form, error, targets, currency)
             return _new_page(look, form, scene, 422)
     if made["possible_duplicate_of"]:
         flash(
@@ -168,10 +170,11 @@ def create_payment() -> Response:
             "warn",
         )
     flash("The payment was written down.", "good")
-    return _back(made["id"])
+    return back_to(made["id"])
 
 
-def _refuse(form: Form, error: Exception, targets: list[manual.NewTarget], currency: str) -> None:
+def refuse(form: Form, error: Exception, targets: list[manual.NewTarget], currency: str) -> None:
+    """Put what core refused into the form, beside its field where there is one."""
     if isinstance(error, Invalid):
         _blame(form, error, targets, currency)
     else:
@@ -179,7 +182,8 @@ def _refuse(form: Form, error: Exception, targets: list[manual.NewTarget], curre
         form.errors["form"] = f"{words[:1].upper()}{words[1:]}."
 
 
-def _held(look: Look, payment_id: UUID) -> dict[str, Any]:
+def held(look: Look, payment_id: UUID) -> dict[str, Any]:
+    """The payment of the seller who looks. Raises Forbidden and NotFound."""
     only(look, Role.SELLER)
     return queries.get_payment(look.db, look.actor, payment_id)
 
@@ -198,7 +202,7 @@ def _edit_page(look: Look, form: Form, payment: dict[str, Any], status: int = 20
         "pages/payment_form.html",
         status,
         form=form,
-        labels=_LABELS,
+        labels=LABELS,
         methods=METHODS,
         day=None,
         payment=payment,
@@ -213,7 +217,7 @@ def _edit_page(look: Look, form: Form, payment: dict[str, Any], status: int = 20
 def edit_payment(payment_id: UUID) -> Response:
     """The form with what it says now."""
     with looking() as look:
-        payment = _held(look, payment_id)
+        payment = held(look, payment_id)
         values = {
             "amount": decimal(payment["amount"], payment["currency"]),
             "date": payment["occurred_at"].date().isoformat(),
@@ -233,14 +237,14 @@ def save_payment(payment_id: UUID) -> Response:
     """Change it; or say what is wrong, or what somebody else changed meanwhile."""
     form = Form(request.form)
     with looking() as look:
-        payment = _held(look, payment_id)
+        payment = held(look, payment_id)
         scene = _edit_scene(look, payment)
         currency = payment["currency"]
         by_hand = payment["source"] == "manual"
-        targets = _targets(form, scene["invoices"], currency) if by_hand else None
+        targets = targets_of(form, scene["invoices"], currency) if by_hand else None
         amount = form.amount("amount", "an amount", currency) if by_hand else None
         day: date | None = form.day("date", "a day") if by_hand else None
-        method = _method(form, METHODS) if by_hand else None
+        method = method_of(form, METHODS) if by_hand else None
         if not form:
             return _edit_page(look, form, payment, 422)
         changes = manual.PaymentChanges(
@@ -256,162 +260,13 @@ def save_payment(payment_id: UUID) -> Response:
         try:
             with look.db.begin_nested():
                 manual.edit(
-                    look.db, look.actor, payment_id, changes, look.now, expected_version=version, calendar=_calendar()
+                    look.db, look.actor, payment_id, changes, look.now, expected_version=version, calendar=calendar()
                 )
         except StaleEdit as stale:
             again = Form({**form.values, "version": str(stale.version)})
             return _edit_page(look, again, payment, 409, stale)
         except (Invalid, Conflict, NotFound) as error:
-            _refuse(form, error, targets or [], currency)
+            refuse(form, error, targets or [], currency)
             return _edit_page(look, form, payment, 422)
     flash("The payment was changed.", "good")
-    return _back(payment_id)
-
-
-@blueprint.get("/payments/<uuid:payment_id>/delete")
-@page_login_required
-def ask_delete(payment_id: UUID) -> Response:
-    """The question before a payment by hand is taken back."""
-    with looking() as look:
-        return look.show("pages/payment_delete.html", payment=_held(look, payment_id), form=Form({}))
-
-
-@blueprint.post("/payments/<uuid:payment_id>/delete")
-@page_login_required
-def delete_payment(payment_id: UUID) -> Response:
-    """Take a payment by hand back."""
-    form = Form(request.form)
-    with looking() as look:
-        payment = _held(look, payment_id)
-        reason = form.raw("reason")
-        try:
-            with look.db.begin_nested():
-                manual.delete(look.db, look.actor, payment_id, look.now, reason=reason, calendar=_calendar())
-        except (Invalid, Conflict) as error:
-            _refuse(form, error, [], payment["currency"])
-            return look.show("pages/payment_delete.html", 422, payment=payment, form=form)
-    flash("The payment was deleted; its invoices are due again.", "good")
-    return _back(payment_id)
-
-
-def _refund_page(look: Look, form: Form, payment: dict[str, Any], status: int = 200) -> Response:
-    return look.show(
-        "pages/payment_refund.html",
-        status,
-        form=form,
-        labels=_LABELS,
-        methods=REFUND_METHODS,
-        payment=payment,
-        day=look.now.date().isoformat(),
-    )
-
-
-@blueprint.get("/payments/<uuid:payment_id>/refund")
-@page_login_required
-def ask_refund(payment_id: UUID) -> Response:
-    """The form for money that was given back."""
-    with looking() as look:
-        payment = _held(look, payment_id)
-        suggested = payment["unapplied"] or payment["net"]
-        return _refund_page(look, Form({"amount": decimal(suggested, payment["currency"])}), payment)
-
-
-@blueprint.post("/payments/<uuid:payment_id>/refund")
-@page_login_required
-def refund_payment(payment_id: UUID) -> Response:
-    """Write down that money went back."""
-    form = Form(request.form)
-    with looking() as look:
-        payment = _held(look, payment_id)
-        amount, day = form.amount("amount", "an amount", payment["currency"]), form.day("date", "a day")
-        method = _method(form, REFUND_METHODS)
-        if not form or amount is None or day is None:
-            return _refund_page(look, form, payment, 422)
-        new = manual.NewRefund(
-            amount=amount,
-            method=method,
-            date=day,
-            invoice_id=parse_id(form.raw("from")),
-            reference=form.raw("reference"),
-            notes=form.raw("notes"),
-        )
-        try:
-            with look.db.begin_nested():
-                manual.refund(look.db, look.actor, payment_id, new, look.now, calendar=_calendar())
-        except (Invalid, Conflict, NotFound) as error:
-            _refuse(form, error, [], payment["currency"])
-            return _refund_page(look, form, payment, 422)
-    flash("The refund was written down.", "good")
-    return _back(payment_id)
-
-
-@blueprint.post("/payments/<uuid:payment_id>/refunds/<uuid:refund_id>/undo")
-@page_login_required
-def undo_refund(payment_id: UUID, refund_id: UUID) -> Response:
-    """Say that money noted as given back was not."""
-    target = url_for("pages.payment", payment_id=payment_id)
-    with looking() as look:
-        only(look, Role.SELLER)
-        try:
-            with look.db.begin_nested():
-                manual.take_refund_back(look.db, look.actor, payment_id, refund_id, look.now, calendar=_calendar())
-        except Conflict as error:
-            return render.refused(str(error), target, 409)
-    return render.done("The refund was taken back.", target)
-
-
-def _apply_page(look: Look, form: Form, payment: dict[str, Any], status: int = 200) -> Response:
-    return look.show(
-        "pages/payment_apply.html",
-        status,
-        form=form,
-        payment=payment,
-        places=exponent(payment["currency"]),
-        **_open(look, payment),
-    )
-
-
-def _open(look: Look, payment: dict[str, Any]) -> dict[str, Any]:
-    """What a payment can still be applied to: its customer's due invoices, or whoever's while that is not known."""
-    contact, offered = payment["contact"], []
-    contact_id = UUID(contact["id"]) if contact else parse_id(request.values.get("contact", ""))
-    if contact is None:
-        offered = contacts.choices(look.db, look.actor)
-    invoices = due.due_invoices(look.db, look.actor, contact_id, payment["currency"]) if contact_id else []
-    return {"offered": offered, "picked": contact_id, "invoices": invoices}
-
-
-@blueprint.get("/payments/<uuid:payment_id>/apply")
-@page_login_required
-def ask_apply(payment_id: UUID) -> Response:
-    """The form by which what is left of a payment goes to other invoices, the earliest due first."""
-    with looking() as look:
-        payment = _held(look, payment_id)
-        left, values = payment["unapplied"], {}
-        for invoice in _open(look, payment)["invoices"]:
-            part = min(left, invoice["amount_due"])
-            if part > 0:
-                values[f"target-{invoice['id']}"] = decimal(part, payment["currency"])
-            left -= part
-        return _apply_page(look, Form(values), payment)
-
-
-@blueprint.post("/payments/<uuid:payment_id>/apply")
-@page_login_required
-def apply_payment(payment_id: UUID) -> Response:
-    """Apply it."""
-    form = Form(request.form)
-    with looking() as look:
-        payment = _held(look, payment_id)
-        invoices = _open(look, payment)["invoices"]
-        targets = _targets(form, invoices, payment["currency"])
-        if not form:
-            return _apply_page(look, form, payment, 422)
-        try:
-            with look.db.begin_nested():
-                manual.allocate(look.db, look.actor, payment_id, targets, look.now, calendar=_calendar())
-        except (Invalid, Conflict, NotFound) as error:
-            _refuse(form, error, targets, payment["currency"])
-            return _apply_page(look, form, payment, 422)
-    flash("The credit was applied.", "good")
-    return _back(payment_id)
+    return back_to(payment_id)
