@@ -75,8 +75,11 @@ _EXACT: Final = {
 }
 
 
-def conditions(asked: Filters, actor: Actor) -> tuple[list[str], dict[str, Any]]:
-    """SQL conditions on invoices joined with contacts and their newest financing, and their values. Raises Invalid."""
+def conditions(asked: Filters, actor: Actor, *, few: bool = True) -> tuple[list[str], dict[str, Any]]:
+    """SQL conditions on invoices joined with contacts and their newest financing, and their values. Raises Invalid.
+
+    `few` is what core.lists.search.rare says of the words that are searched for.
+    """
     found: list[str] = []
     values: dict[str, Any] = {}
     if asked.status:
@@ -99,7 +102,7 @@ def conditions(asked: Filters, actor: Actor) -> tuple[list[str], dict[str, Any]]
         found.append(condition)
         values[name] = value
     if asked.search:
-        searched, more = search.condition(asked.search, actor)
+        searched, more = search.condition(asked.search, actor, few=few)
         found.append(searched)
         values |= more
     return found, values

@@ -176,9 +176,8 @@ def _listed(
     but: str | None = None,
 ) -> list[Any]:
     """Rows of a list; only the one whose number has the normal form `key`, or all but that with `but`."""
-    if asked.search:
-        searching.ready(session)
-    conditions, values = filtering.conditions(asked, actor)
+    few = not asked.search or searching.rare(session, asked.search, actor)
+    conditions, values = filtering.conditions(asked, actor, few=few)
     conditions = [visible(actor), *conditions, *([order.after] if order.after else [])]
     conditions += ["invoices.number_key = :key"] if key is not None else []
     conditions += ["invoices.number_key IS DISTINCT FROM :but"] if but is not None else []
@@ -191,9 +190,8 @@ def _listed(
 
 def matching(session: Session, actor: Actor, asked: Filters, limit: int) -> list[tuple[UUID, str | None]]:
     """The ids and numbers of all that a list with these filters holds, oldest first, up to `limit`."""
-    if asked.search:
-        searching.ready(session)
-    conditions, values = filtering.conditions(asked, actor)
+    few = not asked.search or searching.rare(session, asked.search, actor)
+    conditions, values = filtering.conditions(asked, actor, few=few)
     rows = session.execute(
         text(
             f"SELECT invoices.id, invoices.number FROM {_FROM} WHERE {' AND '.join([visible(actor), *conditions])} "

@@ -21,6 +21,7 @@ from core.identity import Actor, Role
 from core.invoicing.references import number_key
 
 MAX_WORDS = 8
+_FEW = 5000
 _MAX_WORD = 60
 _PART, _NEARLY, _SWAPPED, _LONGEST_SWAPPED = 3, 4, 5, 12
 # PostgreSQL's own 0.6 misses a letter that was left out of a short word.
@@ -57,35 +58,57 @@ def _ways(place: int, word: str) -> tuple[str, dict[str, Any]]:
     return f"({' OR '.join(ways)})", values
 
 
-def ready(session: Session) -> None:
-    """Say how near is near, for the queries of this transaction. Without it PostgreSQL's default holds."""
-    session.execute(
-        text("SELECT set_config('pg_trgm.word_similarity_threshold', :similarity, true)"), {"similarity": _SIMILARITY}
-    )
-
-
-def condition(search: str, actor: Actor) -> tuple[str, dict[str, Any]]:
-    """The condition under which an invoice is found, and its values; it uses the parameter :actor.
-
-    For a query that reads invoices joined with contacts and users (the seller). Nobody finds out by searching what
-    they are not shown: to investors an invoice is its number and its customer's name.
-    """
-    if actor.role is Role.INVESTOR:
-        return (
-            "(invoices.number ILIKE :search OR contacts.name ILIKE :search)",
-            {"search": paging.contains(search)},
-        )
+def _texts(search: str, actor: Actor) -> tuple[str, dict[str, Any]] | None:
+    """The query for the ids whose texts have every word; None where there is no word."""
     words = _words(search)
     if not words:
-        return "false", {}
+        return None
     conditions = ["texts.seller_id = :actor"] if actor.role is Role.SELLER else []
     values: dict[str, Any] = {}
     for place, word in enumerate(words):
         way, more = _ways(place, word)
         conditions.append(way)
         values |= more
-    found = f"invoices.id IN (SELECT texts.invoice_id FROM invoice_texts AS texts WHERE {' AND '.join(conditions)})"
-    if actor.role is Role.SELLER:
+    return f"SELECT texts.invoice_id FROM invoice_texts AS texts WHERE {' AND '.join(conditions)}", values
+
+
+def rare(session: Session, search: str, actor: Actor) -> bool:
+    """Whether few texts have the words. To be asked before `condition`, in the same transaction.
+
+    PostgreSQL cannot tell beforehand how many a search finds. Of few it must begin with them; of many it must walk
+    along the list until a page is full. Either way for the other takes seconds. It also says how near is near.
+    """
+    session.execute(
+        text("SELECT set_config('pg_trgm.word_similarity_threshold', :similarity, true)"), {"similarity": _SIMILARITY}
+    )
+    if actor.role is Role.INVESTOR or (found := _texts(search, actor)) is None:
+        return True
+    query, values = found
+    count = session.scalar(
+        text(f"SELECT count(*) FROM ({query} LIMIT {_FEW + 1}) AS found"), {**values, "actor": actor.id}
+    )
+    return count is not None and count <= _FEW
+
+
+def condition(search: str, actor: Actor, *, few: bool = True) -> tuple[str, dict[str, Any]]:
+    """The condition under which an invoice is found, and its values; it uses the parameter :actor.
+
+    For a query that reads invoices joined with contacts and users (the seller); `few` is what `rare` said. Nobody
+    finds out by searching what they are not shown: to investors an invoice is its number and its customer's name.
+    """
+    if actor.role is Role.INVESTOR:
+        return (
+            "(invoices.number ILIKE :search OR contacts.name ILIKE :search)",
+            {"search": paging.contains(search)},
+        )
+    texts = _texts(search, actor)
+    if texts is None:
+        return "false", {}
+    query, values = texts
+    if few:
+        query = f"WITH found AS MATERIALIZED ({query}) SELECT invoice_id FROM found"
+    found = f"invoices.id IN ({query})"
+    if actor.role is not Role.BUYER:
         return found, values
     # To a buyer an invoice is its seller's.
     values["search"] = paging.contains(search)
