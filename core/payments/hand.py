@@ -164,8 +164,11 @@ def finish(
     outcome = Outcome()
     settle(connection, held, {}, outcome, resolve=False)
     refuse_financed(connection, held)
+    named = list(outcome.settled)
+    had = _investors_have(connection, named)
     matching.refresh(connection, outcome)
     repayments.collect(connection, outcome, now, calendar)
+    _refuse_taking(had, _investors_have(connection, named) if had else {})
     rooms = sorted({event.room for event, _ in outcome.announcements if event.room.startswith("user:")})
     outcome.announcements += [(DomainEvent(room=room, name="dashboard.updated", data={}), None) for room in rooms]
     announce_all(connection, outcome.announcements)
@@ -181,8 +184,15 @@ def refuse_financed(connection: Connection, states: Mapping[UUID, PaymentState])
     more: set[UUID] = set()
     for state in states.values():
         if state.trust == "manual":
-            had = {target.invoice_id: target.amount for target in state.had}
-            more |= {one.invoice_id for one in state.targets if one.amount > had.get(one.invoice_id, 0)}
+            had, brings = {target.invoice_id: target for target in state.had}, state.parts
+            more |= {
+                one.invoice_id
+                for one in state.targets
+                if (before := had.get(one.invoice_id)) is None
+                or one.amount > before.amount
+                # It was given back when the invoice was financed, and now it was not.
+                or brings[one.invoice_id] > before.allocated
+            }
     if not more:
         return
     row: Any = connection.execute(
@@ -198,6 +208,31 @@ def refuse_financed(connection: Connection, states: Mapping[UUID, PaymentState])
             f"invoice {row.number} was financed by investors: its payment comes from a bank or a gateway, "
             "where it can be seen"
         )
+
+
+_REPAID = text(
+    "SELECT financings.id, invoices.number, repaid_principal + repaid_interest AS repaid FROM financings "
+    "JOIN invoices ON invoices.id = financings.invoice_id "
+    f"WHERE financings.invoice_id = ANY(CAST(:ids AS uuid[])) AND financings.state IN ({_SETTLED})"
+)
+
+
+def _investors_have(connection: Connection, invoice_ids: Collection[UUID]) -> dict[UUID, tuple[str, int]]:
+    """What investors were repaid of each of these invoices that they financed, by financing, with its number."""
+    if not invoice_ids:
+        return {}
+    rows = connection.execute(_REPAID, {"ids": array(invoice_ids, "uuid")})
+    return {row.id: (row.number, row.repaid) for row in rows}
+
+
+def _refuse_taking(before: Mapping[UUID, tuple[str, int]], after: Mapping[UUID, tuple[str, int]]) -> None:
+    """Raise Financed when a seller's hand took from investors what a bank or a gateway says they have."""
+    for identity, (number, repaid) in before.items():
+        if after[identity][1] < repaid:
+            raise Financed(
+                f"investors were repaid with this money of invoice {number}: it goes back, or elsewhere, where a bank "
+                "or a gateway tells of it"
+            )
 
 
 def is_hint(state: PaymentState) -> bool:

@@ -23,7 +23,7 @@ from core.ids import new_id
 from core.marketplace.calendar import Calendar
 from core.money import exponent
 from core.payments import hand, queries
-from core.payments.credit import allocate, allocate_credit
+from core.payments.credit import allocate, allocate_credit, now_paid
 from core.payments.hand import MAX_NOTES, MAX_REFERENCE, NewTarget
 from core.payments.merge import PaymentState
 from core.payments.refunds import NewRefund, refund, take_refund_back
@@ -243,7 +243,10 @@ def _told(state: PaymentState) -> dict[str, Any]:
         "method": state.method,
         "reference": state.bank_reference or "",
         "notes": state.notes,
-        "targets": [[str(target.invoice_id), target.amount] for target in state.targets],
+        # Of one that nobody has aimed yet, what it pays.
+        "targets": [
+            [str(target.invoice_id), target.amount] for target in (state.targets if state.decided else now_paid(state))
+        ],
     }
 
 

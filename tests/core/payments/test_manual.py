@@ -284,6 +284,14 @@ def test_what_a_provider_said_is_not_changed_by_hand(counter: Counter) -> None:
     assert counter.standing(invoice) == [("partial", 40)]
 
 
+def test_a_gateways_payment_that_nobody_aimed_yet_is_taken_off_its_invoice(counter: Counter) -> None:
+    (invoice,) = counter.bill(100)
+    counter.shop.hear(payment(amount_minor=40, invoice_number=counter.invoices[0]["number"]))
+    assert counter.standing(invoice) == [("partial", 40)]
+    told = counter.edit(counter.gateway("pmt_1"), targets=[])
+    assert (told["targets"], told["unapplied"], counter.standing(invoice)) == ([], 40, [("open", 0)])
+
+
 def test_a_bank_lines_payment_is_undone_by_its_match_and_can_be_given_back(counter: Counter) -> None:
     (invoice,) = counter.bill(10_000)
     counter.shop.hear(transaction(narration=counter.invoices[0]["number"]))
