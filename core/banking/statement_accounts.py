@@ -132,7 +132,7 @@ def make(session: Session, actor: Actor, name: str, currency: str, now: datetime
         raise Invalid("account_name", f"must have 1 to {_MAX_NAME} characters")
     exponent(currency)
     # Whoever makes two at once makes one after the other.
-    session.execute(text("SELECT id FROM users WHERE id = :id FOR UPDATE"), {"id": actor.id})
+    session.execute(text("SELECT id FROM users WHERE id = :id FOR NO KEY UPDATE"), {"id": actor.id})
     own = accounts(session, actor)
     if (known := next((each for each in own if each.name == cleaned), None)) is not None:
         require_fit(known, None, currency)
