@@ -12,10 +12,11 @@ import re
 from collections.abc import Iterable
 
 from connectors import access, naming
-from connectors.base import Api, Connector, Fetch, Pull, Reader, Reading
+from connectors.base import Api, Connector, Fetch, Mirror, Pull, Reader, Reading
 from connectors.payload import Payload
 from connectors.quickbooks.asking import SANDBOX, authorize, fetch, fetch_removed, pull_changes, refuse
 from connectors.quickbooks.records import ENTITIES, FOR_GOOD, Entity, moment
+from connectors.quickbooks.writing import write
 from connectors.signatures import Hmac
 from core.events import MirroredInvoiceGone
 
@@ -135,6 +136,7 @@ connector = Connector(
         authorize=authorize,
     ),
     pull=Pull(talk=pull_changes, what="invoices, bills, payments and account lines that changed", days=30),
+    mirror=Mirror(write=write, needs=("sales_item", "bank_account")),
     brings=("invoices elsewhere", "payments", "bank transactions", "bank accounts"),
     fields=(
         access.setting("external_id", "Company id", "The realm id of the company.", required=True),
@@ -143,6 +145,10 @@ connector = Connector(
         access.secret("refresh_token", "Refresh token", "Renewed by itself.", required=True),
         access.secret("webhook_secret", "Verifier token", "Used as it stands."),
         access.setting("environment", "Environment", "Write sandbox for a sandbox company."),
+        access.setting("sales_item", "Sales item", "To write there: id of the product or service on every line."),
+        access.setting("bank_account", "Bank account", "To write there: id of the account that payments go to."),
+        access.setting("credit_account", "Credit account", "Id of the account for credit and tax kept back."),
+        access.setting("tax_types", "Tax codes", "Rates in per cent and ids of tax codes, such as 18=5 0=2."),
     ),
     steps=(
         "Make an app at developer.intuit.com with the accounting scope.",

@@ -32,10 +32,15 @@ def authorize(credentials: Credentials) -> AuthorizationTalk:
 def ask(
     credentials: Credentials, company: str, path: str, params: Mapping[str, str]
 ) -> Generator[Request, Response, Payload]:
-    """Ask about a company, in the sandbox where the connection says so."""
-    host = SANDBOX if credentials.settings.get("environment") == "sandbox" else ""
-    url = f"{host}/v3/company/{quote(company, safe='')}/{path}"
+    """Ask about a company."""
+    url = url_of(credentials, company, path)
     return (yield Request(method="GET", url=url, params={"minorversion": "75", **params})).payload()
+
+
+def url_of(credentials: Credentials, company: str, path: str) -> str:
+    """The address of something of a company, in the sandbox where the connection says so."""
+    host = SANDBOX if credentials.settings.get("environment") == "sandbox" else ""
+    return f"{host}/v3/company/{quote(company, safe='')}/{path}"
 
 
 def home_currency(credentials: Credentials, company: str) -> Generator[Request, Response, str]:

@@ -68,12 +68,12 @@ def day(item: Payload) -> datetime:
     return datetime.combine(item.day("TxnDate"), time.min, UTC)
 
 
-def mirrored(
+def stated(
     entity: str, direction: Literal["sales", "purchase"], kind: Literal["invoice", "credit_note"], left: str
-) -> Callable[[Payload, Books], list[Record]]:
-    """A reader of invoices, bills or credit notes. There is no status: what is left to pay tells it."""
+) -> Callable[[Payload, Books], MirroredInvoice]:
+    """A reader of one invoice, bill or credit note. There is no status: what is left to pay tells it."""
 
-    def read(item: Payload, books: Books) -> list[Record]:
+    def read(item: Payload, books: Books) -> MirroredInvoice:
         code = currency(item, books)
         total = owed(item, "TotalAmt", code)
         due = owed(item, left, code) if item.has(left) else total
@@ -81,24 +81,34 @@ def mirrored(
             raise item.wrong(left, "at most the total")
         status = MirroredStatus.PAID if due.minor == 0 else MirroredStatus.PARTIALLY_PAID
         status = MirroredStatus.OPEN if due.minor and due == total else status
-        return [
-            MirroredInvoice(
-                object_id=f"{entity}:{item.name('Id')}",
-                version=updated(item),
-                status=MirroredStatus.VOID if voided(item, books) else status,
-                number=item.optional_text("DocNumber"),
-                direction=direction,
-                kind=kind,
-                total=total,
-                due=Money(0, code) if voided(item, books) else due,
-                issued_on=item.optional_day("TxnDate"),
-                due_on=item.optional_day("DueDate"),
-                contact_name=named(item, "CustomerRef", "VendorRef"),
-                contact_email=item.text_at("BillEmail", "Address"),
-            )
-        ]
+        return MirroredInvoice(
+            object_id=f"{entity}:{item.name('Id')}",
+            version=updated(item),
+            status=MirroredStatus.VOID if voided(item, books) else status,
+            number=item.optional_text("DocNumber"),
+            direction=direction,
+            kind=kind,
+            total=total,
+            due=Money(0, code) if voided(item, books) else due,
+            issued_on=item.optional_day("TxnDate"),
+            due_on=item.optional_day("DueDate"),
+            contact_name=named(item, "CustomerRef", "VendorRef"),
+            contact_email=item.text_at("BillEmail", "Address"),
+        )
 
     return read
+
+
+def mirrored(
+    entity: str, direction: Literal["sales", "purchase"], kind: Literal["invoice", "credit_note"], left: str
+) -> Callable[[Payload, Books], list[Record]]:
+    """A reader of invoices, bills or credit notes."""
+    read = stated(entity, direction, kind, left)
+    return lambda item, books: [read(item, books)]
+
+
+# An invoice of the company's own.
+invoice_of = stated("invoice", "sales", "invoice", "Balance")
 
 
 def linked(item: Payload) -> list[str]:
