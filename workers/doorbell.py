@@ -17,7 +17,9 @@ from config.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-Bell = Literal["normalize", "fetch", "pull", "mail", "relay", "market", "links", "letters", "bulk", "reconcile"]
+Bell = Literal[
+    "normalize", "fetch", "pull", "mail", "relay", "market", "links", "letters", "bulk", "reconcile", "mirror",
+]  # fmt: skip
 
 # How long a worker's "I am here" holds without being renewed. A killed worker is replaced after this.
 ON_DUTY_SECONDS = 3

@@ -47,6 +47,8 @@ def due(context: Context) -> dict[str, bool]:
                 "EXISTS (SELECT FROM invoices WHERE sent_at IS NOT NULL AND amount_paid <> receipted) AS letters, "
                 "EXISTS (SELECT FROM bulk_jobs WHERE status IN ('waiting', 'working')) AS bulk, "
                 "EXISTS (SELECT FROM reconcile_requests) AS reconcile, "
+                "(EXISTS (SELECT FROM mirror_due) "
+                "OR EXISTS (SELECT FROM mirror_pushes WHERE state = 'wanted' AND due_at <= :now)) AS mirror, "
                 "EXISTS (SELECT FROM outbox) AS relay"
             ),
             {"now": context.now()},

@@ -13,6 +13,7 @@ from workers import (
     fetch,
     mail,
     market,
+    mirror,
     normalize,
     payment_links,
     pull,
@@ -189,6 +190,34 @@ def work_on_many() -> None:
     _clerks().call()
 
 
+# Whoever keeps a set of books allows few requests a second, so more would wait for each other.
+_SCRIBES = 2
+
+
+@lru_cache(maxsize=1)
+def _scribes() -> Crew:
+    parts = context()
+
+    def work_off() -> None:
+        shift(
+            parts.doorbell,
+            "mirror",
+            lambda: mirror.drain(parts),
+            full=1,
+            send_for_another=crew.call,
+            linger_seconds=0.5,
+        )
+
+    crew = Crew(_SCRIBES, work_off)
+    return crew
+
+
+@shared_task(name="ledgerwire.mirror")
+def keep_mirrors() -> None:
+    """Have somebody look at mirrored invoices and write to other books; returns at once."""
+    _scribes().call()
+
+
 @shared_task(name="ledgerwire.letters")
 def write_letters() -> None:
     """Write the receipts and reminders that are due."""
@@ -228,6 +257,7 @@ def reconcile_lines() -> None:
 
 _WOKEN: tuple[Bell, ...] = (
     "normalize", "fetch", "pull", "mail", "market", "reconcile", "links", "letters", "bulk",
+    "mirror",
 )  # fmt: skip
 
 
