@@ -196,13 +196,19 @@ def change(
     name: str | None = None,
     secrets: Mapping[str, str] | None = None,
     settings: Mapping[str, str] | None = None,
+    write_back: bool | None = None,
     now: datetime,
 ) -> dict[str, Any]:
-    """Change a connection. Secrets that are replaced verify for as long as the provider may resend."""
+    """Change a connection. Secrets that are replaced verify for as long as the provider may resend.
+
+    Raises Invalid, naming the field, also where the provider's books cannot be written to yet.
+    """
     present_one = store.get_connection(session, actor, connection_id)
     kept: Mapping[str, str] = present_one["settings"]
     chosen = bound(registry.get(present_one["connector"]), kept if settings is None else settings)
     checked = _check(chosen, secrets or {}, settings or {})
+    if write_back:
+        _check_writing(chosen, present_one["settings"] if settings is None else checked.settings)
     if secrets or settings is not None:
         # What stood in the way may be gone.
         schedule.hurry(session, connection_id, now)
@@ -216,12 +222,31 @@ def change(
         settings=None if settings is None else checked.settings,
         external_id=checked.external_id,
         secrets=checked.secrets,
+        write_back=write_back,
         old_secrets_live=max(_MIN_OVERLAP, timedelta(days=chosen.resend_days)),
     )
     if any(changed[what] != present_one[what] for what in ("external_id", "settings")):
         # Where another account's list ended says nothing of this one's.
         runs.begin_anew(session.connection(), connection_id, now)
     return present(changed)
+
+
+def _check_writing(connector: Connector, settings: Mapping[str, str]) -> None:
+    if connector.mirror is None:
+        raise Invalid("write_back", f"{connector.title} is only read from here")
+    labels = {each.name: each.label for each in connector.fields}
+    if missing := [labels.get(name, name) for name in connector.mirror.needs if not settings.get(name)]:
+        raise Invalid("write_back", f"give {' and '.join(missing)} under Access first")
+
+
+def writers() -> dict[str, str]:
+    """Connectors that can write to their provider's books, with their titles."""
+    return {slug: connector.title for slug, connector in registry.all().items() if connector.mirror is not None}
+
+
+def titles() -> dict[str, str]:
+    """Every connector's title by its slug."""
+    return {slug: connector.title for slug, connector in registry.all().items()}
 
 
 def resume(actor: Actor, connection_id: UUID, now: datetime) -> dict[str, Any]:

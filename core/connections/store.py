@@ -36,6 +36,7 @@ _MAX_SECRET = 4096
 _COLUMNS = """
     connections.id, connections.user_id, connections.connector, connections.name, connections.hook_id,
     connections.external_id, connections.settings, connections.health, connections.health_reason,
+    connections.write_since,
     connections.paused_at, connections.created_at, connections.updated_at
 """
 
@@ -48,6 +49,7 @@ def shape(row: Any) -> dict[str, Any]:
         "name": row.name,
         "external_id": row.external_id,
         "settings": row.settings,
+        "write_back": row.write_since is not None,
         "health": row.health,
         "health_reason": row.health_reason,
         "paused_at": row.paused_at,
@@ -253,9 +255,10 @@ def update(
     settings: Mapping[str, str] | None = None,
     external_id: str | None = None,
     secrets: Mapping[str, str] | None = None,
+    write_back: bool | None = None,
     old_secrets_live: timedelta = timedelta(hours=24),
 ) -> dict[str, Any]:
-    """Rename, replace the settings, or give new secrets.
+    """Rename, replace the settings, give new secrets, or say whether its books are written to.
 
     A secret that is replaced lives on for `old_secrets_live`, because what the provider signed with it may
     still be on its way, or be sent again.
@@ -267,10 +270,13 @@ def update(
             session.execute(
                 text(
                     "UPDATE connections SET name = coalesce(:name, name), external_id = :external, "
-                    "settings = coalesce(CAST(:settings AS jsonb), settings), updated_at = :now WHERE id = :id"
+                    "settings = coalesce(CAST(:settings AS jsonb), settings), write_since = CASE "
+                    "WHEN :write THEN coalesce(write_since, :now) WHEN NOT :write THEN NULL ELSE write_since END, "
+                    "updated_at = :now WHERE id = :id"
                 ),
                 {
                     "id": connection_id,
+                    "write": write_back,
                     "name": None if name is None else _clean_name(name),
                     "external": external,
                     "settings": None if settings is None else json.dumps(dict(settings)),
@@ -296,7 +302,12 @@ def update(
         "connection.updated",
         "connection",
         connection_id,
-        {"secrets": sorted(secrets or ()), "settings": sorted(settings or ()), "renamed": name is not None},
+        {
+            "secrets": sorted(secrets or ()),
+            "settings": sorted(settings or ()),
+            "renamed": name is not None,
+            **({} if write_back is None else {"write_back": write_back}),
+        },
         now,
     )
     return _tell_updated(session, actor, connection_id)

@@ -253,7 +253,7 @@ def tell(session: Session, user_id: UUID, ours: Any, theirs: Any, state: str, fi
 def _notice(session: Session, found: Pair, now: datetime) -> None:
     """A conflict waits for a person; the notice is cleared when there is none any more."""
     if found.compared.state != "conflict":
-        announce(session, notifications.clear(session, found.ours.id, [NOTICE], now))
+        end_notice(session, found.ours.id, now)
         return
     words = ", ".join(
         sides.LABELS[name].lower() for name, side in sorted(found.compared.moved.items()) if side == "both"
@@ -267,3 +267,8 @@ def _notice(session: Session, found: Pair, now: datetime) -> None:
         body=f"Both sides changed since they last agreed: {words}. Choose on the invoice's page which one holds.",
     )
     announce(session, notifications.tell(session, notice, now))
+
+
+def end_notice(session: Session, invoice_id: UUID, now: datetime) -> None:
+    """There is no conflict any more."""
+    announce(session, notifications.clear(session, invoice_id, [NOTICE], now))

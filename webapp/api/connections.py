@@ -89,6 +89,7 @@ def update(connection_id: UUID, body: models.ConnectionUpdate) -> Response:
                 name=body.name,
                 secrets=None if body.secrets is None else _plain(body.secrets),
                 settings=body.settings,
+                write_back=body.write_back,
                 now=auth.now(),
             )
         )

@@ -18,13 +18,13 @@ from core.money import MAX_MINOR
 class Input(BaseModel):
     """Something sent to us."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Output(BaseModel):
     """Something we answer."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 def _no_bool(value: object) -> object:
@@ -175,6 +175,7 @@ class MirroredInvoicesQuery(PageQuery):
 
     connection_id: UUID | None = None
     status: Literal["draft", "open", "partially_paid", "paid", "void"] | None = None
+    link: Literal["linked", "unlinked", "differs", "conflict"] | None = None
 
 
 class ConnectionsQuery(PageQuery):
@@ -429,6 +430,25 @@ class MirroredSource(Output):
     connector: str | None
 
 
+class MirrorLink(Output):
+    """Which invoice here it is. `by_hand`: a person said so; else number and currency did."""
+
+    invoice_id: UUID
+    number: str | None
+    state: Literal["agreed", "differs", "conflict"]
+    by_hand: bool
+
+
+class MirrorDifference(Output):
+    """What both sides say of a field, and which of them moved since they last agreed."""
+
+    field: Literal["total", "paid", "issue_date", "due_date", "void"]
+    moved: Literal["ours", "theirs", "both"]
+    ours: int | bool | str | None
+    theirs: int | bool | str | None
+    since: datetime
+
+
 class MirroredInvoiceRow(Output):
     """An invoice, bill or credit note as an accounting system or gateway keeps it, in a list."""
 
@@ -445,14 +465,16 @@ class MirroredInvoiceRow(Output):
     contact: MirroredContact
     url: str | None
     connection: MirroredSource
+    link: MirrorLink | None
     trust: str
     updated_at: datetime
 
 
 class MirroredInvoice(MirroredInvoiceRow):
-    """One of them with where it was told."""
+    """One of them with where it was told, and where it differs from ours."""
 
     deliveries: list[SeenIn]
+    differences: list[MirrorDifference]
 
 
 class MirroredInvoices(Output):
@@ -486,11 +508,15 @@ class ConnectionInput(Input):
 
 
 class ConnectionUpdate(Input):
-    """A new name, all settings anew, or new secrets beside which the old ones live on for a while."""
+    """A new name, all settings anew, or new secrets beside which the old ones live on for a while.
+
+    With `write_back` the books at the other end are written to: what is issued from then on is made there.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     settings: SettingMap | None = None
     secrets: SecretMap | None = None
+    write_back: bool | None = None
 
 
 class HeldSecret(Output):
@@ -510,6 +536,7 @@ class Connection(Output):
     webhook_url: str
     external_id: str | None
     settings: dict[str, str]
+    write_back: bool
     health: Literal["active", "needs_attention", "revoked"]
     health_reason: str | None
     # Since when what it is told is kept and not processed.

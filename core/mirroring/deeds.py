@@ -1,0 +1,381 @@
+"""What a seller does about mirrored invoices: link, take apart, take over, and decide where both sides differ.
+
+Locks: the invoice, then what its change takes, then the link (see `core.mirroring.judging`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from core import audit
+from core.errors import Conflict, Forbidden, Invalid, NotFound, PlatformError
+from core.identity import Actor, Role
+from core.invoicing import invoices, profiles
+from core.invoicing.inputs import InvoiceChanges, NewInvoice
+from core.invoicing.totals import NewItem
+from core.marketplace.calendar import Calendar
+from core.mirroring import judging, pushes, sides
+from core.payments import manual
+from core.payments.hand import NewTarget
+
+# So many are taken over at once; the next ones by asking again.
+MOST_AT_ONCE: Final = 200
+Keep = Literal["ours", "theirs"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """What every deed needs: who, when, which connectors can write, and which days banks work."""
+
+    actor: Actor
+    now: datetime
+    able: Collection[str]
+    titles: dict[str, str]
+    calendar: Calendar | None = None
+
+
+def _theirs(session: Session, actor: Actor, mirrored_id: UUID) -> Any:
+    """A mirrored sales invoice of the actor, with where it comes from. Raises Forbidden and NotFound."""
+    if actor.role is not Role.SELLER:
+        raise Forbidden("only sellers work on mirrored invoices")
+    row = session.execute(
+        text(
+            f"SELECT shown.*, connections.connector, connections.name AS connection_name FROM ({judging.THEIRS}) "
+            "AS shown JOIN connections ON connections.id = shown.connection_id "
+            "WHERE shown.id = :id AND shown.user_id = :actor"
+        ),
+        {"id": mirrored_id, "actor": actor.id},
+    ).one_or_none()
+    if row is None:
+        raise NotFound("mirrored invoice", mirrored_id)
+    if (row.direction, row.kind) != ("sales", "invoice"):
+        raise Conflict("only invoices to customers are linked, no bills and no credit notes")
+    return row
+
+
+def _ours(session: Session, actor: Actor, invoice_id: UUID) -> Any:
+    row = session.execute(
+        text(f"{judging.OURS} WHERE id = :id AND seller_id = :actor"), {"id": invoice_id, "actor": actor.id}
+    ).one_or_none()
+    if row is None:
+        raise NotFound("invoice", invoice_id)
+    return row
+
+
+def link(session: Session, deed: Deed, mirrored_id: UUID, invoice_id: UUID) -> None:
+    """Say that two invoices are the same one. Saying it again changes nothing.
+
+    Raises NotFound, and Conflict where they cannot be, or one of them is linked to another.
+    """
+    theirs = _theirs(session, deed.actor, mirrored_id)
+    ours = _ours(session, deed.actor, invoice_id)
+    if ours.number is None:
+        raise Conflict("a draft is not linked; issue it first")
+    if ours.currency != theirs.currency:
+        raise Conflict(f"one is in {ours.currency} and the other in {theirs.currency}")
+    made = judging.join(session, ours, theirs, deed.now, by=deed.actor.id)
+    if made is None:
+        known: Any = session.execute(
+            text("SELECT id, invoice_id FROM mirror_links WHERE mirrored_id = :id"), {"id": mirrored_id}
+        ).one_or_none()
+        if known is None or known.invoice_id != invoice_id:
+            raise Conflict("one of the two is linked to another invoice; take those apart first")
+        return
+    session.execute(
+        text("DELETE FROM mirror_apart WHERE invoice_id = :ours AND mirrored_id = :theirs"),
+        {"ours": invoice_id, "theirs": mirrored_id},
+    )
+    _note(session, deed, "mirror.linked", invoice_id, theirs)
+    judging.judge(session, made, deed.able, deed.now)
+
+
+def unlink(session: Session, deed: Deed, mirrored_id: UUID) -> None:
+    """Say that two invoices are not the same: they stay apart until a person links them. Repeats change nothing."""
+    theirs = _theirs(session, deed.actor, mirrored_id)
+    row: Any = session.execute(
+        text("DELETE FROM mirror_links WHERE mirrored_id = :id RETURNING invoice_id"), {"id": mirrored_id}
+    ).one_or_none()
+    if row is None:
+        return
+    session.execute(
+        text("INSERT INTO mirror_apart (invoice_id, mirrored_id) VALUES (:ours, :theirs) ON CONFLICT DO NOTHING"),
+        {"ours": row.invoice_id, "theirs": mirrored_id},
+    )
+    session.execute(
+        text(
+            "UPDATE mirror_pushes SET state = 'stopped', updated_at = :now WHERE invoice_id = :ours "
+            "AND connection_id = :connection AND state = 'wanted' AND claimed_at IS NULL"
+        ),
+        {"ours": row.invoice_id, "connection": theirs.connection_id, "now": deed.now},
+    )
+    judging.end_notice(session, row.invoice_id, deed.now)
+    _note(session, deed, "mirror.unlinked", row.invoice_id, theirs)
+    ours = _ours(session, deed.actor, row.invoice_id)
+    judging.tell(session, deed.actor.id, ours, theirs, "apart", [])
+
+
+def _note(session: Session, deed: Deed, action: str, invoice_id: UUID, theirs: Any, **data: object) -> None:
+    told = {"mirrored_invoice_id": str(theirs.id), "connection": theirs.connection_name, **data}
+    audit.record(session, deed.actor, action, "invoice", invoice_id, told, deed.now)
+
+
+# Taking over ----------------------------------------------------------------------------------------------------
+
+
+def take_over(session: Session, deed: Deed, mirrored_id: UUID) -> UUID:
+    """Make an invoice of ours out of a mirrored one, with its number, and link the two; its id.
+
+    Lines are not told by the other books: it has one, over the total. Taking over what is linked returns that.
+    Raises Conflict where something is missing, in words that say what.
+    """
+    theirs = _theirs(session, deed.actor, mirrored_id)
+    # Two clicks at once make one invoice.
+    key = int.from_bytes(hashlib.sha256(b"mirror:" + mirrored_id.bytes).digest()[:8], "big", signed=True)
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+    linked: UUID | None = session.scalar(
+        text("SELECT invoice_id FROM mirror_links WHERE mirrored_id = :id"), {"id": mirrored_id}
+    )
+    if linked is not None:
+        return linked
+    new = _as_ours(session, deed, theirs)
+    try:
+        made = invoices.create(session, deed.actor, new, deed.now, number=theirs.number)
+    except Invalid as error:
+        raise Conflict(f"it cannot be taken over: {error.field} {error.message}") from error
+    if made["total"] != theirs.total:
+        raise Conflict("your business rounds totals, so that this invoice would come to another one; switch that off")
+    invoice_id = UUID(made["id"])
+    link_id = judging.join(session, _ours(session, deed.actor, invoice_id), theirs, deed.now, by=deed.actor.id)
+    _note(session, deed, "mirror.taken_over", invoice_id, theirs)
+    if link_id is not None:
+        judging.judge(session, link_id, deed.able, deed.now)
+    return invoice_id
+
+
+def _as_ours(session: Session, deed: Deed, theirs: Any) -> NewInvoice:
+    where = deed.titles.get(theirs.connector, theirs.connector)
+    if theirs.status in ("draft", "void"):
+        raise Conflict(f"it is {theirs.status} in {where}: nothing is owed by it")
+    missing = [
+        words
+        for words, known in (
+            ("a number", theirs.number),
+            ("a customer", theirs.contact_name or theirs.contact_email),
+            ("a date", theirs.issued_on),
+            ("a total of more than nothing", theirs.total),
+        )
+        if not known
+    ]
+    if missing:
+        raise Conflict(f"{where} does not say all that an invoice needs: it has not {', '.join(missing)}")
+    profile = profiles.profile(session, deed.actor.id)
+    due = theirs.due_on or theirs.issued_on + timedelta(days=profile.payment_days)
+    item = NewItem(description=f"As in {where}", quantity=Decimal(1), unit_price=theirs.total)
+    new = NewInvoice(
+        currency=theirs.currency,
+        issue_date=theirs.issued_on,
+        due_date=max(due, theirs.issued_on),
+        items=[item],
+        reminders=False,
+        contact_name=theirs.contact_name or theirs.contact_email,
+        contact_email=theirs.contact_email or "",
+    )
+    if theirs.contact_email:
+        return new
+    named = session.scalars(
+        text(
+            "SELECT id FROM contacts WHERE user_id = :seller AND archived_at IS NULL "
+            "AND lower(name) = lower(:name) LIMIT 2"
+        ),
+        {"seller": deed.actor.id, "name": theirs.contact_name},
+    ).all()
+    if not named:
+        raise Conflict(f"{where} does not say the e-mail address of {theirs.contact_name}: add this contact first")
+    if len(named) > 1:
+        raise Conflict(f"several of your contacts are called {theirs.contact_name}, and {where} gives no address")
+    return NewInvoice(
+        currency=new.currency,
+        issue_date=new.issue_date,
+        due_date=new.due_date,
+        items=new.items,
+        reminders=False,
+        contact_id=named[0],
+    )
+
+
+def take_over_all(session: Session, deed: Deed, connection_id: UUID | None = None) -> dict[str, Any]:
+    """Take over what is open there and not linked, oldest first, up to MOST_AT_ONCE; what was refused, and why."""
+    if deed.actor.role is not Role.SELLER:
+        raise Forbidden("only sellers work on mirrored invoices")
+    condition = "" if connection_id is None else "AND shown.connection_id = :connection"
+    rows = session.execute(
+        text(
+            f"SELECT shown.id, shown.number FROM ({judging.THEIRS} WHERE theirs.user_id = :actor "
+            "AND theirs.direction = 'sales' AND theirs.kind = 'invoice') AS shown "
+            "WHERE shown.status IN ('open', 'partially_paid') "
+            f"AND NOT EXISTS (SELECT FROM mirror_links WHERE mirrored_id = shown.id) {condition} "
+            "ORDER BY shown.id LIMIT :most"
+        ),
+        {"actor": deed.actor.id, "connection": connection_id, "most": MOST_AT_ONCE},
+    ).all()
+    taken, refused = [], []
+    for row in rows:
+        try:
+            with session.begin_nested():
+                taken.append(str(take_over(session, deed, row.id)))
+        except PlatformError as error:
+            refused.append({"id": str(row.id), "number": row.number, "reason": str(error)})
+    return {"taken": taken, "refused": refused}
+
+
+# Deciding -------------------------------------------------------------------------------------------------------
+
+
+def resolve(session: Session, deed: Deed, mirrored_id: UUID, field: str, keep: Keep) -> None:
+    """Decide which side of a field holds: ours is written there, theirs is done here.
+
+    Doing it again after it was done is refused, since nothing differs any more. Raises Conflict in words where
+    that side cannot be kept.
+    """
+    theirs = _theirs(session, deed.actor, mirrored_id)
+    if field not in sides.FIELDS:
+        raise Invalid("field", f"must be one of {', '.join(sides.FIELDS)}")
+    linked: Any = session.execute(
+        text("SELECT id, invoice_id FROM mirror_links WHERE mirrored_id = :id"), {"id": mirrored_id}
+    ).one_or_none()
+    if linked is None:
+        raise Conflict("this invoice is linked to none of yours")
+    # The invoice first: whoever clicks twice waits here, and then finds that nothing differs.
+    session.execute(text("SELECT 1 FROM invoices WHERE id = :id FOR UPDATE"), {"id": linked.invoice_id})
+    ours = _ours(session, deed.actor, linked.invoice_id)
+    here, there = sides.ours(ours), sides.theirs(theirs)
+    agreed = session.scalar(text("SELECT agreed FROM mirror_links WHERE id = :id"), {"id": linked.id})
+    if agreed is None or field not in sides.compare(agreed, here, there).moved:
+        raise Conflict("both sides say the same by now")
+    if keep == "theirs":
+        _do_theirs(session, deed, ours, theirs, field, here, there)
+        judging.judge(session, linked.id, deed.able, deed.now)
+    else:
+        _keep_ours(session, deed, linked.id, theirs, field, here, there)
+    data = {"field": field, "kept": keep, "ours": here[field], "theirs": there[field]}
+    _note(session, deed, "mirror.resolved", linked.invoice_id, theirs, **data)
+
+
+def _do_theirs(
+    session: Session, deed: Deed, ours: Any, theirs: Any, field: str, here: sides.Side, there: sides.Side
+) -> None:
+    where = deed.titles.get(theirs.connector, theirs.connector)
+    match field:
+        case "total":
+            raise Conflict(f"{where} does not say its lines: edit the invoice here")
+        case "issue_date":
+            changes = InvoiceChanges(issue_date=date.fromisoformat(there["issue_date"]))
+            invoices.update(session, deed.actor, ours.id, changes, deed.now)
+        case "due_date":
+            changes = InvoiceChanges(due_date=date.fromisoformat(there["due_date"]))
+            invoices.update(session, deed.actor, ours.id, changes, deed.now)
+        case "void":
+            if not there["void"]:
+                raise Conflict("a void invoice stays void: duplicate it here")
+            invoices.void(session, deed.actor, ours.id, deed.now)
+        case _:
+            _record_payment(session, deed, ours, theirs, there["paid"] - here["paid"], where)
+
+
+def _record_payment(session: Session, deed: Deed, ours: Any, theirs: Any, amount: int, where: str) -> None:
+    """Note what the other books say was paid. It is the seller's word, and known to be there already."""
+    if amount <= 0:
+        raise Conflict("more is paid here than there: refund or delete the payment that is wrong")
+    new = manual.NewPayment(
+        amount=amount,
+        currency=ours.currency,
+        method="other",
+        date=deed.now.date(),
+        targets=(NewTarget(ours.id, amount),),
+        reference=f"{where} {theirs.number or ''}".strip()[:100],
+        notes=f"As {where} has it, noted on the invoice's page.",
+    )
+    made = manual.record(session, deed.actor, new, deed.now, calendar=deed.calendar)
+    payment_id = UUID(made["id"])
+    session.execute(
+        text(
+            "INSERT INTO mirror_payments (connection_id, reference, payment_id, invoice_id, amount, origin, "
+            "created_at) VALUES (:connection, :reference, :payment, :invoice, :amount, 'theirs', :now)"
+        ),
+        {
+            "connection": theirs.connection_id,
+            # Nothing there bears it.
+            "reference": hashlib.sha256(payment_id.bytes).hexdigest()[:20],
+            "payment": payment_id,
+            "invoice": ours.id,
+            "amount": amount,
+            "now": deed.now,
+        },
+    )
+
+
+def _keep_ours(
+    session: Session, deed: Deed, link_id: UUID, theirs: Any, field: str, here: sides.Side, there: sides.Side
+) -> None:
+    where = deed.titles.get(theirs.connector, theirs.connector)
+    if theirs.connector not in deed.able:
+        raise Conflict(f"{where} is only read from here: change it there")
+    if not session.scalar(
+        text("SELECT write_since IS NOT NULL FROM connections WHERE id = :id"), {"id": theirs.connection_id}
+    ):
+        raise Conflict("writing to this connection is switched off: switch it on, or change it there")
+    if field == "paid" and here["paid"] < there["paid"]:
+        raise Conflict(f"a payment that {where} has is not taken back from here: take it back there")
+    if field == "void" and not here["void"]:
+        raise Conflict(f"what is void in {where} stays void: make it again there")
+    session.execute(
+        text(
+            "UPDATE mirror_links SET agreed = agreed || CAST(:known AS jsonb), written = NULL, updated_at = :now "
+            "WHERE id = :id"
+        ),
+        {"id": link_id, "known": json.dumps({field: there[field]}), "now": deed.now},
+    )
+    judging.judge(session, link_id, deed.able, deed.now, by=deed.actor.id)
+
+
+def write_now(session: Session, deed: Deed, invoice_id: UUID, connection_id: UUID) -> None:
+    """Write an invoice to the books of a connection that is written to: for the first time, or once more.
+
+    Raises NotFound and Conflict.
+    """
+    if deed.actor.role is not Role.SELLER:
+        raise Forbidden("only sellers work on mirrored invoices")
+    ours = _ours(session, deed.actor, invoice_id)
+    row: Any = session.execute(
+        text(
+            "SELECT connector, write_since FROM connections WHERE id = :id AND user_id = :actor AND deleted_at IS NULL"
+        ),
+        {"id": connection_id, "actor": deed.actor.id},
+    ).one_or_none()
+    if row is None:
+        raise NotFound("connection", connection_id)
+    if row.connector not in deed.able:
+        raise Conflict(f"{deed.titles.get(row.connector, row.connector)} is only read from here")
+    if row.write_since is None:
+        raise Conflict("writing to this connection is switched off")
+    linked: UUID | None = session.scalar(
+        text("SELECT id FROM mirror_links WHERE invoice_id = :invoice AND connection_id = :connection"),
+        {"invoice": invoice_id, "connection": connection_id},
+    )
+    if linked is not None:
+        session.execute(text("UPDATE mirror_links SET written = NULL WHERE id = :id"), {"id": linked})
+        judging.judge(session, linked, deed.able, deed.now, by=deed.actor.id)
+    elif ours.status in ("open", "partial", "paid"):
+        pushes.want_create(session, invoice_id, connection_id, deed.actor.id, deed.now)
+    else:
+        raise Conflict(f"this invoice is {ours.status}: there is nothing to write")
