@@ -162,6 +162,12 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("ledger.health", "GET"): {"operator"},
     ("mirrored_invoices.index", "GET"): PEOPLE,
     ("mirrored_invoices.show", "GET"): {"owner", "operator"},
+    ("mirrored_invoices.link", "PUT"): {"owner"},
+    ("mirrored_invoices.unlink", "DELETE"): {"owner"},
+    ("mirrored_invoices.take_over", "POST"): {"owner"},
+    ("mirrored_invoices.take_over_all", "POST"): {"owner", "stranger"},
+    ("mirrored_invoices.resolve", "POST"): {"owner"},
+    ("mirrored_invoices.write", "POST"): {"owner"},
     ("payments.index", "GET"): PEOPLE,
     ("payments.show", "GET"): {"owner", "buyer", "operator"},
     ("payments.create", "POST"): {"owner"},
@@ -257,6 +263,7 @@ BODIES: dict[str, Any] = {
         "number": "1",
         "issue_date": "2026-11-01",
     },
+    "mirrored_invoices.resolve": {"field": "paid", "keep": "theirs"},
     "market.submit": {"buyer_email": "buyer@example.com"},
     "market.reject": {"reason": "It is not ours."},
     "market.offer": {"discount_rate": 12},
@@ -295,7 +302,11 @@ def _body(endpoint: str, ids: dict[str, str]) -> Any:
         return {"invoice_id": ids["invoice_id"], "reason": "Torn", "items": [*INVOICE["items"]]}
     if endpoint == "recurring.create":
         return {**_PLAN, "contact_id": ids["contact_id"]}
-    return {"invoice_id": ids["invoice_id"]} if endpoint == "transactions.match" else BODIES.get(endpoint, {})
+    if endpoint in {"transactions.match", "mirrored_invoices.link"}:
+        return {"invoice_id": ids["invoice_id"]}
+    if endpoint == "mirrored_invoices.write":
+        return {"invoice_id": ids["invoice_id"], "connection_id": ids["connection_id"]}
+    return BODIES.get(endpoint, {})
 
 
 _PLAN: dict[str, Any] = {
