@@ -130,7 +130,7 @@ def test_an_invoice_is_credited_line_by_line_and_whole(world: World, owner: Pers
     assert "CN-2026-00001" in browser.get("/credit-notes")
     assert "Nothing found" in browser.get("/credit-notes?status=void")
     browser.post(f"{part}/void")
-    assert "Void since" in browser.get(part)
+    assert "<dt>Cancelled</dt>" in browser.get(part)
     whole = browser.post(page, 303, page, amount="whole", reason="All of it", issue_date=TODAY.isoformat(), **line())
     assert "₹29.54" in browser.get(whole)
     assert "credited in full" in browser.get(page)

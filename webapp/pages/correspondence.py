@@ -19,6 +19,7 @@ from core.invoicing import links, queries
 from webapp import limits
 from webapp.auth import page_login_required
 from webapp.pages import blueprint, render
+from webapp.pages.format import spoken
 from webapp.pages.forms import Form
 from webapp.pages.shell import Look, looking, only
 from webapp.services import services
@@ -71,8 +72,7 @@ def _act(invoice_id: UUID, work: Callable[[Session, Actor], str]) -> Response:
             only(look, Role.SELLER)
             told = work(look.db, look.actor)
     except (Conflict, Invalid) as error:
-        words = error.message if isinstance(error, Invalid) else str(error)
-        return render.refused(f"{words[:1].upper()}{words[1:]}.", home, 409 if isinstance(error, Conflict) else 422)
+        return render.refused(spoken(str(error), "INR"), home, 409 if isinstance(error, Conflict) else 422)
     _ring()
     return render.done(told, home)
 

@@ -22,7 +22,7 @@ from webapp.pages.invoice_forms import MOST_LINES, UNITS, read_items, typed
 from webapp.pages.shell import Look, choice, cursor, limit, looking, only, search
 from webapp.services import services
 
-STATUSES = {"issued": "Issued", "void": "Void"}
+STATUSES = {"issued": "Issued", "void": "Cancelled"}
 _LABELS = {"reason": "Reason", "issue_date": "Date", "series": "Number series", "notes": "Notes"}
 
 
@@ -155,4 +155,4 @@ def void_credit_note(note_id: UUID) -> Response:
             )
     except Conflict as error:
         return render.refused(spoken(str(error), "INR"), target, 409)
-    return render.done(f"{made['number']} is void: what its credit paid is due again.", target)
+    return render.done(f"{made['number']} is cancelled: what its credit paid is due again.", target)

@@ -58,13 +58,22 @@ def money(minor: int, currency: str, locale: str = "auto", *, plus: bool = False
 _MINOR = re.compile(r"(?:(\d+) to )?(\d+) minor units( of principal| are)?")
 
 
+_PATH = re.compile(r"(?:items\.(\d+)(?:\.\w+)?|([a-z]\w*(?:\.\w+)*)): ")
+
+
+def _place(found: re.Match[str]) -> str:
+    return f"line {int(found[1]) + 1}: " if found[1] else f"{found[2].rpartition('.')[2].replace('_', ' ')}: "
+
+
 def spoken(words: str, currency: str, locale: str = "auto") -> str:
-    """A refusal of core for people, as a sentence: its amounts in minor units are for programs."""
+    """A refusal of core for people, as a sentence: its paths and its amounts in minor units are for programs."""
 
     def amounts(found: re.Match[str]) -> str:
         shown = [money(int(part), currency, locale) for part in found.group(1, 2) if part]
         return " to ".join(shown) + (" is" if found[3] == " are" else "")
 
+    path = _PATH.match(words)
+    words = _place(path) + words[path.end() :] if path else words
     said = _MINOR.sub(amounts, words).rstrip(".")
     return f"{said[:1].upper()}{said[1:]}."
 
@@ -154,7 +163,7 @@ _STATES: dict[str, dict[str, State]] = {
         "overdue": State("Overdue", "bad"),
         "partial": State("Part paid", "warn"),
         "paid": State("Paid", "good"),
-        "void": State("Void"),
+        "void": State("Cancelled"),
         "pending_buyer_confirmation": State("Waiting for the buyer", "warn"),
         "rejected": State("Rejected by the buyer", "bad"),
         "disputed": State("Disputed", "bad"),
@@ -189,7 +198,13 @@ _STATES: dict[str, dict[str, State]] = {
         "paid": State("Paid", "good"),
         "void": State("Void"),
     },
-    "credit_note": {"issued": State("Issued", "good"), "void": State("Void")},
+    "mirror": {
+        "agreed": State("In step", "good"),
+        "differs": State("Differs", "warn"),
+        "conflict": State("Conflict", "bad"),
+        "none": State("Not linked"),
+    },
+    "credit_note": {"issued": State("Issued", "good"), "void": State("Cancelled")},
     "recurring": {
         "active": State("Going on", "good"),
         "paused": State("Paused", "warn"),

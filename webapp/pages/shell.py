@@ -239,6 +239,7 @@ def _words(setup: BlueprintSetupState) -> None:
         clock=formats.clock,
         day=formats.day,
         plain=formats.plain,
+        spoken=lambda words: formats.spoken(words, "INR", render.preferences()["locale"]),
         count=formats.count,
         ms=formats.milliseconds,
         size=formats.size,
