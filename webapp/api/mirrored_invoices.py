@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, current_app
 from sqlalchemy.orm import Session
 
 from core.identity import Actor
@@ -60,6 +60,16 @@ def deed_of(person: Actor, now: datetime) -> Deed:
     )
 
 
+def ring() -> None:
+    """What was decided may be to be written elsewhere."""
+    current_app.extensions["ledgerwire.inlet"].ringer.ring("mirror")
+
+
+def _done(answer: Response) -> Response:
+    ring()
+    return answer
+
+
 @blueprint.put("/<uuid:mirrored_invoice_id>/link")
 @operation("mirrored_invoices", {200: models.MirroredInvoice}, body=mirror_models.LinkInput, problems=(404, 409))
 def link(mirrored_invoice_id: UUID, body: mirror_models.LinkInput) -> Response:
@@ -67,7 +77,8 @@ def link(mirrored_invoice_id: UUID, body: mirror_models.LinkInput) -> Response:
     person = auth.actor()
     with services().database.session() as session:
         deeds.link(session, deed_of(person, auth.now()), mirrored_invoice_id, body.invoice_id)
-        return reply(queries.get_mirrored(session, person, mirrored_invoice_id))
+        answer = reply(queries.get_mirrored(session, person, mirrored_invoice_id))
+    return _done(answer)
 
 
 @blueprint.delete("/<uuid:mirrored_invoice_id>/link")
@@ -90,7 +101,7 @@ def take_over(mirrored_invoice_id: UUID) -> Response:
         deeds.take_over(session, deed_of(person, auth.now()), mirrored_invoice_id)
         return queries.get_mirrored(session, person, mirrored_invoice_id), 201
 
-    return once(person, work)
+    return _done(once(person, work))
 
 
 @blueprint.post("/take-over")
@@ -102,7 +113,7 @@ def take_over_all(body: mirror_models.TakeOverInput) -> Response:
     def work(session: Session) -> tuple[dict[str, Any], int]:
         return deeds.take_over_all(session, deed_of(person, auth.now()), body.connection_id), 200
 
-    return once(person, work)
+    return _done(once(person, work))
 
 
 @blueprint.post("/<uuid:mirrored_invoice_id>/resolve")
@@ -115,7 +126,7 @@ def resolve(mirrored_invoice_id: UUID, body: mirror_models.ResolveInput) -> Resp
         deeds.resolve(session, deed_of(person, auth.now()), mirrored_invoice_id, body.field, body.keep)
         return queries.get_mirrored(session, person, mirrored_invoice_id), 200
 
-    return once(person, work)
+    return _done(once(person, work))
 
 
 @blueprint.post("/write")
@@ -125,4 +136,4 @@ def write(body: mirror_models.WriteInput) -> Response:
     person = auth.actor()
     with services().database.session() as session:
         deeds.write_now(session, deed_of(person, auth.now()), body.invoice_id, body.connection_id)
-    return Response(status=204)
+    return _done(Response(status=204))
