@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from flask import Flask, current_app, request
 from pydantic import BaseModel, ConfigDict
@@ -111,19 +111,37 @@ def operation(
                 named["body"] = edge.read_body(body)
             return view(*arguments, **named)
 
-        # spectree's decorator has no types.
-        described: _View = spec.validate(
-            json=body,
-            query=query,
-            resp=Response(**codes),
-            tags=[tag],
-            security=[] if public else [_BEARER, _COOKIE],
-            skip_validation=True,
-            operation_id=f"{tag}.{view.__name__}",
-        )(reading)
-        return described
+        _WAITING.append(
+            (
+                reading,
+                {
+                    "json": body,
+                    "query": query,
+                    "resp": codes,
+                    "tags": [tag],
+                    "security": [] if public else [_BEARER, _COOKIE],
+                    "skip_validation": True,
+                    "operation_id": f"{tag}.{view.__name__}",
+                },
+            )
+        )
+        return cast("_View", reading)
 
     return decorate
+
+
+# Operations that spectree has not been told of. Telling it makes the schemas of all their models, a dozen megabytes
+# that a web process is spared until somebody asks for the document.
+_WAITING: list[tuple[Callable[..., Any], dict[str, Any]]] = []
+
+
+def _describe() -> None:
+    """Tell spectree of the operations that wait."""
+    while _WAITING:
+        view, words = _WAITING.pop()
+        described = spec.validate(**{**words, "resp": Response(**words["resp"])})(view)
+        # It knows the view by the wrapper that it made, which nobody calls: `reading` reads the input.
+        spec._function_metadata[view] = spec._function_metadata.pop(described)  # noqa: SLF001 - It has no other way.
 
 
 def document(app: Flask) -> dict[str, Any]:
@@ -131,6 +149,7 @@ def document(app: Flask) -> dict[str, Any]:
     made: dict[str, Any] | None = app.extensions.get("ledgerwire_openapi")
     if made is None:
         with app.app_context():
+            _describe()
             spec.app = current_app
             # Writing the document takes the nested models out of spectree's own: put them back for the next app.
             models = copy.deepcopy(spec.models)
