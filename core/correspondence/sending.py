@@ -29,10 +29,10 @@ _BREATH = timedelta(minutes=1)
 _ABOUT = Template(subject="About invoice {{number}} from {{seller}}", body="The invoice is here:\n{{link}}")
 # What stands in previews where no payment or credit note is at hand.
 _EXAMPLES = {
-    "paid": "INR 1,000.00",
+    "paid": "₹1,000.00",
     "paid_on": "05 Mar 2027",
     "method": "upi",
-    "credit": "INR 1,000.00",
+    "credit": "₹1,000.00",
     "credit_number": "CN-2027-00001",
 }
 

@@ -11,17 +11,17 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core import ledger, notifications
+from core.documents import wording
 from core.events import DomainEvent
 from core.live import announce
 from core.marketplace import shapes, states
 from core.marketplace.states import Financing
-from core.money import Money
 from core.notifications import Notice
 
 
 def spell(minor: int, currency: str) -> str:
-    """An amount in a sentence: INR 1,250.00."""
-    return f"{currency} {Money(minor, currency).to_decimal():,f}"
+    """An amount in a sentence, as documents and pages spell it: ₹1,18,000.00."""
+    return wording.money(minor, currency)
 
 
 def wallets(session: Session, users: Iterable[UUID], currency: str) -> dict[UUID, dict[str, Any]]:

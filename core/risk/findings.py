@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from core.money import Money
+from core.documents import wording
 
 
 class Kind(StrEnum):
@@ -72,8 +72,8 @@ TITLES = {
 
 
 def spell(minor: int, currency: str) -> str:
-    """An amount as it stands in a sentence: INR 125,000.00."""
-    return f"{currency} {Money(minor, currency).to_decimal():,}"
+    """An amount as it stands in a sentence: ₹1,25,000.00."""
+    return wording.money(minor, currency)
 
 
 def percent(share: float | Decimal) -> str:

@@ -82,7 +82,7 @@ def test_make_send_pay_and_both_sides_see_it(
         assert fetched.value.suggested_filename == f"receipt-{number}.pdf"
 
     expect(seller.locator("#invoice-head")).to_have_attribute("data-status", "paid", timeout=SOON_MS)
-    receipt = f"We received INR 1,250.00 for invoice {number}"
+    receipt = f"We received ₹1,250.00 for invoice {number}"
     expect(seller.locator("#invoice-mails")).to_contain_text(receipt, timeout=2 * SOON_MS)
     buyer.goto("/mailbox")
     expect(buyer.get_by_role("link", name=receipt)).to_be_visible()

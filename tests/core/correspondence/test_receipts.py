@@ -36,8 +36,8 @@ def test_a_payment_is_receipted_once(scene: Scene) -> None:
     assert [work.receipt(scene.context), work.receipt(scene.context)] == [1, 0]
     assert not sweep.due(scene.context)["letters"]
     (mail,) = scene.mails()
-    assert mail["subject"] == f"We received INR 40.00 for invoice {scene.invoice['number']}"
-    assert "INR 60.00 is left to pay" in mail["text"]
+    assert mail["subject"] == f"We received ₹40.00 for invoice {scene.invoice['number']}"
+    assert "₹60.00 is left to pay" in mail["text"]
     (paper,) = mail["attachments"]
     assert paper == {
         "kind": "receipt_pdf",
@@ -70,7 +70,7 @@ def test_a_refund_before_anybody_looked_is_told_as_it_stands(scene: Scene) -> No
     scene.shop.hear(payment(invoice_number=number))
     scene.shop.hear(refund(at=9))
     work.receipt(scene.context)
-    assert subjects(scene) == [f"We received INR 60.00 for invoice {number}"]
+    assert subjects(scene) == [f"We received ₹60.00 for invoice {number}"]
 
 
 def test_an_invoice_that_was_not_sent_from_here_has_no_receipts_until_it_is(context: Clockwork) -> None:

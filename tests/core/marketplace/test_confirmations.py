@@ -271,8 +271,8 @@ def test_the_mail_holds_the_link_in_both_forms_and_escapes_what_people_typed() -
     assert mail.to == "mehta@shop.test"
     assert mail.subject == "Please confirm invoice INV-2026-00001 of Rao <b>& Sons</b>"
     assert asked.link in mail.text
-    assert "INR 500,000.00" in mail.text
-    assert "INR 499,000.00" in mail.text
+    assert "₹5,00,000.00" in mail.text
+    assert "₹4,99,000.00" in mail.text
     assert "cannot be taken back" in mail.text
     assert mail.html is not None
     assert f'href="{asked.link}"' in mail.html
