@@ -51,7 +51,7 @@ def test_each_payment_has_its_own(scene: Scene) -> None:
     work.receipt(scene.context)
     scene.shop.hear(payment(at=5, id="pmt_2", invoice_number=number, amount_minor=6_000))
     work.receipt(scene.context)
-    assert subjects(scene) == [f"We received INR {amount}.00 for invoice {number}" for amount in (40, 60)]
+    assert subjects(scene) == [f"We received ₹{amount}.00 for invoice {number}" for amount in (40, 60)]
 
 
 def test_what_goes_back_and_comes_again_is_no_new_payment(scene: Scene) -> None:
