@@ -314,7 +314,7 @@ def history(kind: str) -> tuple[str, str]:
 _HISTORY = {
     "invoice.created": ("Invoice made", "file-invoice"),
     "invoice.updated": ("Invoice changed", "pencil"),
-    "invoice.issued": ("Invoice made final", "check"),
+    "invoice.issued": ("Invoice issued", "check"),
     "invoice.sent": ("Sent to the customer", "send"),
     "invoice.viewed": ("Seen by the customer", "info-circle"),
     "invoice.reminded": ("Customer reminded", "clock"),

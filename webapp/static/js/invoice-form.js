@@ -18,7 +18,7 @@ function write(minor, currency, exponent) {
   // A decimal string is formatted exactly; a float would not be.
   const sign = minor < 0n ? "-" : "";
   const digits = (minor < 0n ? -minor : minor).toString().padStart(exponent + 1, "0");
-  // A real minus, as the server writes it.
+  // With the minus that the server writes.
   return format.format(sign + (exponent ? `${digits.slice(0, -exponent)}.${digits.slice(-exponent)}` : digits)).replace("-", "\u2212");
 }
 
