@@ -91,13 +91,15 @@ def apply(
     """
     outcome = Outcome()
     by_area: dict[_Area, list[Statement]] = {}
-    for statement in echoes.without(connection, statements):
+    heard = echoes.split(connection, statements)
+    for statement in heard.news:
         by_area.setdefault(_area(statement), []).append(statement)
     for area in _ORDER:
         if area in by_area:
             area(connection, by_area[area], outcome)
     matching.refresh(connection, outcome)
     repayments.collect(connection, outcome, now, calendar)
+    echoes.remember(connection, heard)
     _announce_dashboards(outcome)
     if most_of_a_kind is not None:
         outcome.announcements = fewer(outcome.announcements, most_of_a_kind)

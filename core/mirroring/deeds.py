@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -124,8 +124,10 @@ def unlink(session: Session, deed: Deed, mirrored_id: UUID) -> None:
     judging.tell(session, deed.actor.id, ours, theirs, "apart", [])
 
 
-def _note(session: Session, deed: Deed, action: str, invoice_id: UUID, theirs: Any, **data: object) -> None:
-    told = {"mirrored_invoice_id": str(theirs.id), "connection": theirs.connection_name, **data}
+def _note(
+    session: Session, deed: Deed, action: str, invoice_id: UUID, mirrored: Any, data: Mapping[str, object] | None = None
+) -> None:
+    told = {"mirrored_invoice_id": str(mirrored.id), "connection": mirrored.connection_name, **(data or {})}
     audit.record(session, deed.actor, action, "invoice", invoice_id, told, deed.now)
 
 
@@ -268,7 +270,7 @@ def resolve(session: Session, deed: Deed, mirrored_id: UUID, field: str, keep: K
     else:
         _keep_ours(session, deed, linked.id, theirs, field, here, there)
     data = {"field": field, "kept": keep, "ours": here[field], "theirs": there[field]}
-    _note(session, deed, "mirror.resolved", linked.invoice_id, theirs, **data)
+    _note(session, deed, "mirror.resolved", linked.invoice_id, theirs, data)
 
 
 def _do_theirs(

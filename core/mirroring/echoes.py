@@ -7,6 +7,7 @@ this depends neither on whether the answer or its echo comes first, nor on wheth
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, text
 from core.bulk import array
 from core.events import Payment, Trust
 from core.invoicing.references import candidate_keys
-from core.mirroring.writing import PREFIX
+from core.mirroring.writing import PREFIX, confirm
 from core.statements import Statement
 
 _OURS = text(
@@ -31,17 +32,39 @@ _THEIRS = text(
 )
 
 
-def without(connection: Connection, statements: Sequence[Statement]) -> list[Statement]:
-    """Statements without those that say of a payment what is known."""
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Statements that are news, and by connection and our reference the ids there of payments that we wrote."""
+
+    news: list[Statement]
+    ours: dict[tuple[UUID, str], str]
+
+
+def split(connection: Connection, statements: Sequence[Statement]) -> Heard:
+    """Part what is known of payments from what is news."""
     told = [(statement, statement.record) for statement in statements if isinstance(statement.record, Payment)]
     if not told:
-        return list(statements)
-    known = _written(connection, told) | _noted(connection, told)
-    return [statement for statement in statements if id(statement) not in known]
+        return Heard(list(statements), {})
+    ours = _written(connection, told)
+    known = _noted(connection, told) | {
+        id(statement) for statement, record in told if (statement.connection_id, record.bank_reference) in ours
+    }
+    found = {
+        (statement.connection_id, record.bank_reference or ""): record.object_id
+        for statement, record in told
+        if (statement.connection_id, record.bank_reference) in ours
+    }
+    return Heard([statement for statement in statements if id(statement) not in known], found)
 
 
-def _written(connection: Connection, told: Sequence[tuple[Statement, Payment]]) -> set[int]:
-    """What bears our reference."""
+def remember(connection: Connection, heard: Heard) -> None:
+    """That payments which we wrote are there. After everything else of a batch: it takes links, which come last."""
+    for (connection_id, reference), provider_id in heard.ours.items():
+        confirm(connection, connection_id, {reference: provider_id})
+
+
+def _written(connection: Connection, told: Sequence[tuple[Statement, Payment]]) -> set[tuple[UUID, str | None]]:
+    """Connections and references of what bears ours."""
     said = {
         (statement.connection_id, record.bank_reference)
         for statement, record in told
@@ -56,8 +79,7 @@ def _written(connection: Connection, told: Sequence[tuple[Statement, Payment]]) 
             "references": array((reference for _, reference in said), "text"),
         },
     )
-    ours = {(row.connection_id, row.reference) for row in rows}
-    return {id(statement) for statement, record in told if (statement.connection_id, record.bank_reference) in ours}
+    return {(row.connection_id, row.reference) for row in rows}
 
 
 def _noted(connection: Connection, told: Sequence[tuple[Statement, Payment]]) -> set[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -23,6 +23,10 @@ LABELS: Final = {
 Moved = Literal["ours", "theirs", "both"]
 State = Literal["agreed", "differs", "conflict"]
 Side = dict[str, Any]
+
+SENT: Final = "sent"
+# Of a field that is changed again and again while the other side does not answer.
+_MOST_SENT: Final = 20
 
 # Before anything was said, nothing was paid and nothing was void.
 _BEGINNING: Final[Mapping[str, Any]] = {"paid": 0, "void": False}
@@ -66,15 +70,21 @@ def theirs(row: Any) -> Side:
 
 
 def compare(agreed: Mapping[str, Any], ours: Side, theirs: Side) -> Compared:
-    """Where two sides differ. What they said alike before tells who moved; where they never did, nobody knows."""
-    known, moved = dict(agreed), dict[str, Moved]()
+    """Where two sides differ. What they said alike before tells who moved; where they never did, nobody knows.
+
+    `agreed` has under SENT what we wrote there and may have heard no answer of: to find that there is our own doing.
+    """
+    known, moved = {name: said for name, said in agreed.items() if name != SENT}, dict[str, Moved]()
+    sent = dict(agreed.get(SENT, {}))
     fields = ("void",) if ours["void"] or theirs["void"] else FIELDS
     for name in fields:
         here, there = ours[name], theirs[name]
         if there is None:
             continue
+        if here == there or there in sent.get(name, ()):
+            known[name] = there
+            sent.pop(name, None)
         if here == there:
-            known[name] = here
             continue
         before = known.get(name, _BEGINNING.get(name))
         if before is not None and here == before:
@@ -83,7 +93,15 @@ def compare(agreed: Mapping[str, Any], ours: Side, theirs: Side) -> Compared:
             moved[name] = "ours"
         else:
             moved[name] = "both"
-    return Compared(known, moved)
+    return Compared(known | ({SENT: sent} if sent else {}), moved)
+
+
+def sending(agreed: Mapping[str, Any], fields: Collection[str], ours: Side) -> dict[str, Any]:
+    """What was agreed, and that these fields of ours are being written there."""
+    sent = dict(agreed.get(SENT, {}))
+    for name in fields:
+        sent[name] = [*(value for value in sent.get(name, ()) if value != ours[name]), ours[name]][-_MOST_SENT:]
+    return {**agreed, SENT: sent}
 
 
 def writable(compared: Compared, ours: Side, theirs: Side) -> frozenset[str]:

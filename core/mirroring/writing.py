@@ -7,6 +7,7 @@ and written down by `prepare`, before anything is sent.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,7 +15,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from core import notifications
@@ -107,6 +108,11 @@ def prepare(session: Session, push: Claimed, now: datetime) -> Job | None:
             return None
     elif kind == "void":
         fields = frozenset({"void"})
+    # Before anything is sent: its answer may be lost, and ours may change meanwhile.
+    session.execute(
+        text("UPDATE mirror_links SET agreed = CAST(:agreed AS jsonb) WHERE id = :id"),
+        {"id": link_id, "agreed": json.dumps(sides.sending(found.compared.agreed, fields - {"paid"}, found.here))},
+    )
     wanted = f"{kind}:{sides.digest(found.here)}"
     pushes.aim(session, push, kind, wanted)
     return Job(kind=kind, wanted=wanted, fields=fields, ours=ours, theirs=found.theirs, lines=lines, payments=payments)
@@ -201,14 +207,7 @@ def store(
     mirroring.apply(session.connection(), [statement], outcome)
     mirrored_id = outcome.effects[0].object_id
     announce_all(session, [(event, None) for event, _ in outcome.announcements])
-    for reference, provider_id in made.items():
-        session.execute(
-            text(
-                "UPDATE mirror_payments SET provider_id = :id WHERE connection_id = :connection "
-                "AND reference = :reference"
-            ),
-            {"id": provider_id, "connection": push.connection_id, "reference": reference},
-        )
+    confirm(session.connection(), push.connection_id, made)
     held = pushes.hold(session, push)
     if held:
         pushes.end(session, push, "stopped" if stopped else "done", now)
@@ -216,6 +215,26 @@ def store(
     judging.look(session, mirrored_id, able, now)
     announce(session, notifications.clear(session, push.invoice_id, [judging.FAILED], now))
     return held
+
+
+def confirm(connection: Connection, connection_id: UUID, made: Mapping[str, str]) -> None:
+    """Payments of ours are there, by our reference with the ids there: so much of what is paid there is our doing.
+
+    It is known from then on as said alike, however little of a wish its lost answers left done.
+    """
+    for reference, provider_id in sorted(made.items()):
+        connection.execute(
+            text(
+                "WITH known AS (UPDATE mirror_payments SET provider_id = :id WHERE connection_id = :connection "
+                "AND reference = :reference AND provider_id IS NULL AND origin = 'ours' "
+                "RETURNING invoice_id, amount), "
+                "seen AS (INSERT INTO mirror_due (invoice_id) SELECT invoice_id FROM known) "
+                "UPDATE mirror_links SET agreed = agreed || jsonb_build_object('paid', "
+                "coalesce(CAST(agreed ->> 'paid' AS bigint), 0) + known.amount) FROM known "
+                "WHERE mirror_links.invoice_id = known.invoice_id AND mirror_links.connection_id = :connection"
+            ),
+            {"id": provider_id[:200], "connection": connection_id, "reference": reference},
+        )
 
 
 def _link(session: Session, push: Claimed, mirrored_id: UUID, job: Job, now: datetime, *, written: bool) -> None:
