@@ -210,7 +210,7 @@ def _tell_proposed(
 
 
 _REFRESHED = Rows(id="uuid", state="text", score="numeric", features="jsonb")
-_OF_INVOICES = text(
+_OF_INVOICES = (
     "SELECT matches.id AS match_id, matches.state, matches.score, matches.invoice_id, invoices.number, "
     "transactions.id, transactions.user_id, transactions.status, transactions.amount, transactions.currency, "
     "transactions.narration FROM matches JOIN invoices ON invoices.id = matches.invoice_id "
@@ -218,9 +218,12 @@ _OF_INVOICES = text(
     "WHERE matches.invoice_id = ANY(CAST(:invoices AS uuid[])) AND matches.state IN ('proposed', 'undone') "
     f"AND matches.weights_version = '{RULES}' AND transactions.match_state IN ('none', 'proposed') "
     "AND transactions.status = 'posted' "
-    "AND transactions.amount > 0 AND transactions.currency = invoices.currency "
-    "ORDER BY matches.id FOR UPDATE OF matches"
+    "AND transactions.amount > 0 AND transactions.currency = invoices.currency ORDER BY matches.id"
 )
+_READ = text(_OF_INVOICES)
+# Lines come before invoices in the order of locks, and those are ours already: nobody waits here. Who holds a line
+# decides on it now, and the engine looks at it once they did.
+_HELD = text(f"{_OF_INVOICES} FOR UPDATE OF matches, transactions SKIP LOCKED")
 
 
 def refresh(connection: Connection, outcome: Outcome) -> None:
@@ -228,7 +231,13 @@ def refresh(connection: Connection, outcome: Outcome) -> None:
     if not outcome.due:
         return
     _lay_aside(connection, outcome)
-    rows = connection.execute(_OF_INVOICES, {"invoices": array(outcome.due, "uuid")}).all()
+    invoices = {"invoices": array(outcome.due, "uuid")}
+    known = connection.execute(_READ, invoices).all()
+    if not known:
+        return
+    rows = connection.execute(_HELD, invoices).all()
+    held = {row.match_id for row in rows}
+    ask(connection, {row.user_id for row in known if row.match_id not in held})
     changed = []
     for row in rows:
         due = outcome.due[row.invoice_id]
@@ -264,7 +273,8 @@ _SPOILED = text(
     "WHERE match_targets.invoice_id = ANY(CAST(:invoices AS uuid[])) ORDER BY matches.id"
 )
 _UNDO_SPOILED = text(
-    "UPDATE matches SET state = 'undone' WHERE id = ANY(CAST(:ids AS uuid[])) AND state = 'proposed' "
+    "UPDATE matches SET state = 'undone' WHERE id = ANY(CAST(:ids AS uuid[])) "
+    "AND transaction_id = ANY(CAST(:lines AS uuid[])) AND state = 'proposed' "
     "AND EXISTS (SELECT FROM match_targets JOIN invoices ON invoices.id = match_targets.invoice_id "
     "WHERE match_id = matches.id AND (invoices.status NOT IN ('open', 'partial') OR (match_targets.amount > amount_due "
     "AND EXISTS (SELECT FROM match_targets AS other WHERE other.match_id = matches.id AND other.position = 1)))) "
@@ -272,9 +282,7 @@ _UNDO_SPOILED = text(
 )
 _LINES = text(
     "SELECT id, user_id, status, amount, currency, narration FROM transactions "
-    "WHERE id = ANY(CAST(:ids AS uuid[])) AND match_state = 'proposed' "
-    # Lines come before invoices in the order of locks, and those are ours already: who holds a line decides on it now.
-    "ORDER BY id FOR UPDATE SKIP LOCKED"
+    "WHERE id = ANY(CAST(:ids AS uuid[])) AND match_state = 'proposed' ORDER BY id FOR UPDATE SKIP LOCKED"
 )
 
 
@@ -283,9 +291,12 @@ def _lay_aside(connection: Connection, outcome: Outcome) -> None:
     touched = connection.execute(_SPOILED, {"invoices": array(outcome.due, "uuid")}).all()
     if not touched:
         return
-    undone = connection.scalars(_UNDO_SPOILED, {"ids": array((row.id for row in touched), "uuid")}).all()
-    lines = connection.execute(_LINES, {"ids": array(undone, "uuid")}).all()
-    booking.mark(connection, {line.id: line for line in lines}, "none", outcome)
+    found = connection.execute(_LINES, {"ids": array({row.transaction_id for row in touched}, "uuid")}).all()
+    lines = {line.id: line for line in found}
+    undone = connection.scalars(
+        _UNDO_SPOILED, {"ids": array((row.id for row in touched), "uuid"), "lines": array(lines, "uuid")}
+    ).all()
+    booking.mark(connection, {identity: lines[identity] for identity in undone}, "none", outcome)
     ask(connection, {row.user_id for row in touched})
 
 

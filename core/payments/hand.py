@@ -5,7 +5,6 @@ Locks: object keys and transactions and payments made by hand (each sorted), the
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -27,6 +26,7 @@ from core.marketplace.calendar import Calendar
 from core.marketplace.states import SETTLED
 from core.money import MAX_MINOR
 from core.payments import rows
+from core.payments.holding import lock_by_hand
 from core.payments.merge import PaymentState, Target
 from core.payments.settle import lock_invoices, settle
 from core.statements import Outcome
@@ -104,14 +104,8 @@ def hold(connection: Connection, user_id: UUID, ids: Collection[UUID]) -> dict[U
             text("SELECT id FROM transactions WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"),
             {"ids": array(sorted(lines), "uuid")},
         )
-    keys = sorted(_key(row.id) for row in found if row.source != "gateway" and row.transaction_id is None)
-    for key in keys:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+    lock_by_hand(connection, (row.id for row in found if row.source != "gateway" and row.transaction_id is None))
     return rows.load(connection, ids)
-
-
-def _key(payment_id: UUID) -> int:
-    return int.from_bytes(hashlib.sha256(b"payment:" + payment_id.bytes).digest()[:8], "big", signed=True)
 
 
 def hold_one(connection: Connection, user_id: UUID, payment_id: UUID) -> PaymentState:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 from core.bulk import Rows, array
 from core.ids import new_id
 from core.payments import apply as payments
+from core.payments.holding import lock_by_hand
 from core.payments.merge import PaymentState
 from core.payments.merge import Target as PaymentTarget
 from core.reconciliation import payers
@@ -195,8 +196,9 @@ def possible(
     """Those of these whose invoices still take what was meant for them, with the invoices locked; others are dropped.
 
     Two lines may claim one invoice: the first that fits has it. With `dues` only invoices are taken of which as much is
-    due as was read.
+    due as was read. A payment that was deleted since is no line any more.
     """
+    gone = _deleted(connection, [one.subject_id for one in decisions if one.kind == "payment" and one.subject_id])
     wanted = {target.invoice_id for one in decisions for target in one.targets}
     rows = connection.execute(
         text(
@@ -215,12 +217,27 @@ def possible(
         line = one.line
         if line.match_state not in ("none", "proposed") or line.status != "posted" or line.amount <= 0:
             continue
+        if one.subject_id in gone:
+            continue
         if any(left.get(target.invoice_id, 0) < target.amount for target in one.targets):
             continue
         for target in one.targets:
             left[target.invoice_id] -= target.amount
         kept.append(one)
     return kept
+
+
+def _deleted(connection: Connection, payment_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of these payments that do not stand any more; the others stand until the transaction ends."""
+    lock_by_hand(connection, payment_ids)
+    rows = connection.scalars(
+        text(
+            "SELECT id FROM payments WHERE id = ANY(CAST(:ids AS uuid[])) "
+            "AND (status <> 'succeeded' OR deleted_at IS NOT NULL)"
+        ),
+        {"ids": array(payment_ids, "uuid")},
+    )
+    return set(rows) if payment_ids else set()
 
 
 def _payment(one: Decision) -> PaymentState:

@@ -21,6 +21,7 @@ from core.errors import Conflict, Invalid, NotFound
 from core.live.feed import announce_all
 from core.marketplace import repayments
 from core.marketplace.calendar import Calendar
+from core.payments.holding import lock_by_hand
 from core.reconciliation import booking, cases
 from core.reconciliation.booking import Decision, Kind, Target
 from core.statements import Outcome
@@ -221,6 +222,8 @@ def check(connection: Connection, user_id: UUID, decision: Decision) -> None:
 def _check_subject(connection: Connection, user_id: UUID, decision: Decision) -> None:
     """A payment or payout that a line is linked to is this user's, in its currency, and free."""
     if decision.kind == "payment":
+        # Or it could be deleted between this look and the link to it.
+        lock_by_hand(connection, [decision.subject_id] if decision.subject_id else [])
         row = connection.execute(
             text(
                 "SELECT currency, source, status = 'succeeded' AND deleted_at IS NULL AS stands, EXISTS (SELECT FROM "
