@@ -102,7 +102,7 @@ def _page(look: Look, mirrored_invoice_id: UUID, form: Form | None = None, statu
         ours=ours,
         books=books,
         candidates=_candidates(look, found) if ours is None else [],
-        form=form or Form({}),
+        form=Form({}) if form is None else form,
         **_words(),
     )
 
