@@ -219,3 +219,19 @@ def test_an_operator_looks_and_decides_nothing(desk: Desk, shared: World) -> Non
     assert invoice["number"] in shown
     assert "/accept" not in shown
     assert "/reconcile/sure" not in shown
+
+
+def test_what_a_customer_kept_back_as_tax_is_offered_on_its_line_and_booked_once(desk: Desk) -> None:
+    invoice = desk.invoice(1000_00)
+    line = desk.line(900_00, f"NEFT BINA BUYER {invoice['number']}")
+    desk.judge()
+    assert "Tax kept back?" not in desk.page(f"/transactions/{line}")
+    told(desk.post(f"/reconcile/{line}/accept"))
+    shown = desk.page(f"/transactions/{line}")
+    assert "exactly TDS at 10 %" in shown
+    desk.post(f"/transactions/{line}/withheld")
+    assert desk.due(invoice) == 0
+    assert "Tax kept back?" not in desk.page(f"/transactions/{line}")
+    desk.post(f"/transactions/{line}/withheld")
+    paid = desk.world.get(f"/api/invoices/{invoice['id']}/payments", desk.person).body["items"]
+    assert sorted(one["method"] for one in paid) == ["bank_transfer", "tds_withheld"]

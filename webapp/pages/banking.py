@@ -10,7 +10,7 @@ from core.banking import queries, statement_queries
 from core.errors import Conflict, Invalid, NotFound
 from core.identity import Role
 from core.ids import parse_id
-from core.reconciliation import decisions
+from core.reconciliation import decisions, withheld
 from webapp.auth import page_login_required
 from webapp.pages import blueprint, render
 from webapp.pages.shell import choice, cursor, limit, looking, only, search
@@ -53,7 +53,8 @@ def transaction(transaction_id: UUID) -> Response:
     with looking() as look:
         found = queries.get_transaction(look.db, look.actor, transaction_id)
         origins = statement_queries.origins(look.db, look.actor, transaction_id)
-        return look.show("pages/transaction.html", transaction=found, origins=origins)
+        kept_back = withheld.offer(look.db, look.actor.id, transaction_id)
+        return look.show("pages/transaction.html", transaction=found, origins=origins, kept_back=kept_back)
 
 
 def _decide(transaction_id: UUID, verb: str) -> tuple[str, str]:
@@ -63,6 +64,9 @@ def _decide(transaction_id: UUID, verb: str) -> tuple[str, str]:
         if verb == "undo":
             decisions.undo(look.db, look.actor.id, transaction_id, look.now, calendar=services().rules.calendar)
             return "Undone: the payment was taken back, and the match waits for a decision again.", target
+        if verb == "withheld":
+            withheld.book(look.db, look.actor, transaction_id, look.now, calendar=services().rules.calendar)
+            return "Booked: what was left is tax that the customer kept back.", target
         if verb == "reject":
             decisions.reject(look.db, look.actor.id, transaction_id, look.now)
             return "Rejected. This match will not be proposed again.", target
@@ -102,6 +106,13 @@ def accept_match(transaction_id: UUID) -> Response:
 def reject_match(transaction_id: UUID) -> Response:
     """Decide that it is not."""
     return _answer(transaction_id, "reject")
+
+
+@blueprint.post("/transactions/<uuid:transaction_id>/withheld")
+@page_login_required
+def book_withheld(transaction_id: UUID) -> Response:
+    """Say that what the line left due is tax that the customer kept back."""
+    return _answer(transaction_id, "withheld")
 
 
 @blueprint.post("/transactions/<uuid:transaction_id>/undo")
