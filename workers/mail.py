@@ -17,8 +17,9 @@ from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
-from core.correspondence import bounces, papers
+from core.correspondence import bounces, papers, stale
 from core.errors import NotFound, Permanent, Transient
 from core.invoicing import links
 from core.live import announce
@@ -164,7 +165,7 @@ def drain(context: Context) -> int:
                 mail = queue.claim(connection, lease_seconds=LEASE_SECONDS, now=context.now())
             if mail is None:
                 return count
-            if not _deliver(context, line, mail):
+            if not _withdrawn(context, mail) and not _deliver(context, line, mail):
                 return 0
             count += 1
     return count
@@ -190,6 +191,17 @@ def papers_of(context: Context, mail: Claimed) -> list[Paper]:
                 raise MailPutOff(f"its file {wanted['kind']} could not be made: {error}") from error
             log.warning("a mail goes without its file", mail=str(mail.id), error=str(error))
     return made
+
+
+def _withdrawn(context: Context, mail: Claimed) -> bool:
+    """Whether a mail is not to be sent any more; it is given up then, and nobody needs to mend anything."""
+    with context.database.session() as session:
+        reason = stale.why(session, mail)
+        if reason is None:
+            return False
+        queue.failed(session.connection(), mail, error=reason, now=context.now(), max_attempts=0, permanent=True)
+    log.info("mail withdrawn", mail=str(mail.id), reason=reason)
+    return True
 
 
 def _deliver(context: Context, line: Line, mail: Claimed) -> bool:
@@ -218,6 +230,12 @@ def _deliver(context: Context, line: Line, mail: Claimed) -> bool:
         _fail(context, mail, str(error), permanent=True, bounced=True)
     except Permanent as error:
         _fail(context, mail, str(error), permanent=True)
+    except DBAPIError:
+        raise
+    except Exception as error:
+        # One mail that nobody thought of must not hold up the others, nor come again for ever.
+        log.exception("a mail could not be made", mail=str(mail.id))
+        _fail(context, mail, f"it could not be made: {type(error).__name__}")
     else:
         with context.database.connect() as connection:
             if not queue.sent(connection, mail, context.now()):

@@ -57,12 +57,15 @@ def invoice(session: Session, invoice_id: UUID, links: CustomerLinks) -> Setting
 
 def receipt(session: Session, payment_id: UUID, invoice_ids: Collection[UUID]) -> Setting:
     """A receipt of what a payment paid of these invoices, which are one customer's. Raises NotFound."""
+    if not invoice_ids:
+        raise NotFound("payment", payment_id)
     ids = [str(each) for each in invoice_ids]
     seller = _seller(session, next(iter(invoice_ids)))
     payment = payments.get_payment(session, seller, payment_id)
     mine = [each for each in payment["allocations"] if each["invoice"]["id"] in ids]
     paid = sum(each["amount"] for each in mine)
-    if not mine:
+    if paid <= 0:
+        # It went back, or elsewhere.
         raise NotFound("payment", payment_id)
     # What it paid elsewhere is not this reader's business.
     shown: dict[str, Any] = {**payment, "amount": paid, "net": paid, "allocations": mine}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -62,8 +63,8 @@ def compose(
             message["Reply-To"] = Address(display_name=sender_name or "", addr_spec=_ascii(reply_to))
         message["To"] = Address(addr_spec=_ascii(to_address))
         message["Subject"] = subject
-    except (ValueError, IndexError) as error:
-        # IndexError: what the standard library says to some addresses, such as "@".
+    except (ValueError, IndexError, MessageError) as error:
+        # What the standard library says to some addresses, such as "@" and "(a)@b.example".
         raise Undeliverable(f"{to_address} is not an address that mail can be sent to") from error
     message["Date"] = format_datetime(created_at.astimezone(UTC))
     message["Message-ID"] = message_id(mail_id, mail_from)

@@ -12,10 +12,10 @@ from sqlalchemy import text
 from core import documents
 from core.correspondence import sending
 from core.documents import TypesettingFailed
-from tests.builders import worker
+from tests.builders import payment, refund, worker
 from tests.core.correspondence.scene import Scene, customer_links, sent_invoice
 from tests.workers.test_mail import Office, by, office
-from workers import mail
+from workers import mail, reminders
 
 
 @pytest.fixture
@@ -125,3 +125,67 @@ def test_an_invoice_that_is_gone_by_then_takes_its_file_along_and_not_the_mail(s
     with office() as server:
         assert mail.drain(by(scene.context, server.port)) == 1
     assert list(server.got[0].iter_attachments()) == []
+
+
+def pay(scene: Scene, name: str = "pmt_1", amount: int = 10_000) -> None:
+    scene.shop.hear(payment(invoice_number=scene.invoice["number"], id=name, amount_minor=amount))
+
+
+def test_a_receipt_waits_for_the_server_and_the_money_goes_back_meanwhile(scene: Scene) -> None:
+    send(scene)
+    scene.run("DELETE FROM mails WHERE subject_id = :id")
+    pay(scene)
+    assert reminders.receipt(scene.context) == 1
+    scene.shop.hear(refund(at=9, amount_minor=10_000))
+    with office() as server:
+        mail.drain(by(scene.context, server.port))
+    assert server.got == []
+    (kept,) = scene.mails()
+    assert (kept["state"], kept["bounced_at"]) == ("failed", None)
+    # Nobody has anything to mend.
+    assert (
+        scene.shop.rows("SELECT FROM notifications WHERE subject_id IN (:mail, :id)", mail=kept["id"], id=scene.id)
+        == []
+    )
+
+
+def test_a_reminder_waits_for_the_server_and_the_money_comes_meanwhile(scene: Scene) -> None:
+    with scene.shop.database.session() as session:
+        sending.remind(session, scene.shop.seller, scene.id, customer_links(scene.context), scene.context.now())
+    pay(scene, amount=4_000)
+    with office() as server:
+        # There is still something to be paid.
+        mail.drain(by(scene.context, server.port))
+        assert len(server.got) == 1
+    scene.context.wait(3600)
+    with scene.shop.database.session() as session:
+        sending.remind(session, scene.shop.seller, scene.id, customer_links(scene.context), scene.context.now())
+    pay(scene, "pmt_2", 6_000)
+    with office() as server:
+        mail.drain(by(scene.context, server.port))
+    assert server.got == []
+    assert [each["state"] for each in scene.mails()] == ["sent", "failed"]
+
+
+def test_one_mail_that_cannot_be_made_does_not_hold_up_the_others(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(scene, to="(a)@buyer.test")
+    send(scene, to="b@buyer.test")
+    made = mail.papers_of
+    monkeypatch.setattr(
+        mail, "papers_of", lambda context, one: made(context, one) if one.to_address[0] == "b" else 1 / 0
+    )
+    send(scene, to="c@buyer.test")
+    with office() as server:
+        mail.drain(by(scene.context, server.port))
+    assert [str(got["To"]) for got in server.got] == ["b@buyer.test"]
+    assert [each["state"] for each in scene.mails()] == ["queued", "sent", "queued"]
+
+
+def test_an_address_that_mail_cannot_be_sent_to_is_given_up_at_once(scene: Scene) -> None:
+    send(scene, to="(a)@buyer.test")
+    with office() as server:
+        mail.drain(by(scene.context, server.port))
+    (kept,) = scene.mails()
+    assert (server.got, kept["state"]) == ([], "failed")
