@@ -172,6 +172,7 @@ def test_the_sweep_finds_what_is_due_and_nobody_rang_for(context: Clockwork) -> 
     with context.database.connect() as connection:
         connection.execute(text("DELETE FROM outbox"))
     bells = ["normalize", "fetch", "pull", "mail", "market", "relay", "reconcile", "links", "letters", "bulk"]
+    bells.append("mirror")
     nothing = dict.fromkeys(bells, False)
     assert sweep.due(context) == nothing
     shop.store(shop.delivery(payment(), event_id="1"))
