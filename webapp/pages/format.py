@@ -360,9 +360,13 @@ _FIELD_WORDS = {
     "items": "Lines",
     "number": "Number",
     "payment_terms": "Terms",
+    "targets": "For invoices",
 }
 _AMOUNTS = frozenset(
-    {"total", "subtotal", "tax", "discount", "rounding", "cgst", "sgst", "igst", "amount", "amount_paid", "amount_due"}
+    {
+        *("total", "subtotal", "tax", "discount", "rounding", "cgst", "sgst", "igst"),
+        *("amount", "amount_paid", "amount_due", "given_back"),
+    }
 )
 
 
@@ -381,7 +385,8 @@ def changed_value(value: object, field: str, currency: str, locale: str = "auto"
         case int() if field.rsplit(".", 1)[-1] in _AMOUNTS:
             return money(value, currency, locale)
         case list():
-            return f"{len(value)} {'line' if len(value) == 1 else 'lines'}"
+            one = "invoice" if field == "targets" else "line"
+            return f"{len(value)} {one if len(value) == 1 else one + 's'}"
         case str() if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
             return day(date.fromisoformat(value))
         case _:

@@ -15,6 +15,7 @@ from core.contacts import queries as contacts
 from core.edits import StaleEdit
 from core.errors import Conflict, Invalid
 from core.identity import Role
+from core.ids import parse_id
 from core.invoicing import invoices as making
 from core.invoicing import numbering, profiles, queries
 from core.invoicing.inputs import InvoiceChanges, NewInvoice
@@ -216,10 +217,27 @@ def blame(form: Form, error: Invalid, currency: str) -> None:
 @blueprint.get("/invoices/new")
 @page_login_required
 def new_invoice() -> Response:
-    """The form for a new invoice."""
+    """The form for a new invoice; with `contact`, an identity, for that customer."""
     with looking() as look:
         only(look, Role.SELLER)
-        return _page(look, Form({}), [dict(_BLANK)])
+        return _page(look, Form(_for_customer(look)), [dict(_BLANK)])
+
+
+def _for_customer(look: Look) -> dict[str, str]:
+    """What the form knows of the customer whose page it was opened from, as it would be typed."""
+    identity = parse_id(request.args.get("contact", ""))
+    if identity is None:
+        return {}
+    known = contacts.get_contact(look.db, look.actor, identity)
+    fields = ("name", "email", "legal_name", "gstin", "address")
+    values = {f"contact_{name}": known[name] or "" for name in fields}
+    if known["currency"] in CURRENCIES:
+        values["currency"] = known["currency"]
+    if known["state_code"] in STATE_CHOICES:
+        values["place_of_supply"] = known["state_code"]
+    if known["payment_days"] is not None:
+        values["due_date"] = (look.now.date() + timedelta(days=known["payment_days"])).isoformat()
+    return values
 
 
 @blueprint.post("/invoices/new")

@@ -24,7 +24,7 @@ function sayTransactions() {
   gathered = [];
   if (matches.length === 1) {
     const { transaction_id: id, invoice_number: number } = matches[0].data;
-    toast({ title: `This looks like payment for ${number}`, text: "A bank transaction matches an open invoice.", href: `/transactions/${id}`, link: "Look at the match", tone: "accent" });
+    toast({ title: number ? `This looks like payment for ${number}` : "This looks like a payment", text: "A bank transaction matches an open invoice.", href: `/transactions/${id}`, link: "Look at the match", tone: "accent" });
   } else if (matches.length) {
     toast({ title: `${matches.length} matches proposed`, text: "Bank transactions that look like payments.", href: "/transactions?match_state=proposed", link: "Look at them", tone: "accent" });
   } else if (transactions.length === 1) {

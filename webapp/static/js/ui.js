@@ -17,6 +17,12 @@ async function copy(button) {
   toast({ title: "Copied", tone: "good" });
 }
 
+// Of tabs that do not fit side by side, the chosen one is in view.
+for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
+  const tabs = tab.parentElement;
+  tabs.scrollLeft = tab.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - tab.offsetWidth) / 2;
+}
+
 document.addEventListener("click", (event) => {
   const target = event.target instanceof Element ? event.target : null;
   if (!target) return;
