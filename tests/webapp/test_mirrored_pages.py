@@ -257,6 +257,8 @@ def test_a_conflict_is_shown_side_by_side_and_told_once(scene: Scene) -> None:
     assert [one["kind"] for one in notices] == ["mirror.conflict"]
     listed = scene.browser.get("/mirrored-invoices?link=conflict").text
     assert made["number"] in listed
+    assert '?link=conflict" aria-current="true"' in listed
+    assert '"/mirrored-invoices" aria-current="true">Linked or not' in scene.browser.get("/mirrored-invoices").text
     answer = scene.ask("POST", f"/api/mirrored-invoices/{mirrored}/resolve", {"field": "due_date", "keep": "ours"})
     assert (answer.status, "switched off" in answer.body["detail"]) == (409, True)
 

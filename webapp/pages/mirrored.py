@@ -72,7 +72,7 @@ def mirrored_invoices() -> Response:
             **found,
             status=status,
             statuses=STATUSES,
-            link=link,
+            narrowed=link,
             links=LINKS,
             connection=source,
         )
