@@ -33,6 +33,17 @@ def whose(session: Session, actor: Actor, seller: UUID | None) -> UUID:
     return seller
 
 
+def sellers(session: Session) -> list[dict[str, str]]:
+    """Those whose reports an operator may choose from: {id, name}, by name, at most 500."""
+    rows = session.execute(
+        text(
+            "SELECT id, coalesce(nullif(organisation, ''), name) AS name FROM users "
+            "WHERE role = 'seller' ORDER BY lower(coalesce(nullif(organisation, ''), name)), id LIMIT 500"
+        )
+    )
+    return [{"id": str(row.id), "name": row.name} for row in rows]
+
+
 def make(
     session: Session,
     seller_id: UUID,

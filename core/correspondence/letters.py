@@ -64,8 +64,8 @@ def facts(session: Session, invoice_id: UUID, *, lock: bool = False) -> Facts:
 
 
 def day(value: date) -> str:
-    """A day in a mail: 05 Mar 2027."""
-    return f"{value:%d %b %Y}"
+    """A day in a mail: 5 Mar 2027."""
+    return f"{value.day} {value:%b %Y}"
 
 
 def values(found: Facts, link: str, today: date, more: Mapping[str, str] | None = None) -> dict[str, str]:

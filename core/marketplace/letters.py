@@ -39,8 +39,8 @@ def ask_to_confirm(asked: Asked) -> Mail:
         ("Invoice", asked.number),
         ("From", asked.seller),
         ("To", asked.buyer),
-        ("Issued", f"{asked.issue_date:%d %b %Y}"),
-        ("Due", f"{asked.due_date:%d %b %Y}"),
+        ("Issued", f"{asked.issue_date.day} {asked.issue_date:%b %Y}"),
+        ("Due", f"{asked.due_date.day} {asked.due_date:%b %Y}"),
         ("Total", news.spell(asked.face, asked.currency)),
     ]
     if asked.deductions:
@@ -48,9 +48,9 @@ def ask_to_confirm(asked: Asked) -> Mail:
         rows.append(("To be paid", news.spell(asked.face - asked.deductions, asked.currency)))
     opening = f"{asked.seller} asks you to confirm this invoice, so that it can be financed before it is due."
     what = (
-        f"Please look at it and say until {asked.confirm_by:%d %b %Y} whether you owe it, and how much. What you "
-        "confirm cannot be taken back: you promise to pay that amount on the due date. If something is wrong, reject "
-        "it and say why."
+        f"Please look at it and say until {asked.confirm_by.day} {asked.confirm_by:%b %Y} whether you owe it, and "
+        "how much. What you confirm cannot be taken back: you promise to pay that amount on the due date. If "
+        "something is wrong, reject it and say why."
     )
     caution = "Whoever opens this link answers for you, so please do not pass it on. It costs you nothing."
     width = max(len(name) for name, _ in rows)

@@ -218,6 +218,7 @@ def _ask_buyer(session: Session, financing: Financing, invoice: Any, link: str, 
     news.over(session, financing, now, "invoice.rejected", "invoice.expired", "invoice.withdrawn")
     if financing.buyer_id is None:
         return
+    until = today(financing.confirm_by)
     notice = Notice(
         user_id=financing.buyer_id,
         kind="invoice.to_confirm",
@@ -225,7 +226,7 @@ def _ask_buyer(session: Session, financing: Financing, invoice: Any, link: str, 
         subject_id=financing.invoice_id,
         title=f"Confirm invoice {invoice.number}",
         body="Its seller wants to have it financed. Say whether you owe it, and how much, before "
-        f"{today(financing.confirm_by):%d %b %Y}. What you confirm cannot be taken back.",
+        f"{until.day} {until:%b %Y}. What you confirm cannot be taken back.",
     )
     announce(session, notifications.tell(session, notice, now))
 

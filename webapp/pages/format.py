@@ -62,6 +62,9 @@ _PATH = re.compile(r"(?:items\.(\d+)(?:\.\w+)?|([a-z]\w*(?:\.\w+)*)): ")
 
 
 def _place(found: re.Match[str]) -> str:
+    # A whole file or form is no place in it.
+    if found[2] in {"file", "form"}:
+        return ""
     return f"line {int(found[1]) + 1}: " if found[1] else f"{found[2].rpartition('.')[2].replace('_', ' ')}: "
 
 

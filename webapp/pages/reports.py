@@ -62,8 +62,10 @@ def _seller(look: Look) -> UUID | None:
 
 
 def _shared(look: Look, seller: UUID | None, **more: Any) -> dict[str, Any]:
-    """What both pages need: the tabs, and the operator's choice kept in every link."""
+    """What both pages need: the tabs, and the operator's choice, which every link keeps."""
     kept = {"seller": str(seller)} if look.actor.is_operator and seller else {}
+    if look.actor.is_operator:
+        more["sellers"] = reporting.sellers(look.db)
     return {"names": core_reports.NAMES, "periods": core_reports.PERIODS, "kept": kept, "rows_url": _link, **more}
 
 

@@ -64,7 +64,7 @@ _PLACES: tuple[tuple[str, tuple[_Place, ...]], ...] = (
         (
             _Place("reconcile", "Reconcile", "git-merge", _SELLERS),
             _Place("transactions", "Transactions", "arrows-exchange", _OWNERS),
-            _Place("reports", "Reports", "chart-pie", _SELLERS),
+            _Place("reports", "Reports", "chart-pie", _OWNERS),
         ),
     ),
     (
