@@ -1,4 +1,4 @@
-"""What a seller does about mirrored invoices: link, take apart, take over, and decide where both sides differ.
+"""What a seller does about mirrored invoices: link, take apart, and decide where both sides differ.
 
 Locks: the invoice, then what its change takes, then the link (see `core.mirroring.judging`).
 """
@@ -9,27 +9,23 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
-from typing import Any, Final, Literal
+from datetime import date, datetime
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core import audit
-from core.errors import Conflict, Forbidden, Invalid, NotFound, PlatformError
+from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.identity import Actor, Role
-from core.invoicing import invoices, profiles
-from core.invoicing.inputs import InvoiceChanges, NewInvoice
-from core.invoicing.totals import NewItem
+from core.invoicing import invoices
+from core.invoicing.inputs import InvoiceChanges
 from core.marketplace.calendar import Calendar
 from core.mirroring import judging, pushes, sides
 from core.payments import manual
 from core.payments.hand import NewTarget
 
-# So many are taken over at once; the next ones by asking again.
-MOST_AT_ONCE: Final = 200
 Keep = Literal["ours", "theirs"]
 
 
@@ -44,7 +40,7 @@ class Deed:
     calendar: Calendar | None = None
 
 
-def _theirs(session: Session, actor: Actor, mirrored_id: UUID) -> Any:
+def theirs_of(session: Session, actor: Actor, mirrored_id: UUID) -> Any:
     """A mirrored sales invoice of the actor, with where it comes from. Raises Forbidden and NotFound."""
     if actor.role is not Role.SELLER:
         raise Forbidden("only sellers work on mirrored invoices")
@@ -63,7 +59,8 @@ def _theirs(session: Session, actor: Actor, mirrored_id: UUID) -> Any:
     return row
 
 
-def _ours(session: Session, actor: Actor, invoice_id: UUID) -> Any:
+def ours_of(session: Session, actor: Actor, invoice_id: UUID) -> Any:
+    """One's own invoice. Raises NotFound."""
     row = session.execute(
         text(f"{judging.OURS} WHERE id = :id AND seller_id = :actor"), {"id": invoice_id, "actor": actor.id}
     ).one_or_none()
@@ -77,8 +74,8 @@ def link(session: Session, deed: Deed, mirrored_id: UUID, invoice_id: UUID) -> N
 
     Raises NotFound, and Conflict where they cannot be, or one of them is linked to another.
     """
-    theirs = _theirs(session, deed.actor, mirrored_id)
-    ours = _ours(session, deed.actor, invoice_id)
+    theirs = theirs_of(session, deed.actor, mirrored_id)
+    ours = ours_of(session, deed.actor, invoice_id)
     if ours.number is None:
         raise Conflict("a draft is not linked; issue it first")
     if ours.currency != theirs.currency:
@@ -95,13 +92,13 @@ def link(session: Session, deed: Deed, mirrored_id: UUID, invoice_id: UUID) -> N
         text("DELETE FROM mirror_apart WHERE invoice_id = :ours AND mirrored_id = :theirs"),
         {"ours": invoice_id, "theirs": mirrored_id},
     )
-    _note(session, deed, "mirror.linked", invoice_id, theirs)
+    note(session, deed, "mirror.linked", invoice_id, theirs)
     judging.judge(session, made, deed.able, deed.now)
 
 
 def unlink(session: Session, deed: Deed, mirrored_id: UUID) -> None:
     """Say that two invoices are not the same: they stay apart until a person links them. Repeats change nothing."""
-    theirs = _theirs(session, deed.actor, mirrored_id)
+    theirs = theirs_of(session, deed.actor, mirrored_id)
     row: Any = session.execute(
         text("DELETE FROM mirror_links WHERE mirrored_id = :id RETURNING invoice_id"), {"id": mirrored_id}
     ).one_or_none()
@@ -119,125 +116,17 @@ def unlink(session: Session, deed: Deed, mirrored_id: UUID) -> None:
         {"ours": row.invoice_id, "connection": theirs.connection_id, "now": deed.now},
     )
     judging.end_notice(session, row.invoice_id, deed.now)
-    _note(session, deed, "mirror.unlinked", row.invoice_id, theirs)
-    ours = _ours(session, deed.actor, row.invoice_id)
+    note(session, deed, "mirror.unlinked", row.invoice_id, theirs)
+    ours = ours_of(session, deed.actor, row.invoice_id)
     judging.tell(session, deed.actor.id, ours, theirs, "apart", [])
 
 
-def _note(
+def note(
     session: Session, deed: Deed, action: str, invoice_id: UUID, mirrored: Any, data: Mapping[str, object] | None = None
 ) -> None:
+    """Write down what was done about a mirrored invoice, on ours."""
     told = {"mirrored_invoice_id": str(mirrored.id), "connection": mirrored.connection_name, **(data or {})}
     audit.record(session, deed.actor, action, "invoice", invoice_id, told, deed.now)
-
-
-# Taking over ----------------------------------------------------------------------------------------------------
-
-
-def take_over(session: Session, deed: Deed, mirrored_id: UUID) -> UUID:
-    """Make an invoice of ours out of a mirrored one, with its number, and link the two; its id.
-
-    Lines are not told by the other books: it has one, over the total. Taking over what is linked returns that.
-    Raises Conflict where something is missing, in words that say what.
-    """
-    theirs = _theirs(session, deed.actor, mirrored_id)
-    # Two clicks at once make one invoice.
-    key = int.from_bytes(hashlib.sha256(b"mirror:" + mirrored_id.bytes).digest()[:8], "big", signed=True)
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
-    linked: UUID | None = session.scalar(
-        text("SELECT invoice_id FROM mirror_links WHERE mirrored_id = :id"), {"id": mirrored_id}
-    )
-    if linked is not None:
-        return linked
-    new = _as_ours(session, deed, theirs)
-    try:
-        made = invoices.create(session, deed.actor, new, deed.now, number=theirs.number)
-    except Invalid as error:
-        raise Conflict(f"it cannot be taken over: {error.field} {error.message}") from error
-    if made["total"] != theirs.total:
-        raise Conflict("your business rounds totals, so that this invoice would come to another one; switch that off")
-    invoice_id = UUID(made["id"])
-    link_id = judging.join(session, _ours(session, deed.actor, invoice_id), theirs, deed.now, by=deed.actor.id)
-    _note(session, deed, "mirror.taken_over", invoice_id, theirs)
-    if link_id is not None:
-        judging.judge(session, link_id, deed.able, deed.now)
-    return invoice_id
-
-
-def _as_ours(session: Session, deed: Deed, theirs: Any) -> NewInvoice:
-    where = deed.titles.get(theirs.connector, theirs.connector)
-    if theirs.status in ("draft", "void"):
-        raise Conflict(f"it is {theirs.status} in {where}: nothing is owed by it")
-    missing = [
-        words
-        for words, known in (
-            ("a number", theirs.number),
-            ("a customer", theirs.contact_name or theirs.contact_email),
-            ("a date", theirs.issued_on),
-            ("a total of more than nothing", theirs.total),
-        )
-        if not known
-    ]
-    if missing:
-        raise Conflict(f"{where} does not say all that an invoice needs: it has not {', '.join(missing)}")
-    profile = profiles.profile(session, deed.actor.id)
-    due = theirs.due_on or theirs.issued_on + timedelta(days=profile.payment_days)
-    item = NewItem(description=f"As in {where}", quantity=Decimal(1), unit_price=theirs.total)
-    new = NewInvoice(
-        currency=theirs.currency,
-        issue_date=theirs.issued_on,
-        due_date=max(due, theirs.issued_on),
-        items=[item],
-        reminders=False,
-        contact_name=theirs.contact_name or theirs.contact_email,
-        contact_email=theirs.contact_email or "",
-    )
-    if theirs.contact_email:
-        return new
-    named = session.scalars(
-        text(
-            "SELECT id FROM contacts WHERE user_id = :seller AND archived_at IS NULL "
-            "AND lower(name) = lower(:name) LIMIT 2"
-        ),
-        {"seller": deed.actor.id, "name": theirs.contact_name},
-    ).all()
-    if not named:
-        raise Conflict(f"{where} does not say the e-mail address of {theirs.contact_name}: add this contact first")
-    if len(named) > 1:
-        raise Conflict(f"several of your contacts are called {theirs.contact_name}, and {where} gives no address")
-    return NewInvoice(
-        currency=new.currency,
-        issue_date=new.issue_date,
-        due_date=new.due_date,
-        items=new.items,
-        reminders=False,
-        contact_id=named[0],
-    )
-
-
-def take_over_all(session: Session, deed: Deed, connection_id: UUID | None = None) -> dict[str, Any]:
-    """Take over what is open there and not linked, oldest first, up to MOST_AT_ONCE; what was refused, and why."""
-    if deed.actor.role is not Role.SELLER:
-        raise Forbidden("only sellers work on mirrored invoices")
-    condition = "" if connection_id is None else "AND shown.connection_id = :connection"
-    rows = session.execute(
-        text(
-            f"SELECT shown.id, shown.number FROM ({judging.THEIRS} WHERE theirs.user_id = :actor "
-            "AND theirs.direction = 'sales' AND theirs.kind = 'invoice') AS shown "
-            "WHERE shown.status IN ('open', 'partially_paid') "
-            f"AND NOT EXISTS (SELECT FROM mirror_links WHERE mirrored_id = shown.id) {condition} "
-            "ORDER BY shown.id LIMIT :most"
-        ),
-        {"actor": deed.actor.id, "connection": connection_id, "most": MOST_AT_ONCE},
-    ).all()
-    taken, refused = [], []
-    for row in rows:
-        try:
-            with session.begin_nested():
-                taken.append(str(take_over(session, deed, row.id)))
-        except PlatformError as error:
-            refused.append({"id": str(row.id), "number": row.number, "reason": str(error)})
-    return {"taken": taken, "refused": refused}
 
 
 # Deciding -------------------------------------------------------------------------------------------------------
@@ -249,7 +138,7 @@ def resolve(session: Session, deed: Deed, mirrored_id: UUID, field: str, keep: K
     Doing it again after it was done is refused, since nothing differs any more. Raises Conflict in words where
     that side cannot be kept.
     """
-    theirs = _theirs(session, deed.actor, mirrored_id)
+    theirs = theirs_of(session, deed.actor, mirrored_id)
     if field not in sides.FIELDS:
         raise Invalid("field", f"must be one of {', '.join(sides.FIELDS)}")
     linked: Any = session.execute(
@@ -259,7 +148,7 @@ def resolve(session: Session, deed: Deed, mirrored_id: UUID, field: str, keep: K
         raise Conflict("this invoice is linked to none of yours")
     # The invoice first: whoever clicks twice waits here, and then finds that nothing differs.
     session.execute(text("SELECT 1 FROM invoices WHERE id = :id FOR UPDATE"), {"id": linked.invoice_id})
-    ours = _ours(session, deed.actor, linked.invoice_id)
+    ours = ours_of(session, deed.actor, linked.invoice_id)
     here, there = sides.ours(ours), sides.theirs(theirs)
     agreed = session.scalar(text("SELECT agreed FROM mirror_links WHERE id = :id"), {"id": linked.id})
     if agreed is None or field not in sides.compare(agreed, here, there).moved:
@@ -270,7 +159,7 @@ def resolve(session: Session, deed: Deed, mirrored_id: UUID, field: str, keep: K
     else:
         _keep_ours(session, deed, linked.id, theirs, field, here, there)
     data = {"field": field, "kept": keep, "ours": here[field], "theirs": there[field]}
-    _note(session, deed, "mirror.resolved", linked.invoice_id, theirs, data)
+    note(session, deed, "mirror.resolved", linked.invoice_id, theirs, data)
 
 
 def _do_theirs(
@@ -357,7 +246,7 @@ def write_now(session: Session, deed: Deed, invoice_id: UUID, connection_id: UUI
     """
     if deed.actor.role is not Role.SELLER:
         raise Forbidden("only sellers work on mirrored invoices")
-    ours = _ours(session, deed.actor, invoice_id)
+    ours = ours_of(session, deed.actor, invoice_id)
     row: Any = session.execute(
         text(
             "SELECT connector, write_since FROM connections WHERE id = :id AND user_id = :actor AND deleted_at IS NULL"

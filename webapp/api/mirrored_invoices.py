@@ -10,7 +10,7 @@ from flask import Blueprint, Response, current_app
 from sqlalchemy.orm import Session
 
 from core.identity import Actor
-from core.mirroring import deeds, queries
+from core.mirroring import deeds, queries, taking
 from core.mirroring.deeds import Deed
 from webapp import auth, connecting
 from webapp.api import mirror_models, models
@@ -98,7 +98,7 @@ def take_over(mirrored_invoice_id: UUID) -> Response:
     person = auth.actor()
 
     def work(session: Session) -> tuple[dict[str, Any], int]:
-        deeds.take_over(session, deed_of(person, auth.now()), mirrored_invoice_id)
+        taking.take_over(session, deed_of(person, auth.now()), mirrored_invoice_id)
         return queries.get_mirrored(session, person, mirrored_invoice_id), 201
 
     return _done(once(person, work))
@@ -111,7 +111,7 @@ def take_over_all(body: mirror_models.TakeOverInput) -> Response:
     person = auth.actor()
 
     def work(session: Session) -> tuple[dict[str, Any], int]:
-        return deeds.take_over_all(session, deed_of(person, auth.now()), body.connection_id), 200
+        return taking.take_over_all(session, deed_of(person, auth.now()), body.connection_id), 200
 
     return _done(once(person, work))
 

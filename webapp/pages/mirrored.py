@@ -15,7 +15,7 @@ from core.errors import Conflict, Invalid, NotFound
 from core.identity import Role
 from core.ids import parse_id
 from core.invoicing import queries as invoices
-from core.mirroring import deeds, queries, sides
+from core.mirroring import deeds, queries, sides, taking
 from webapp import auth, connecting
 from webapp.api.mirrored_invoices import deed_of, ring
 from webapp.auth import page_login_required
@@ -190,7 +190,7 @@ def take_over_mirrored(mirrored_invoice_id: UUID) -> Response:
     return _do(
         _back(mirrored_invoice_id),
         "It is an invoice of yours now.",
-        lambda look: deeds.take_over(look.db, deed_of(look.actor, look.now), mirrored_invoice_id),
+        lambda look: taking.take_over(look.db, deed_of(look.actor, look.now), mirrored_invoice_id),
     )
 
 
@@ -201,7 +201,7 @@ def take_over_all_mirrored() -> Response:
     connection_id = parse_id(request.form.get("connection_id", ""))
     target = url_for("pages.mirrored_invoices", connection_id=connection_id, link="unlinked")
     with looking() as look:
-        done = deeds.take_over_all(look.db, deed_of(look.actor, look.now), connection_id)
+        done = taking.take_over_all(look.db, deed_of(look.actor, look.now), connection_id)
     taken, refused = len(done["taken"]), done["refused"]
     if not taken and not refused:
         return render.done("There is nothing to take over.", target)
