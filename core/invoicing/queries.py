@@ -246,7 +246,7 @@ def get_invoice(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, A
     found |= _lines(session, invoice_id)
     found["editable"] = editable(row, actor)
     allocated = [] if outsider else _allocations(session, invoice_id)
-    found["payments"] = _payments(allocated)
+    found["payments"] = _payments(allocated, actor)
     found["history"] = activity.history(session, actor, invoice_id, found, allocated)
     return found
 
@@ -313,8 +313,12 @@ def _allocations(session: Session, invoice_id: UUID) -> list[Any]:
             text(
                 "SELECT allocations.id, allocations.payment_id, allocations.amount, allocations.currency, "
                 "allocations.reason, allocations.created_at, payments.status, payments.source, payments.method, "
-                "payments.amount AS payment_amount, payments.occurred_at, payments.bank_reference "
+                "payments.amount AS payment_amount, payments.occurred_at, payments.bank_reference, "
+                # What it paid of another buyer's invoices is between that buyer and the seller.
+                "EXISTS (SELECT FROM payment_targets AS part JOIN invoices AS other ON other.id = part.invoice_id "
+                "WHERE part.payment_id = payments.id AND other.buyer_id IS DISTINCT FROM paid.buyer_id) AS shared "
                 "FROM allocations JOIN payments ON payments.id = allocations.payment_id "
+                "JOIN invoices AS paid ON paid.id = allocations.invoice_id "
                 "WHERE allocations.invoice_id = :id ORDER BY allocations.id"
             ),
             {"id": invoice_id},
@@ -322,7 +326,7 @@ def _allocations(session: Session, invoice_id: UUID) -> list[Any]:
     )
 
 
-def _payments(allocated: list[Any]) -> list[dict[str, Any]]:
+def _payments(allocated: list[Any], actor: Actor) -> list[dict[str, Any]]:
     """One entry a payment: what of it pays this invoice now."""
     found: dict[UUID, dict[str, Any]] = {}
     for row in allocated:
@@ -341,4 +345,6 @@ def _payments(allocated: list[Any]) -> list[dict[str, Any]]:
             },
         )
         entry["allocated"] += row.amount
+        if row.shared and actor.role is Role.BUYER:
+            entry["amount"] = entry["allocated"]
     return sorted(found.values(), key=lambda entry: (entry["occurred_at"], entry["id"]), reverse=True)

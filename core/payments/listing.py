@@ -77,7 +77,7 @@ def list_payments(
     ordered = f"{column} {direction}, payments.id {direction}" if order != "arrival" else f"{column} {direction}"
     rows = session.execute(
         text(
-            f"SELECT {queries.COLUMNS} FROM {queries.FROM} WHERE {' AND '.join(conditions)} "
+            f"SELECT {queries.columns(actor)} FROM {queries.FROM} WHERE {' AND '.join(conditions)} "
             f"ORDER BY {ordered} LIMIT :limit"
         ),
         values,

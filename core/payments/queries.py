@@ -39,6 +39,24 @@ FROM: Final = """
     LEFT JOIN invoices ON invoices.id = coalesce(aimed.invoice_id, payments.invoice_id)
     LEFT JOIN contacts ON contacts.id = coalesce(payments.contact_id, invoices.contact_id)
 """
+# Of a payment that pays several buyers' invoices each of them reads their own part.
+_PARTS: Final = """,
+    EXISTS (SELECT FROM payment_targets AS part JOIN invoices AS whose ON whose.id = part.invoice_id
+        WHERE part.payment_id = payments.id AND whose.buyer_id IS DISTINCT FROM :actor) AS shared,
+    (SELECT coalesce(sum(part.allocated), 0)::bigint FROM payment_targets AS part
+        JOIN invoices AS whose ON whose.id = part.invoice_id
+        WHERE part.payment_id = payments.id AND whose.buyer_id = :actor) AS own_part,
+    (SELECT jsonb_agg(jsonb_build_object('id', whose.id, 'number', whose.number) ORDER BY part.position)
+        FROM payment_targets AS part JOIN invoices AS whose ON whose.id = part.invoice_id
+        WHERE part.payment_id = payments.id AND whose.buyer_id = :actor) AS own_invoices
+"""
+
+
+def columns(actor: Actor) -> str:
+    """What `shape` reads. It uses the parameter :actor."""
+    return COLUMNS + _PARTS if actor.role is Role.BUYER else COLUMNS
+
+
 _BUYERS = """payments.id IN (
     SELECT theirs.id FROM invoices JOIN payments AS theirs ON theirs.invoice_id = invoices.id
     WHERE invoices.buyer_id = :actor AND invoices.status <> 'draft'
@@ -102,13 +120,17 @@ def shape(row: Any, actor: Actor) -> dict[str, Any]:
     }
     if actor.role is Role.BUYER:
         found.update(dict.fromkeys(_SELLERS_ONLY), references=[], notes="")
+        if row.shared:
+            found.update(dict.fromkeys(("amount", "net", "allocated"), row.own_part))
+            found.update(dict.fromkeys(("refunded", "deducted", "unapplied"), 0))
+            found.update(invoice=row.own_invoices[0], invoice_count=len(row.own_invoices))
     return found
 
 
 def get_payment(session: Session, actor: Actor, payment_id: UUID) -> dict[str, Any]:
     """A payment with what it pays, what went back of it, and the deliveries that told of it. Raises NotFound."""
     row = session.execute(
-        text(f"SELECT {COLUMNS} FROM {FROM} WHERE payments.id = :id AND {visible(actor)}"),
+        text(f"SELECT {columns(actor)} FROM {FROM} WHERE payments.id = :id AND {visible(actor)}"),
         {"id": payment_id, "actor": actor.id},
     ).one_or_none()
     if row is None:

@@ -235,3 +235,28 @@ def test_what_a_customer_kept_back_as_tax_is_offered_on_its_line_and_booked_once
     desk.post(f"/transactions/{line}/withheld")
     paid = desk.world.get(f"/api/invoices/{invoice['id']}/payments", desk.person).body["items"]
     assert sorted(one["method"] for one in paid) == ["bank_transfer", "tds_withheld"]
+
+
+def test_a_line_that_pays_two_buyers_shows_each_of_them_their_own_part(desk: Desk) -> None:
+    invoices, buyers = [], []
+    for amount in (300_00, 500_00):
+        buyer = desk.world.person(Role.BUYER)
+        items = [{"description": "Tea", "quantity": "1", "unit_price": amount, "tax_rate": 0}]
+        contact = {"name": "Shop", "email": buyer.actor.email}
+        given = INVOICE | {"items": items, "contact": contact}
+        invoices.append(desk.world.post("/api/invoices", desk.person, given).body)
+        buyers.append(buyer)
+    line = desk.line(800_00, "NEFT TWO SHOPS")
+    targets = [{"invoice_id": one["id"], "amount": one["total"]} for one in invoices]
+    matched = desk.world.post(f"/api/transactions/{line}/match", desk.person, {"targets": targets})
+    assert matched.status == 200, matched
+    for invoice, buyer in zip(invoices, buyers, strict=True):
+        (seen,) = desk.world.get("/api/payments", buyer).body["items"]
+        one = desk.world.get(f"/api/payments/{seen['id']}", buyer).body
+        for shown in (seen, one):
+            assert [shown[name] for name in ("amount", "net", "allocated", "unapplied")] == [invoice["total"]] * 3 + [0]
+            assert (shown["invoice"]["number"], shown["invoice_count"]) == (invoice["number"], 1)
+        (paid,) = desk.world.get(f"/api/invoices/{invoice['id']}", buyer).body["payments"]
+        assert paid["amount"] == invoice["total"]
+    (whole,) = desk.world.get("/api/payments", desk.person).body["items"]
+    assert whole["amount"] == 800_00
