@@ -13,7 +13,7 @@ from core.invoicing import queries
 from core.marketplace import queries as market
 from core.taxids.gstin import STATES
 from webapp.auth import page_login_required
-from webapp.pages import blueprint, correspondence, render, talk
+from webapp.pages import blueprint, correspondence, mirrored, render, talk
 from webapp.pages.financing import REASONS as REJECT_REASONS
 from webapp.pages.format import spoken
 from webapp.pages.shell import looking, only
@@ -39,6 +39,7 @@ def invoice(invoice_id: UUID) -> Response:
             state_names=STATES,
             talk=talk.part(look, invoice_id),
             correspondence=correspondence.part(look, found),
+            mirrored=mirrored.part(look, invoice_id),
         )
 
 
