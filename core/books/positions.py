@@ -26,9 +26,7 @@ _FEE = "coalesce(payments.fee, 0)"
 _LEFT = f"payments.net - {_FEE} - financed.amount"
 # What a person gave back of it came from the bank, wherever the payment is.
 _BACK = "least(payments.given_back, payments.refunded)"
-_PLACE = (
-    f"CASE WHEN {_NOTE} THEN 'credit_notes' WHEN {_TDS} THEN 'tds' WHEN {_GATEWAY} THEN 'clearing' ELSE 'bank' END"
-)
+_PLACE = f"CASE WHEN {_NOTE} THEN 'credit_notes' WHEN {_TDS} THEN 'tds' WHEN {_GATEWAY} THEN 'clearing' ELSE 'bank' END"
 
 
 def _in(place: str) -> str:

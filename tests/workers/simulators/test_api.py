@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -88,7 +88,7 @@ def built(slug: str, event: str, message_id: str = "msg_1", money: Money | None 
 def fetched(transport: Transport, server: Server, slug: str, event: str, money: Money | None = None) -> list[Record]:
     """What an event comes to mean once its provider was asked."""
     connector, made = registry.get(slug), built(slug, event, money=money)
-    server.providers[slug].tell(made)
+    cast("Provider", server.providers[slug]).tell(made)
     (item,) = connector.items(made.body)
     reading = connector.read(event, item)
     assert isinstance(reading, Fetch)

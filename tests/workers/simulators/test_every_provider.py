@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import cast
 
 import pytest
 
@@ -129,7 +130,7 @@ def opened(slug: str, built: Built, keys: KeyStore) -> list[Event]:
 
 def records_of(slug: str, built: Built, world: World) -> list[Record]:
     connector, mine = registry.get(slug), account(slug)
-    world.server.providers[slug].tell(built)
+    cast("Provider", world.server.providers[slug]).tell(built)
     told: list[Record] = []
     for event in opened(slug, built, world.keys):
         reading = connector.read(event.name, event.item)
@@ -191,7 +192,7 @@ def test_the_same_message_is_the_same_delivery_and_another_is_another_event(slug
     other = simulated(slug, event, message_id="msg_2", at=NOW + timedelta(seconds=1))
     assert one.body == same.body
     for built in (one, other):
-        world.server.providers[slug].tell(built)
+        cast("Provider", world.server.providers[slug]).tell(built)
     ids = [[found.id for found in opened(slug, built, world.keys)] for built in (one, same, other)]
     assert ids[0] == ids[1]
     assert not set(ids[0]) & set(ids[2])
@@ -218,6 +219,6 @@ def test_a_tampered_delivery_is_refused(slug: str, world: World) -> None:
         # Then nothing is believed of a delivery, tampered or not.
         assert not registry.get(slug).keeps_secret
         return
-    world.server.providers[slug].tell(built)
+    cast("Provider", world.server.providers[slug]).tell(built)
     with pytest.raises(SignatureRejected):
         opened(slug, built, world.keys)
