@@ -32,7 +32,7 @@ from core.invoicing import invoices, profiles
 from core.invoicing.invoices import NewInvoice, NewItem
 from core.ledger import clearing as ledger_clearing
 from core.money import Money
-from workers import context, fetch, normalize
+from workers import context, demo_books, fetch, normalize
 from workers.demo_market import Market
 from workers.simulators.accounts import demo_account
 from workers.simulators.basiq import DEMO_API_KEY, DEMO_USER, SimulatedTransaction, Simulator
@@ -178,7 +178,13 @@ def load(settings: Settings) -> bool:
         with parts.database.session() as session:
             point(session, settings)
         _pay(parts, addresses["razorpay"], made, now)
-        _bank(parts, addresses["basiq"], made)
+        _bank(parts, addresses["basiq"])
+        with parts.database.session() as session:
+            demo_books.stock(session, settings, seller, made, now)
+        paid_out = demo_books.settled(
+            parts.database, lambda amount: _settle(parts, addresses["razorpay"], amount, now - timedelta(days=4))
+        )
+        demo_books.statement(parts.database, settings, parts.ring, seller, paid_out, now)
     finally:
         parts.database.dispose()
     return True
@@ -300,7 +306,7 @@ def point(session: Session, settings: Settings) -> None:
 
 def _pay(parts: context.Context, address: _Address, made: list[dict[str, Any]], now: datetime) -> None:
     """The payments that the gateway reported so far."""
-    for invoice, sale in zip(made, _SALES, strict=True):
+    for place, (invoice, sale) in enumerate(zip(made, _SALES, strict=True)):
         if sale.paid_percent:
             paid = invoice["total"] * sale.paid_percent // 100
             _deliver(
@@ -313,26 +319,28 @@ def _pay(parts: context.Context, address: _Address, made: list[dict[str, Any]], 
                     money=Money(paid, sale.currency),
                     external_id=RAZORPAY_ACCOUNT,
                 ),
-                # Payments of the last days, a day apart, so that the dashboard has a history.
-                now - timedelta(days=1 + (invoice["total"] % 20), hours=3),
+                # Some days apart, so that the dashboard has a history; all before the gateway paid out.
+                now - timedelta(days=14 - 3 * place, hours=3),
             )
     while normalize.drain(parts):
         pass
 
 
-def _bank(parts: context.Context, address: _Address, made: list[dict[str, Any]]) -> None:
-    """A bank account with some lines, one of which names an open invoice."""
-    foreign = next(invoice for invoice in made if invoice["currency"] == "AUD")
+def _settle(parts: context.Context, address: _Address, amount: Money, at: datetime) -> None:
+    """The gateway tells that it paid out."""
+    changes = Changes(money=amount, external_id=RAZORPAY_ACCOUNT)
+    _deliver(parts, "razorpay", "settlement.processed", address, changes, at)
+    while normalize.drain(parts):
+        pass
+
+
+def _bank(parts: context.Context, address: _Address) -> None:
+    """A bank account abroad with some lines. The payment of the invoice in its currency is for its reader to send."""
     now = datetime.now(UTC)
     lines = [
         SimulatedTransaction(narration="AUSPOST PARCELS SYDNEY", amount="-84.20", at=now - timedelta(days=6)),
         SimulatedTransaction(narration="TRANSFER FROM COASTAL CAFE", amount="310.00", at=now - timedelta(days=4)),
         SimulatedTransaction(narration="OFFICE RENT", amount="-1450.00", at=now - timedelta(days=3)),
-        SimulatedTransaction(
-            narration=f"HARBOUR HOMEWARES {foreign['number']}",
-            amount=str(Money(foreign["total"], "AUD").to_decimal()),
-            at=now - timedelta(days=1),
-        ),
         SimulatedTransaction(narration="CARD 4921 BUNNINGS", amount="-129.95", status="pending"),
     ]
     with Simulator(transactions=lines) as basiq:
