@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from sqlalchemy import text
 
+from core.reconciliation import run
 from tests.builders import Json, books, check_sums
 from tests.faults.conftest import Seller, settle_in
 from tests.faults.installation import Installation, wait_for
@@ -67,7 +69,9 @@ def nothing_lost(provider: Provider, events: Iterable[Said]) -> None:
 
 
 def books_of(seller: Seller) -> dict[str, list[Json]]:
-    """The seller's books. What is rejected or proposed by people is not tried here."""
+    """The seller's books, once every bank line has been looked at. What people reject or propose is not tried here."""
+    with seller.shop.database.session() as session:
+        run.reconcile(session, seller.actor.id, datetime.now(UTC))
     return books(seller.shop)
 
 

@@ -13,6 +13,7 @@ import pytest
 from config import supervisor
 from core.identity import Actor, tokens
 from core.identity.tokens import Signing
+from core.invoicing import profiles
 from tests.builders import SECRET_KEY, Clockwork, Shop, add_seller, open_shop
 from tests.faults.installation import Installation, note
 from tests.faults.provider import Provider
@@ -78,6 +79,9 @@ class Seller:
 def settle_in(context: Clockwork, account: str) -> Seller:
     """A new seller with connections to the gateway (under `account`) and to the bank."""
     actor = add_seller(context)
+    with context.database.session() as session:
+        # Which lines are sure depends on what else is known when they are looked at; nobody looks in the reference.
+        profiles.save(session, actor, {"match_automatically": False}, datetime.now(UTC))
     return Seller(
         actor=actor,
         shops={
