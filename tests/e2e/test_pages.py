@@ -137,7 +137,7 @@ def test_signing_in_needs_only_a_keyboard(stack: Stack, browser: Browser) -> Non
 def test_forms_say_what_is_wrong_beside_the_field(stack: Stack, signed_in: SignIn) -> None:
     page = signed_in()
     page.goto("/invoices/new")
-    page.get_by_label("Name").fill("Kaveri Exports")
+    page.get_by_label("Name", exact=True).fill("Kaveri Exports")
     page.get_by_label("E-mail").fill("not an address")
     page.get_by_role("button", name="Make invoice").click()
     expect(page.locator("#contact_email-error")).to_have_text("Enter an e-mail address such as name@example.com.")
@@ -146,11 +146,14 @@ def test_forms_say_what_is_wrong_beside_the_field(stack: Stack, signed_in: SignI
     expect(page.locator("#contact_email-error")).to_have_text("")
 
     page.locator("#items-0-description").fill("Zari border")
+    # A customer with a GSTIN, which the form fills in by itself, must read what each line is.
+    page.locator("#items-0-hsn").fill("5808")
     page.locator("#items-0-quantity").fill("2.5")
     page.locator("#items-0-unit_price").fill("19.99")
     page.locator("#items-0-tax_rate").fill("18")
     page.get_by_role("button", name="Add a line").click()
     page.locator("#items-1-description").fill("Packing")
+    page.locator("#items-1-hsn").fill("9985")
     page.locator("#items-1-unit_price").fill("100000.005")
     page.get_by_role("button", name="Make invoice").click()
     # The browser cannot know how many places a rupee has; the server does, and keeps what was typed.
@@ -168,10 +171,10 @@ def test_forms_work_without_javascript(stack: Stack, browser: Browser) -> None:
     page = context.new_page()
     sign_in(page, stack.url(), "seller@demo.com")
     page.goto("/invoices/new")
-    page.get_by_label("Name").fill("Kaveri Exports")
+    page.get_by_label("Name", exact=True).fill("Kaveri Exports")
     page.get_by_label("E-mail").fill("accounts@kaveri.example")
     page.get_by_role("button", name="Add a line").click()
-    expect(page.get_by_label("Name")).to_have_value("Kaveri Exports")
+    expect(page.get_by_label("Name", exact=True)).to_have_value("Kaveri Exports")
     for place, price in enumerate(("10", "20")):
         page.locator(f"#items-{place}-description").fill("Thread")
         page.locator(f"#items-{place}-unit_price").fill(price)
