@@ -22,6 +22,28 @@ MORE = (
     "/notifications",
     *("/kyc", "/kyc?edit=1"),
 )
+# The everyday half: forms and what is wide at 390 px, lists at 1440 px, and all of it in the long run.
+BOOKS = {
+    390: ("/reconcile", "/payments/new", "/recurring/new", "/statements", "/settings/business", "/rates"),
+    1440: ("/reconcile?tab=suspense", "/contacts", "/credit-notes", "/recurring", "/payouts", "/invoices/import"),
+}
+MORE_BOOKS = (
+    *(
+        "/contacts/new",
+        "/statements/line",
+        "/reconcile?tab=done",
+        "/settings/mail",
+        "/settings/mail/invoice",
+        "/mailbox",
+    ),
+    *(f"/reports/{name}" for name in ("dso", "income", "methods", "fees", "reconciliation")),
+)
+# What is done with one that stands in a list, on pages of its own.
+ENTRIES = {
+    390: {"/contacts": ("", "/statement"), "/credit-notes": ("",)},
+    1440: {"/payouts": ("",), "/statements": ("",), "/invoices": ("/edit",)},
+}
+MORE_ENTRIES = {"/contacts": ("/edit",), "/recurring": ("", "/edit"), "/invoices": ("/credit", "/mail")}
 # Each also looks at the dashboard; the last stays for the offers.
 PEOPLE = {
     "operator@demo.com": ("/quarantine", "/reviews", "/kyc-reviews", "/kyc-reviews?state=all", "/ledger"),
@@ -42,6 +64,11 @@ def first_of(page: Page, path: str) -> str:
     page.goto(path)
     links: list[str] = page.eval_on_selector_all("a.cover", "links => links.map(link => link.getAttribute('href'))")
     return next(link for link in links if re.search(r"[0-9a-f-]{36}$", link))
+
+
+def of_entries(page: Page, deeds: dict[str, tuple[str, ...]]) -> list[str]:
+    """The addresses of what is done with the first entry of each of these lists."""
+    return [first + deed for path, all_of_it in deeds.items() for first in [first_of(page, path)] for deed in all_of_it]
 
 
 def offers(page: Page) -> list[str]:
@@ -87,15 +114,17 @@ class Looker:
 
 # Each scheme and each width once in every run; the other two pairs in the long one.
 @pytest.mark.parametrize(
-    ("scheme", "width"),
+    ("scheme", "width", "long"),
     [
-        ("light", 1440),
-        ("dark", 390),
-        pytest.param("light", 390, marks=pytest.mark.long),
-        pytest.param("dark", 1440, marks=pytest.mark.long),
+        ("light", 1440, False),
+        ("dark", 390, False),
+        pytest.param("light", 390, True, marks=pytest.mark.long),
+        pytest.param("dark", 1440, True, marks=pytest.mark.long),
     ],
 )
-def test_no_page_has_a_flaw(stack: Stack, browser: Browser, width: int, scheme: Literal["light", "dark"]) -> None:
+def test_no_page_has_a_flaw(
+    stack: Stack, browser: Browser, *, width: int, scheme: Literal["light", "dark"], long: bool
+) -> None:
     base = stack.web()
     size: ViewportSize = {"width": width, "height": 900}
     context = browser.new_context(base_url=base, viewport=size, color_scheme=scheme, reduced_motion="reduce")
@@ -106,6 +135,10 @@ def test_no_page_has_a_flaw(stack: Stack, browser: Browser, width: int, scheme: 
     walker.look(*STATIC, *MORE)
     for path in LISTS:
         walker.look(first_of(page, path))
+    walker.look(*BOOKS[width], *of_entries(page, ENTRIES[width]))
+    if long:
+        other = 390 + 1440 - width
+        walker.look(*BOOKS[other], *MORE_BOOKS, *of_entries(page, ENTRIES[other]), *of_entries(page, MORE_ENTRIES))
     walker.look(first_of(page, "/deliveries") + "/replay")
     walker.look("/invoices/nothing", status=404)
     walker.look("/quarantine", status=403)
