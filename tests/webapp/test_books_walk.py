@@ -22,6 +22,7 @@ from core.reconciliation import run
 from tests.conftest import Servers
 from tests.core.statement_files.samples import a_csv
 from tests.webapp.conftest import INVOICE, Person, World, standing_world
+from webapp.pages.format import spoken
 
 MAPPING = {"date": 0, "narration": [1], "reference": 2, "amount": 3}
 LINE = {"description": "Rent", "quantity": "1", "unit_price": 90_00, "tax_rate": 18}
@@ -202,3 +203,33 @@ def test_a_customer_needs_no_account_and_every_part_of_their_page_refreshes(shop
     parts = {html.unescape(found) for found in re.findall(r'hx-get="([^"]+)"', page.text)}
     assert parts
     assert {stranger.get(part).status_code for part in parts} <= {200, 204}
+
+
+def test_a_form_opened_from_a_customer_knows_them(shop: Shop) -> None:
+    path = f"/invoices/new?contact={shop.ids['contact']}"
+    page = shop.world.browser(shop.people["seller"]).get(path).text
+    assert 'value="Bina Buyer"' in page
+    assert f'value="{shop.people["buyer"].actor.email}"' in page
+
+
+def test_an_operator_chooses_whose_reports_they_are(shop: Shop) -> None:
+    browser, seller = shop.world.browser(shop.people["operator"]), shop.people["seller"].actor.id
+    assert f'<option value="{seller}">' in browser.get("/reports").text
+    shown = browser.get(f"/reports/ageing?seller={seller}").text
+    assert f'<option value="{seller}" selected>' in shown
+    assert f"/reports/expected?seller={seller}" in html.unescape(shown)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("items.1.hsn: must have at least 4 digits", "Line 2: must have at least 4 digits."),
+        ("contact.email: is no address", "Email: is no address."),
+        ("due_date: must not be before the issue date", "Due date: must not be before the issue date."),
+        ("file: line 4, quantity: 'x' is no number", "Line 4, quantity: 'x' is no number."),
+        ("amount: must be 500 to 1000 minor units", "Amount: must be ₹5.00 to ₹10.00."),
+        ("INV-2026-00003: is paid", "INV-2026-00003: is paid."),
+    ],
+)
+def test_a_refusal_names_the_place_as_people_do(words: str, said: str) -> None:
+    assert spoken(words, "INR") == said
