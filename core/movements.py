@@ -69,9 +69,10 @@ def _of_bank(line: dict[str, Any]) -> _Line:
         "amount": abs(line["amount"]),
         "currency": line["currency"],
         "description": line["narration"],
-        "invoice_id": matched["invoice"]["id"] if matched else None,
+        # A payout is matched and pays no invoice.
+        "invoice_id": matched["invoice"]["id"] if matched and matched["invoice"] else None,
         "at": line["occurred_at"],
         "wallet": None,
         "transaction": line,
     }
-    return line["occurred_at"], "bank", paging.spell_places([line["occurred_at"].isoformat(), line["id"]]), item
+    return line["occurred_at"], "bank", banking.place_of(line), item

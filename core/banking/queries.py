@@ -178,6 +178,11 @@ def list_transactions(
     return paging.page_by_key(rows, limit, _shape, lambda row: (asked.sort, _key(getattr(row, column)), row.id))
 
 
+def place_of(line: dict[str, Any]) -> str:
+    """The cursor after a line of the list, newest first."""
+    return paging.spell_places(["newest", _key(line["occurred_at"]), line["id"]])
+
+
 def _key(value: datetime | int) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
