@@ -39,7 +39,7 @@ MORE_BOOKS = (
     *(f"/reports/{name}" for name in ("dso", "income", "methods", "fees", "reconciliation")),
 )
 # What is done with one that stands in a list, on pages of its own.
-ENTRIES = {
+ENTRIES: dict[int, dict[str, tuple[str, ...]]] = {
     390: {"/contacts": ("", "/statement"), "/credit-notes": ("",)},
     1440: {"/payouts": ("",), "/statements": ("",), "/invoices": ("/edit",)},
 }
