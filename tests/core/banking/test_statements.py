@@ -157,7 +157,7 @@ lines = st.tuples(
 
 
 @given(whole=st.lists(lines, min_size=1, max_size=8), cuts=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8))))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_files_of_whole_days_in_any_order_and_overlap_end_in_the_same_books(
     context: Clockwork, tmp_path_factory: pytest.TempPathFactory, whole: list[Given], cuts: list[tuple[int, int]]
 ) -> None:

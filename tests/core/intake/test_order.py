@@ -47,7 +47,7 @@ QUICK = bounded(
 )
 # There are many connectors: a few orders of each in every run, many in the long one.
 ORDERS = {"seed": SEEDS, "chance": st.randoms(use_true_random=False), "sizes": st.lists(st.integers(1, 5), max_size=6)}
-FEW, MANY = bounded(QUICK, max_examples=8), bounded(QUICK, max_examples=60)
+FEW, MANY = bounded(QUICK, max_examples=5), bounded(QUICK, max_examples=60)
 
 
 @pytest.fixture(scope="module")

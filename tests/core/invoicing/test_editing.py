@@ -595,7 +595,7 @@ def perform(shop: Shop, desk: Desk, made: dict[str, Any], paid: list[str], deed:
             desk.do({"issue": invoices.issue, "void": invoices.void, "delete": invoices.delete_draft}[deed], made)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(story=deeds)
 def test_any_story_of_edits_and_payments_ends_with_sums_that_fit(
     context: Clockwork, story: list[tuple[str, Any]]

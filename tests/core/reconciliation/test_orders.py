@@ -51,7 +51,7 @@ def test_one_payment_comes_of_a_line_that_is_told_by_three_in_any_order(context:
             scene.check()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(TOLD), max_size=8))
 def test_whatever_is_told_and_run_in_whatever_order_is_posted_once(context: Clockwork, deeds: list[str]) -> None:
     scene = open_scene(context)
@@ -70,7 +70,7 @@ def test_whatever_is_told_and_run_in_whatever_order_is_posted_once(context: Cloc
 DEEDS = ("run", "accept", "undo", "reject", "ignore", "reopen", "remove", "restate", "elsewhere", "typed")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(DEEDS), max_size=8))
 def test_no_sequence_of_decisions_and_runs_posts_more_than_came(context: Clockwork, deeds: list[str]) -> None:
     from core.reconciliation import decisions
