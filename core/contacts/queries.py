@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session
 from core import paging
 from core.bulk import array
 from core.contacts.money import CREDIT, OF_CONTACT
+from core.decimals import plain
 from core.errors import Invalid, NotFound
 from core.identity import Actor, Role
 
@@ -35,14 +35,6 @@ def visible(actor: Actor) -> str:
             return "true"
         case Role.BUYER | Role.INVESTOR:
             return "false"
-
-
-def plain(value: Decimal | None) -> str | None:
-    """A decimal without trailing zeros and without an exponent."""
-    if value is None:
-        return None
-    spelled = format(value, "f")
-    return spelled.rstrip("0").rstrip(".") if "." in spelled else spelled
 
 
 def _shape(row: Any, balances: list[dict[str, Any]]) -> dict[str, Any]:
@@ -221,11 +213,11 @@ def history(
 
 
 def choices(session: Session, actor: Actor, limit: int = 500) -> list[dict[str, Any]]:
-    """The seller's own contacts for a field that offers them: id, name, email, currency, payment_days, by name."""
+    """The seller's own contacts for a field that offers them, by name: what an invoice takes over, without sums."""
     rows = session.execute(
         text(
-            "SELECT id, name, email, currency, payment_days FROM contacts WHERE user_id = :actor "
-            "AND archived_at IS NULL ORDER BY lower(name), id LIMIT :limit"
+            "SELECT id, name, email, legal_name, address, gstin, state_code, currency, payment_days FROM contacts "
+            "WHERE user_id = :actor AND archived_at IS NULL ORDER BY lower(name), id LIMIT :limit"
         ),
         {"actor": actor.id, "limit": limit},
     )

@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from core.decimals import spelled
 from core.money import exponent
 
 # Currencies whose people count in thousands, lakh (1,00,000) and crore (1,00,00,000).
@@ -108,8 +109,7 @@ def decimal(value: Any) -> str:
     """A quantity or a rate without trailing zeros; "" for nothing."""
     if value is None or value == "":
         return ""
-    spelled = format(Decimal(str(value)), "f")
-    return spelled.rstrip("0").rstrip(".") if "." in spelled else spelled
+    return spelled(Decimal(str(value)))
 
 
 def day(value: date | datetime | str | None) -> str:

@@ -9,9 +9,10 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from core.decimals import spelled
 from core.edits import Edit, StaleEdit
 from core.identity import Actor, Role
-from core.invoicing.totals import NewItem, spelled
+from core.invoicing.totals import NewItem
 
 MOST_ENTRIES: Final = 200
 MOST_TEXT: Final = 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from sqlalchemy.orm import Session
 from core import paging
 from core.errors import Invalid, NotFound
 from core.identity import Actor, Role
-from core.invoicing import totals
+from core.invoicing import lines
 
 STATUSES = ("issued", "void")
 _COLUMNS = """
@@ -31,9 +30,6 @@ _FROM = """
     JOIN contacts ON contacts.id = notes.contact_id JOIN users ON users.id = notes.seller_id
     LEFT JOIN payments ON payments.id = notes.payment_id
 """
-_ITEM = ("description", "unit", "hsn", "quantity", "unit_price", "discount_rate", "tax_rate")
-_AMOUNTS = ("gross", "discount", "net", "tax", "cgst", "sgst", "igst")
-_DECIMALS = ("quantity", "discount_rate", "tax_rate")
 
 
 def _visible(actor: Actor) -> str:
@@ -133,32 +129,8 @@ def get_credit_note(session: Session, actor: Actor, note_id: UUID) -> dict[str, 
                 "cgst", "sgst", "igst",
             )
         },
-        **_lines(session, note_id),
+        **lines.read(session, "credit_note", note_id),
     }  # fmt: skip
-
-
-def _lines(session: Session, note_id: UUID) -> dict[str, Any]:
-    """The lines, and what they come to by rate and by HSN code."""
-    rows = session.execute(
-        text(
-            "SELECT description, unit, hsn, quantity, unit_price, discount_rate, tax_rate, net + discount AS gross, "
-            "discount, net, tax, cgst, sgst, igst FROM credit_note_items WHERE credit_note_id = :id ORDER BY position"
-        ),
-        {"id": note_id},
-    ).all()
-    pairs = []
-    for row in rows:
-        values = row._asdict()
-        item = totals.NewItem(**{name: values[name] for name in _ITEM})
-        pairs.append((item, totals.Line(**{name: values[name] for name in _AMOUNTS})))
-    return {
-        "items": [
-            {**row._asdict(), **{name: totals.spelled(getattr(row, name)) for name in _DECIMALS}} for row in rows
-        ],
-        "tax_shown": sum(line.tax for _, line in pairs),
-        "tax_by_rate": [asdict(one) for one in totals.summary(pairs, by_hsn=False)],
-        "tax_by_hsn": [asdict(one) for one in totals.summary(pairs, by_hsn=True)],
-    }
 
 
 def left_of(session: Session, invoice_id: UUID, total: int) -> int:

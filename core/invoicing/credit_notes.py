@@ -19,13 +19,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core import audit
-from core.bulk import Rows
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.events import DomainEvent
 from core.identity import Actor, Role
 from core.ids import new_id
 from core.invoicing import credit_note_queries as queries
-from core.invoicing import inputs, numbering
+from core.invoicing import inputs, lines, numbering
 from core.invoicing.totals import Basis, NewItem, Totals
 from core.live import announce
 from core.marketplace import states
@@ -36,25 +35,12 @@ from core.payments.manual import NewPayment
 
 MAX_REASON = 500
 MAX_NOTES = 5000
-_LINE = ("discount", "net", "tax", "cgst", "sgst", "igst")
 _SUMS = ("subtotal", "discount", "tax", "cgst", "sgst", "igst", "rounding", "total")
 # What a note has from its invoice.
 _FROM_INVOICE = (
     "contact_id", "currency", "tax_regime", "supplier_gstin", "buyer_gstin", "supplier_state", "place_of_supply",
     "reverse_charge",
 )  # fmt: skip
-_ITEMS = Rows(
-    credit_note_id="uuid",
-    position="integer",
-    description="text",
-    unit="text",
-    hsn="text",
-    quantity="numeric",
-    unit_price="bigint",
-    discount_rate="numeric",
-    tax_rate="numeric",
-    **dict.fromkeys(_LINE, "bigint"),
-)
 
 
 class Financed(Conflict):
@@ -202,7 +188,7 @@ def _insert(
 
 def _write_items(session: Session, identity: UUID, new: NewCreditNote, totals: Totals | None) -> None:
     if new.items is None or totals is None:
-        columns = ", ".join(name for name in _ITEMS.columns if name != "credit_note_id")
+        columns = ", ".join(lines.COLUMNS)
         session.execute(
             text(
                 f"INSERT INTO credit_note_items (credit_note_id, {columns}) SELECT :id, {columns} FROM invoice_items "
@@ -211,24 +197,7 @@ def _write_items(session: Session, identity: UUID, new: NewCreditNote, totals: T
             {"id": identity, "invoice": new.invoice_id},
         )
         return
-    session.execute(
-        text(_ITEMS.insert("credit_note_items")),
-        _ITEMS.parameters(
-            {
-                "credit_note_id": identity,
-                "position": place,
-                "description": item.description.strip(),
-                "unit": item.unit.strip(),
-                "hsn": item.hsn,
-                "quantity": item.quantity,
-                "unit_price": item.unit_price,
-                "discount_rate": item.discount_rate,
-                "tax_rate": item.tax_rate,
-                **{name: getattr(amounts, name) for name in _LINE},
-            }
-            for place, (item, amounts) in enumerate(zip(new.items, totals.lines, strict=True))
-        ),
-    )
+    lines.write(session, "credit_note", identity, new.items, totals.lines)
 
 
 def _give(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from core import paging
 from core.bulk import array
 from core.errors import NotFound
 from core.identity import Actor, Role
-from core.invoicing import activity, customers, profiles, stages, totals
+from core.invoicing import activity, customers, lines, profiles, stages
 from core.invoicing import filters as filtering
 from core.invoicing.filters import FILTERS, LATE, PAYMENT_STATUSES, STATUSES, Filters
 from core.lists import search as searching
@@ -24,9 +24,6 @@ from core.marketplace.states import ENDED, ON_OFFER
 __all__ = ["FILTERS", "PAYMENT_STATUSES", "STATUSES", "Filters", "get_invoice", "list_invoices", "visible"]
 
 _ENDED = frozenset(state.value for state in ENDED)
-_ITEM = ("description", "unit", "hsn", "quantity", "unit_price", "discount_rate", "tax_rate")
-_AMOUNTS = ("gross", "discount", "net", "tax", "cgst", "sgst", "igst")
-_DECIMALS = ("quantity", "discount_rate", "tax_rate")
 
 _ON_OFFER = ", ".join(f"'{state.value}'" for state in sorted(ON_OFFER))
 
@@ -243,7 +240,7 @@ def get_invoice(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, A
     outsider = actor.role is Role.INVESTOR
     found = shape(row, actor)
     found |= _document(session, row, outsider=outsider)
-    found |= _lines(session, invoice_id)
+    found |= lines.read(session, "invoice", invoice_id)
     found["editable"] = editable(row, actor)
     allocated = [] if outsider else _allocations(session, invoice_id)
     found["payments"] = _payments(allocated, actor)
@@ -280,30 +277,6 @@ def _document(session: Session, row: Any, *, outsider: bool) -> dict[str, Any]:
         "reverse_charge": row.reverse_charge,
         "delivery_address": "" if outsider else row.delivery_address,
         **{name: getattr(row, name) for name in ("cgst", "sgst", "igst")},
-    }
-
-
-def _lines(session: Session, invoice_id: UUID) -> dict[str, Any]:
-    """The lines and what they come to by rate and by HSN code."""
-    rows = session.execute(
-        text(
-            "SELECT description, unit, hsn, quantity, unit_price, discount_rate, tax_rate, net + discount AS gross, "
-            "discount, net, tax, cgst, sgst, igst FROM invoice_items WHERE invoice_id = :id ORDER BY position"
-        ),
-        {"id": invoice_id},
-    ).all()
-    pairs = []
-    for row in rows:
-        values = row._asdict()
-        item = totals.NewItem(**{name: values[name] for name in _ITEM})
-        pairs.append((item, totals.Line(**{name: values[name] for name in _AMOUNTS})))
-    return {
-        "items": [
-            {**row._asdict(), **{name: totals.spelled(getattr(row, name)) for name in _DECIMALS}} for row in rows
-        ],
-        "tax_shown": sum(line.tax for _, line in pairs),
-        "tax_by_rate": [asdict(one) for one in totals.summary(pairs, by_hsn=False)],
-        "tax_by_hsn": [asdict(one) for one in totals.summary(pairs, by_hsn=True)],
     }
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from core import audit, paging
 from core.bulk import Rows
+from core.decimals import spelled
 from core.errors import Forbidden, Invalid, NotFound
 from core.identity import Actor, Role
 from core.money import exponent
@@ -233,12 +234,6 @@ def _shape(row: Any) -> dict[str, Any]:
         "source": row.source,
         "updated_at": row.updated_at,
     }
-
-
-def spelled(rate: Decimal) -> str:
-    """A rate as it was written, without zeros that say nothing."""
-    plain = format(rate, "f")
-    return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
 def decimal_of(given: str) -> Decimal:

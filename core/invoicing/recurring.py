@@ -17,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core import audit, notifications
+from core.decimals import spelled
 from core.edits import check_version
 from core.errors import Conflict, Forbidden, Invalid
 from core.events import DomainEvent
@@ -25,7 +26,7 @@ from core.ids import new_id
 from core.invoicing import customers, inputs, profiles, recurring_queries, rows
 from core.invoicing.inputs import NewInvoice
 from core.invoicing.schedule import FREQUENCIES, MAX_EVERY, Frequency, Schedule
-from core.invoicing.totals import NewItem, spelled
+from core.invoicing.totals import NewItem
 from core.live import announce
 
 MAX_NAME: Final = 200

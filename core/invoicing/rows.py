@@ -12,34 +12,14 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core.bulk import Rows
 from core.errors import Forbidden, Invalid
 from core.identity import Actor
-from core.invoicing import inputs, numbering, profiles, queries
+from core.invoicing import inputs, lines, numbering, profiles, queries
 from core.invoicing.customers import Customer
 from core.invoicing.inputs import NewInvoice
 from core.invoicing.numbering import Series
 from core.invoicing.profiles import Profile
-from core.invoicing.totals import Basis, Line, NewItem, Regime, Totals
-
-ITEMS = Rows(
-    invoice_id="uuid",
-    position="integer",
-    description="text",
-    unit="text",
-    hsn="text",
-    quantity="numeric",
-    unit_price="bigint",
-    discount_rate="numeric",
-    tax_rate="numeric",
-    discount="bigint",
-    net="bigint",
-    tax="bigint",
-    cgst="bigint",
-    sgst="bigint",
-    igst="bigint",
-)
-_LINE = ("discount", "net", "tax", "cgst", "sgst", "igst")
+from core.invoicing.totals import Basis, NewItem, Regime, Totals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,29 +144,7 @@ def insert(session: Session, identity: UUID, seller_id: UUID, ready: Prepared, n
         ),
         {**columns, "id": identity, "seller": seller_id, "now": now},
     )
-    insert_items(session, identity, ready.new.items, ready.totals.lines)
-
-
-def insert_items(session: Session, identity: UUID, items: Sequence[NewItem], lines: Sequence[Line]) -> None:
-    """Write the lines of an invoice."""
-    session.execute(
-        text(ITEMS.insert("invoice_items")),
-        ITEMS.parameters(
-            {
-                "invoice_id": identity,
-                "position": place,
-                "description": item.description.strip(),
-                "unit": item.unit.strip(),
-                "hsn": item.hsn,
-                "quantity": item.quantity,
-                "unit_price": item.unit_price,
-                "discount_rate": item.discount_rate,
-                "tax_rate": item.tax_rate,
-                **{name: getattr(amounts, name) for name in _LINE},
-            }
-            for place, (item, amounts) in enumerate(zip(items, lines, strict=True))
-        ),
-    )
+    lines.write(session, "invoice", identity, ready.new.items, ready.totals.lines)
 
 
 def rewrite(session: Session, identity: UUID, ready: Prepared, *, keep: Sequence[str] = ()) -> None:
@@ -197,7 +155,7 @@ def rewrite(session: Session, identity: UUID, ready: Prepared, *, keep: Sequence
         {**columns, "id": identity},
     )
     session.execute(text("DELETE FROM invoice_items WHERE invoice_id = :id"), {"id": identity})
-    insert_items(session, identity, ready.new.items, ready.totals.lines)
+    lines.write(session, "invoice", identity, ready.new.items, ready.totals.lines)
 
 
 def freeze(session: Session, identity: UUID, supplier: dict[str, Any], customer: Customer) -> None:

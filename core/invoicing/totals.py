@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Literal
 
+from core.decimals import spelled
 from core.money import exponent
 from core.taxids import tax
 
@@ -96,12 +97,6 @@ class Totals:
 
 
 _LISTS = ("lines", "by_rate", "by_hsn")
-
-
-def spelled(value: Decimal) -> str:
-    """A decimal without trailing zeros and without an exponent."""
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _whole(value: Decimal) -> int:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
+from core import decimals
 from core.marketplace import yields
 from core.marketplace.states import ENDED
 
@@ -44,12 +45,7 @@ NEWEST: Final = (
 )
 
 
-def plain(value: Decimal | None) -> str | None:
-    """A decimal without trailing zeros and without an exponent; None stays None."""
-    if value is None:
-        return None
-    spelled = format(value, "f")
-    return (spelled.rstrip("0").rstrip(".") if "." in spelled else spelled) or "0"
+plain = decimals.plain
 
 
 def percent(fraction: Decimal | None) -> str | None:

@@ -64,21 +64,25 @@ LOCK_LINES = text(
     "WHERE user_id = :user AND id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
 )
 
+# The columns of a match that are known before anybody decides on it.
+PROPOSED = {
+    "id": "uuid",
+    "transaction_id": "uuid",
+    "invoice_id": "uuid",
+    "user_id": "uuid",
+    "kind": "text",
+    "subject_id": "uuid",
+    "target_key": "uuid",
+    "state": "text",
+    "score": "numeric",
+    "margin": "numeric",
+    "tier": "text",
+    "features": "jsonb",
+    "weights_version": "text",
+    "alternatives": "jsonb",
+}
 _MATCHES = Rows(
-    id="uuid",
-    transaction_id="uuid",
-    invoice_id="uuid",
-    user_id="uuid",
-    kind="text",
-    subject_id="uuid",
-    target_key="uuid",
-    state="text",
-    score="numeric",
-    margin="numeric",
-    tier="text",
-    features="jsonb",
-    weights_version="text",
-    alternatives="jsonb",
+    **PROPOSED,
     payment_id="uuid",
     actor="text",
     decided_at="timestamptz",
@@ -137,16 +141,22 @@ def store(
         for one in decisions
     ]
     ids = {row.transaction_id: row.id for row in connection.execute(_STORE, _MATCHES.parameters(rows))}
+    store_targets(
+        connection, {ids[one.line.id]: [(to.invoice_id, to.amount) for to in one.targets] for one in decisions}
+    )
+
+
+def store_targets(connection: Connection, targets: Mapping[UUID, Sequence[tuple[UUID, int]]]) -> None:
+    """Replace what matches, by id, are meant for: invoices and minor units, in this order."""
     connection.execute(
-        text("DELETE FROM match_targets WHERE match_id = ANY(CAST(:ids AS uuid[]))"),
-        {"ids": array(ids.values(), "uuid")},
+        text("DELETE FROM match_targets WHERE match_id = ANY(CAST(:ids AS uuid[]))"), {"ids": array(targets, "uuid")}
     )
     connection.execute(
         _STORE_TARGETS,
         _TARGETS.parameters(
-            {"match_id": ids[one.line.id], "position": place, "invoice_id": to.invoice_id, "amount": to.amount}
-            for one in decisions
-            for place, to in enumerate(one.targets)
+            {"match_id": match, "position": place, "invoice_id": invoice, "amount": amount}
+            for match, meant in targets.items()
+            for place, (invoice, amount) in enumerate(meant)
         ),
     )
 

@@ -21,22 +21,7 @@ _STANDING = text(
     "FROM matches WHERE transaction_id = ANY(CAST(:ids AS uuid[])) AND state = 'proposed'"
 )
 _DROP = text("DELETE FROM matches WHERE id = ANY(CAST(:ids AS uuid[])) AND state = 'proposed' AND decided_by IS NULL")
-_MATCHES = Rows(
-    id="uuid",
-    transaction_id="uuid",
-    invoice_id="uuid",
-    user_id="uuid",
-    kind="text",
-    subject_id="uuid",
-    target_key="uuid",
-    state="text",
-    score="numeric",
-    margin="numeric",
-    tier="text",
-    features="jsonb",
-    weights_version="text",
-    alternatives="jsonb",
-)
+_MATCHES = Rows(**booking.PROPOSED)
 # Who decided on it before stays known: what a person took back is never accepted by the engine.
 _STORE = text(
     _MATCHES.insert(
@@ -47,7 +32,6 @@ _STORE = text(
         "WHERE matches.state IN ('proposed', 'undone') RETURNING id, transaction_id",
     )
 )
-_TARGETS = Rows(match_id="uuid", position="smallint", invoice_id="uuid", amount="bigint")
 
 
 def write(connection: Connection, lines: Mapping[UUID, Any], judged: Sequence[Judgement], outcome: Outcome) -> None:
@@ -125,19 +109,7 @@ def _store(connection: Connection, lines: Mapping[UUID, Any], fresh: Sequence[Ju
         ),
     )
     stored = {row.transaction_id: row.id for row in rows}
-    connection.execute(
-        text("DELETE FROM match_targets WHERE match_id = ANY(CAST(:ids AS uuid[]))"),
-        {"ids": array(stored.values(), "uuid")},
-    )
-    connection.execute(
-        text(_TARGETS.insert("match_targets")),
-        _TARGETS.parameters(
-            {"match_id": stored[one.line_id], "position": place, "invoice_id": invoice, "amount": amount}
-            for one in fresh
-            if one.line_id in stored
-            for place, (invoice, amount) in enumerate(one.targets)
-        ),
-    )
+    booking.store_targets(connection, {stored[one.line_id]: one.targets for one in fresh if one.line_id in stored})
     return stored
 
 

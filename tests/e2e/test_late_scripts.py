@@ -21,8 +21,14 @@ def test_what_was_chosen_before_the_scripts_came_is_answered_and_the_way_back_st
     late: list[Route] = []
     # Playwright marks the handler it is given, which a method of a list does not let it.
     page.route(re.compile(r"/js/ui\b.*\.js"), lambda route: late.append(route), times=1)  # noqa: PLW0108
-    page.goto(address, wait_until="commit")
+    with page.expect_request(re.compile(r"/js/ui\b.*\.js")):
+        page.goto(address, wait_until="commit")
     page.locator("#sample").select_option("payment.captured")
+    # The request is seen a moment before the handler holds it.
+    for _ in range(250):
+        if late:
+            break
+        page.wait_for_timeout(20)
     assert late
     for one in late:
         one.continue_()

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
+from core.decimals import plain
 from core.errors import Forbidden
 from core.identity import Actor, Role
 from core.invoicing import rate_files, rates
@@ -38,7 +39,7 @@ def on(query: models.RateOnQuery) -> Response:
     with services().database.session() as session:
         home = query.home or rates.home_currency(session, person.id)
         found = rates.rate_on(session, person.id, query.currency, home, day)
-    spelled = None if found is None else rates.spelled(found)
+    spelled = plain(found)
     return reply({"currency": query.currency, "home": home, "day": day, "rate": spelled})
 
 

@@ -81,9 +81,8 @@ def _lines(form: Form) -> list[dict[str, str]]:
 
 def _known(look: Look) -> list[dict[str, Any]]:
     """The customers that the form can fill in by itself."""
-    found = contacts.list_contacts(look.db, look.actor, limit=100)["items"]
-    names = ("name", "email", "legal_name", "address", "gstin", "state_code", "currency", "payment_days")
-    return [{name: contact[name] for name in names} for contact in found[:_KNOWN_CONTACTS]]
+    found = contacts.choices(look.db, look.actor, limit=_KNOWN_CONTACTS)
+    return [{name: value for name, value in contact.items() if name != "id"} for contact in found]
 
 
 def _page(
