@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _EMPTIED = (
     "deliveries", "event_keys", "events", "event_queue", "event_results", "event_effects", "quarantine", "object_keys",
     "allocations", "payment_targets", "manual_refunds", "payments", "payment_adjustments", "payout_lines",
+    "payout_items",
     "matches", "transaction_payments", "judgements", "reconcile_requests", "transactions", "pending_snapshots",
     "mirror_due", "mirror_differences", "mirror_links", "mirror_apart", "mirror_pushes", "mirror_payments",
     "mirror_numbers", "mirrored_invoices", "mirrored_invoices_gone", "outbox", "rooms", "feed",
