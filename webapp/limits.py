@@ -55,8 +55,8 @@ talk_limit = limiter.shared_limit("120 per minute", scope="talk")
 registry_limit = limiter.shared_limit("120 per minute;1000 per hour", scope="registry")
 # A link by mail is too long to be guessed; this keeps the trying cheap for us.
 link_limit = limiter.shared_limit("60 per minute", scope="link")
-# Every one is a mail to somebody who did not ask for it.
-send_limit = limiter.shared_limit("60 per minute;1000 per day", scope="send", key_func=_who)
+# Every one is a mail to somebody who did not ask for it; how many a day is counted in core.correspondence.allowance.
+send_limit = limiter.shared_limit("60 per minute", scope="send", key_func=_who)
 # The page behind an invoice's link asks again every few seconds while it waits.
 customer_limit = limiter.shared_limit("240 per minute", scope="customer")
 # A file is set for each.

@@ -63,7 +63,7 @@ def send(context: Context) -> int:
             seller = Actor(id=row.seller_id, role=Role.SELLER, email=row.email, name=row.name)
             try:
                 with session.begin_nested():
-                    sending.send(session, seller, row.invoice_id, made, context.now())
+                    sending.send(session, seller, row.invoice_id, made, context.now(), counted=False)
                 mailed += 1
             except PlatformError as error:
                 # It was cancelled meanwhile, or its mail cannot be written: a person may still send it by hand.

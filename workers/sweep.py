@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from core import kyc, wallets
 from core.banking import matching
+from core.correspondence import allowance
 from core.inbox import claim
 from core.invoicing import payment_links
 from core.live import announce
@@ -108,6 +109,7 @@ def keep_house(context: Context) -> None:
         runs.drop(connection, now)
         schedule.drop(connection)
         mails.forget(connection, now)
+        allowance.forget(connection, now)
         announce(connection, troubles.forget_ended(connection))
         payouts.look_again(connection, payouts.with_gaps(connection, now))
         for statement in (

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from core import audit
+from core import audit, mail
 from core.contacts import queries
 from core.edits import check_version
 from core.errors import Conflict, Forbidden, Invalid
@@ -194,6 +194,7 @@ def update(
         raise Conflict(f"another contact has the address {different.get('email')}") from error
     if "email" in different:
         _adopt_buyer(session, contact_id)
+        mail.readdress(session, contact_id, different["email"])
     data = {"changes": {name: [_spelled(before[name]), _spelled(value)] for name, value in different.items()}}
     audit.record(session, actor, "contact.updated", "contact", contact_id, data, now)
     _tell(session, actor.id, "contact.updated", contact_id, different.get("name", before["name"]))

@@ -27,6 +27,7 @@ class Facts:
     seller_id: UUID
     seller: str
     seller_email: str
+    contact_id: UUID
     customer: str
     customer_email: str
     # A draft has none.
@@ -46,9 +47,10 @@ class Facts:
 _FACTS = """
     SELECT invoices.id AS invoice_id, invoices.seller_id,
         coalesce(nullif(business_profiles.legal_name, ''), nullif(users.organisation, ''), users.name) AS seller,
-        users.email AS seller_email, contacts.name AS customer, contacts.email AS customer_email, invoices.number,
-        invoices.reference, invoices.currency, invoices.total, invoices.amount_due, invoices.issue_date,
-        invoices.due_date, invoices.status, invoices.link_version, invoices.sent_at, invoices.viewed_at
+        users.email AS seller_email, invoices.contact_id, contacts.name AS customer,
+        contacts.email AS customer_email, invoices.number, invoices.reference, invoices.currency, invoices.total,
+        invoices.amount_due, invoices.issue_date, invoices.due_date, invoices.status, invoices.link_version,
+        invoices.sent_at, invoices.viewed_at
     FROM invoices JOIN contacts ON contacts.id = invoices.contact_id JOIN users ON users.id = invoices.seller_id
     LEFT JOIN business_profiles ON business_profiles.user_id = invoices.seller_id
 """
@@ -155,4 +157,5 @@ def mail_of(
         key=key,
         sender=Sender(id=found.seller_id, name=found.seller, reply_to=found.seller_email),
         attached=attached,
+        contact_id=found.contact_id if to in (None, found.customer_email) else None,
     )

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import NotFound
 from core.identity import Actor, users
-from core.invoicing import profiles, queries
+from core.invoicing import credit_note_queries, profiles, queries
 from core.invoicing.links import CustomerLinks
 from core.mail.message import Paper
 from core.payments import queries as payments
@@ -90,6 +90,23 @@ def receipt(session: Session, payment_id: UUID, invoice_ids: Collection[UUID]) -
     return set_it
 
 
+def credit_note(session: Session, note_id: UUID, invoice_id: UUID) -> Setting:
+    """A credit note of an invoice as PDF. Raises NotFound, also for one of another invoice."""
+    seller = _seller(session, invoice_id)
+    view = credit_note_queries.get_credit_note(session, seller, note_id)
+    if view["invoice"]["id"] != str(invoice_id):
+        raise NotFound("credit note", note_id)
+    profile = profiles.profile(session, seller.id).plain()
+
+    def set_it() -> Paper:
+        from core.documents import credit_note_pdf  # noqa: PLC0415 - nobody else here needs it.
+
+        content = credit_note_pdf(view, profile)
+        return Paper(name=_name("credit-note", view["number"]), media_type=_PDF, content=content)
+
+    return set_it
+
+
 def paid_together(session: Session, payment_id: UUID, invoice_id: UUID) -> list[UUID]:
     """The invoices to the same customer that a payment pays, this one first."""
     rows = session.scalars(
@@ -110,5 +127,7 @@ def attached(session: Session, kind: str, identity: UUID, about: UUID | None, li
             return invoice(session, identity, links)
         case "receipt_pdf" if about is not None:
             return receipt(session, identity, paid_together(session, identity, about))
+        case "credit_note_pdf" if about is not None:
+            return credit_note(session, identity, about)
         case _:
             raise NotFound(kind, identity)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core import audit, mail
-from core.correspondence import letters, store
+from core.correspondence import allowance, letters, store
 from core.correspondence.letters import Facts
 from core.correspondence.templates import MORE, Kind, Template, reminder_kind
 from core.errors import Conflict, Forbidden, Invalid
@@ -43,7 +43,7 @@ class RemindedJustNow(Conflict):
     code = "reminded_just_now"
 
 
-def _own(session: Session, actor: Actor, invoice_id: UUID) -> Facts:
+def own(session: Session, actor: Actor, invoice_id: UUID) -> Facts:
     """The invoice, locked, for its seller. Raises NotFound, and Forbidden to others who see it."""
     queries.get_invoice(session, actor, invoice_id)
     found = letters.facts(session, invoice_id, lock=True)
@@ -52,7 +52,8 @@ def _own(session: Session, actor: Actor, invoice_id: UUID) -> Facts:
     return found
 
 
-def _message(message: str) -> str:
+def own_words(message: str) -> str:
+    """What a person wrote before the usual words, as it is kept. Raises Invalid."""
     if len(message) > MAX_MESSAGE:
         raise Invalid("message", f"must have at most {MAX_MESSAGE} characters")
     return message.replace("\r\n", "\n").strip()
@@ -63,7 +64,10 @@ def invoice_pdf(found: Facts) -> tuple[Attached, ...]:
     return (Attached(kind="invoice_pdf", id=found.invoice_id),)
 
 
-def _queue(session: Session, found: Facts, made: Mail, now: datetime) -> dict[str, Any]:
+def queue(session: Session, found: Facts, made: Mail, now: datetime, *, counted: bool = True) -> dict[str, Any]:
+    """Write a mail that a person asked for, and tell the seller's pages. Raises DayIsFull."""
+    if counted:
+        allowance.take(session, found.seller_id, now)
     mail_id = mail.write(session, made, now)
     if mail_id is None:
         raise Conflict("this mail was written already")
@@ -96,13 +100,15 @@ def send(
     *,
     to: str | None = None,
     message: str = "",
+    counted: bool = True,
 ) -> dict[str, Any]:
     """Mail an invoice to its customer, or to whom `to` names; a draft is issued first. Again is another mail.
 
-    Raises NotFound, Forbidden, Invalid, or Conflict for one that was cancelled.
+    What goes by a calendar is not `counted`. Raises NotFound, Forbidden, Invalid, DayIsFull, or Conflict for one that
+    was cancelled.
     """
-    words = _message(message)
-    found = _own(session, actor, invoice_id)
+    words = own_words(message)
+    found = own(session, actor, invoice_id)
     if found.status == "draft":
         invoices.issue(session, actor, invoice_id, now)
         found = letters.facts(session, invoice_id, lock=True)
@@ -111,7 +117,7 @@ def send(
     made = letters.compose(
         session, "invoice", found, links, now.date(), to=to, message=words, attached=invoice_pdf(found)
     )
-    queued = _queue(session, found, made, now)
+    queued = queue(session, found, made, now, counted=counted)
     data = {"to": queued["to"], "mail_id": queued["mail_id"]}
     audit.record(session, actor, "invoice.sent", "invoice", invoice_id, data, now)
     invoices.mark_sent(session, invoice_id, now)
@@ -123,10 +129,10 @@ def remind(
 ) -> dict[str, Any]:
     """Remind the customer of what is open, by hand; in words that fit the day.
 
-    Raises NotFound, Forbidden, Invalid, Conflict where nothing is open, or RemindedJustNow.
+    Raises NotFound, Forbidden, Invalid, DayIsFull, Conflict where nothing is open, or RemindedJustNow.
     """
-    words = _message(message)
-    found = _own(session, actor, invoice_id)
+    words = own_words(message)
+    found = own(session, actor, invoice_id)
     if found.status not in {"open", "partial"}:
         raise Conflict(f"nothing is to be paid for an invoice that is {found.status}")
     just_now = session.scalar(
@@ -137,7 +143,7 @@ def remind(
         raise RemindedJustNow("a reminder went out a moment ago")
     kind = reminder_kind((now.date() - found.due_date).days)
     made = letters.compose(session, kind, found, links, now.date(), message=words, attached=invoice_pdf(found))
-    queued = _queue(session, found, made, now)
+    queued = queue(session, found, made, now)
     session.execute(
         text(
             "INSERT INTO reminders_sent (id, invoice_id, due_date, mail_id, sent_at) "
@@ -164,14 +170,14 @@ def communicate(
 
     Raises NotFound, Forbidden, Invalid, or Conflict for a draft, of which the customer does not know.
     """
-    words = _message(message)
+    words = own_words(message)
     if not words:
         raise Invalid("message", "must not be empty")
-    found = _own(session, actor, invoice_id)
+    found = own(session, actor, invoice_id)
     if found.status == "draft":
         raise Conflict("the customer does not know of a draft; send it first")
     given = letters.values(found, links.address(found.invoice_id, found.link_version), now.date())
-    queued = _queue(session, found, letters.mail_of(found, letters.written(_ABOUT, given, words)), now)
+    queued = queue(session, found, letters.mail_of(found, letters.written(_ABOUT, given, words)), now)
     data = {"to": queued["to"], "mail_id": queued["mail_id"]}
     audit.record(session, actor, "invoice.written_about", "invoice", invoice_id, data, now)
     return queued
@@ -181,12 +187,12 @@ def preview(
     session: Session, actor: Actor, invoice_id: UUID, kind: Kind, links: CustomerLinks, now: datetime, message: str = ""
 ) -> dict[str, Any]:
     """A mail about an invoice as it would be sent now, without sending it. Raises NotFound, Forbidden or Invalid."""
-    found = _own(session, actor, invoice_id)
+    found = own(session, actor, invoice_id)
     more = _examples(kind)
     made = letters.compose(
-        session, kind, found, links, now.date(), message=_message(message), more=more, attached=invoice_pdf(found)
+        session, kind, found, links, now.date(), message=own_words(message), more=more, attached=invoice_pdf(found)
     )
-    return _shown(kind, made)
+    return shown(kind, made)
 
 
 def preview_words(
@@ -197,7 +203,7 @@ def preview_words(
     given = letters.values(found, links.address(found.invoice_id, found.link_version), now.date(), _examples(kind))
     words = letters.written(template, given)
     attached = () if kind in MORE else invoice_pdf(found)
-    return _shown(kind, letters.mail_of(found, words, attached=attached))
+    return shown(kind, letters.mail_of(found, words, attached=attached))
 
 
 def template_of(session: Session, actor: Actor, kind: Kind) -> Template:
@@ -224,6 +230,7 @@ def _example(actor: Actor, now: datetime) -> Facts:
         seller_id=actor.id,
         seller=actor.name,
         seller_email=actor.email,
+        contact_id=UUID(int=0),
         customer="Example Traders",
         customer_email="accounts@example.com",
         number="INV-0001",
@@ -240,7 +247,8 @@ def _example(actor: Actor, now: datetime) -> Facts:
     )
 
 
-def _shown(kind: str, made: Mail) -> dict[str, Any]:
+def shown(kind: str, made: Mail) -> dict[str, Any]:
+    """A mail as previews show it."""
     return {
         "kind": kind,
         "to": made.to,

@@ -15,11 +15,13 @@ _REMINDED = text(
     "WHERE reminders_sent.invoice_id = :about AND reminders_sent.mail_id = :mail"
 )
 
+_CANCELLED = text("SELECT EXISTS (SELECT FROM credit_notes WHERE id = ANY(:ids) AND status = 'void')")
+
 
 def why(session: Session, mail: Claimed) -> str | None:
     """Why a mail is not to be sent any more; None where it still is.
 
-    A reminder of what is paid or void, and a receipt of money that went back.
+    A reminder of what is paid or void, a receipt of money that went back, and a credit note that was cancelled.
     """
     if mail.subject_id is None:
         return None
@@ -29,4 +31,7 @@ def why(session: Session, mail: Claimed) -> str | None:
     paid = [UUID(one["id"]) for one in mail.attachments if one["kind"] == "receipt_pdf"]
     if any(not papers.paid_together(session, payment_id, mail.subject_id) for payment_id in paid):
         return "the payment was taken back by now, so it has no receipt"
+    credited = [UUID(one["id"]) for one in mail.attachments if one["kind"] == "credit_note_pdf"]
+    if credited and session.scalar(_CANCELLED, {"ids": credited}):
+        return "the credit note was cancelled by now"
     return None

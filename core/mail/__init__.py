@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from core.mail.store import Attached, Mail, Sender, about, list_mails, mail_for, write
+from core.mail.store import Attached, Mail, Sender, about, list_mails, mail_for, readdress, write
 
-__all__ = ["Attached", "Mail", "Sender", "about", "list_mails", "mail_for", "write"]
+__all__ = ["Attached", "Mail", "Sender", "about", "list_mails", "mail_for", "readdress", "write"]

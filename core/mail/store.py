@@ -59,6 +59,8 @@ class Mail:
     key: str | None = None
     sender: Sender | None = None
     attached: Sequence[Attached] = ()
+    # Whose address `to` is: while the mail waits it follows a correction of it (`readdress`).
+    contact_id: UUID | None = None
 
 
 def write(session: Session | Connection, mail: Mail, now: datetime) -> UUID | None:
@@ -73,9 +75,9 @@ def write(session: Session | Connection, mail: Mail, now: datetime) -> UUID | No
     made: UUID | None = session.scalar(
         text(
             "INSERT INTO mails (id, key, to_address, subject, text, html, state, due_at, subject_kind, subject_id, "
-            "created_at, sender_id, sender_name, reply_to, attachments) "
+            "created_at, sender_id, sender_name, reply_to, attachments, contact_id) "
             "VALUES (:id, :key, :to, :subject, :text, :html, 'queued', :now, :subject_kind, :subject_id, "
-            ":now, :sender, :sender_name, :reply_to, CAST(:attachments AS jsonb)) "
+            ":now, :sender, :sender_name, :reply_to, CAST(:attachments AS jsonb), :contact) "
             "ON CONFLICT (key) DO NOTHING RETURNING id"
         ),
         {
@@ -94,9 +96,18 @@ def write(session: Session | Connection, mail: Mail, now: datetime) -> UUID | No
             "sender_name": (" ".join(sender.name.split())[:_MAX_NAME] or None) if sender else None,
             "reply_to": clean_email(sender.reply_to, "reply_to") if sender else None,
             "attachments": json.dumps([{"kind": each.kind, "id": str(each.id)} for each in mail.attached]),
+            "contact": mail.contact_id,
         },
     )
     return made
+
+
+def readdress(session: Session, contact_id: UUID, email: str) -> None:
+    """Send what waits for a contact to their new address. One that is being handed over goes where it went."""
+    session.execute(
+        text("UPDATE mails SET to_address = :email WHERE contact_id = :contact AND state = 'queued'"),
+        {"email": email, "contact": contact_id},
+    )
 
 
 _SHOWN = (

@@ -25,7 +25,8 @@ from webapp.services import services
 
 blueprint = Blueprint("correspondence", __name__, url_prefix="/api")
 
-_SHOWN = (
+# What of a mail the API shows.
+SHOWN = (
     "id",
     "to",
     "subject",
@@ -85,7 +86,7 @@ def found_of(session: Session, person: Actor, invoice_id: UUID) -> dict[str, Any
     """The correspondence about an invoice that the person may see."""
     written = mail.about(session, person, invoice_id)
     return {
-        "items": [{name: each[name] for name in _SHOWN} for each in written],
+        "items": [{name: each[name] for name in SHOWN} for each in written],
         "reminders": reminders.sent(session, invoice_id),
         "answer": answers.shape(answers.newest(session, invoice_id)),
     }

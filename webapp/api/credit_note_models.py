@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from webapp.api.correspondence_models import InvoiceMail, WrittenMail
 from webapp.api.invoice_models import Contact, Items, Prefix, Seller
 from webapp.api.models import Day, Input, Output, PageQuery, Search, Words
 
@@ -38,6 +39,19 @@ class VoidInput(Input):
     """Why, if anybody should know."""
 
     reason: Annotated[str, Field(max_length=500)] = ""
+
+
+class WrittenCreditNote(WrittenMail):
+    """A credit note that is on its way; `number` is its invoice's."""
+
+    credit_note_id: UUID
+    credit_number: str
+
+
+class CreditNoteMails(Output):
+    """The mails that carry a credit note, newest first."""
+
+    items: list[InvoiceMail]
 
 
 class CreditedInvoice(Output):

@@ -8,12 +8,16 @@ from uuid import UUID
 from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
+from core.correspondence import credit_mails
+from core.identity import Role
 from core.invoicing import credit_note_queries as queries
 from core.invoicing import credit_notes
 from core.invoicing.credit_notes import NewCreditNote
 from core.invoicing.totals import NewItem
-from webapp import auth
+from webapp import auth, limits
+from webapp.api import correspondence_models
 from webapp.api import credit_note_models as models
+from webapp.api.correspondence import SHOWN, customer_links
 from webapp.api.edge import once, reply
 from webapp.openapi import operation
 from webapp.services import services
@@ -67,3 +71,39 @@ def void(note_id: UUID, body: models.VoidInput) -> Response:
         return made, 200
 
     return once(person, work)
+
+
+@blueprint.post("/<uuid:note_id>/send")
+@limits.send_limit
+@operation("credit_notes", {201: models.WrittenCreditNote}, body=correspondence_models.SendInput, problems=(404, 409))
+def send(note_id: UUID, body: correspondence_models.SendInput) -> Response:
+    """Mail a credit note as PDF, with the link to its invoice's page."""
+    person = auth.actor()
+
+    def work(session: Session) -> tuple[dict[str, Any], int]:
+        made = credit_mails.send(
+            session, person, note_id, customer_links(), auth.now(), to=body.to, message=body.message
+        )
+        return made, 201
+
+    return once(person, work)
+
+
+@blueprint.get("/<uuid:note_id>/mails")
+@operation("credit_notes", {200: models.CreditNoteMails}, problems=(404,))
+def mails(note_id: UUID) -> Response:
+    """The mails that carry a credit note, and what became of them."""
+    person = auth.require(Role.SELLER, Role.OPERATOR)
+    with services().database.session() as session:
+        note = queries.get_credit_note(session, person, note_id)
+        found = credit_mails.about(session, person, note)
+    return reply({"items": [{name: each[name] for name in SHOWN} for each in found]})
+
+
+@blueprint.get("/<uuid:note_id>/mails/preview")
+@operation("credit_notes", {200: correspondence_models.Preview}, problems=(404, 409))
+def preview(note_id: UUID) -> Response:
+    """The mail that would carry a credit note, as it would be sent now."""
+    person = auth.actor()
+    with services().database.session() as session:
+        return reply(credit_mails.preview(session, person, note_id, customer_links(), auth.now()))

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from flask import Response, flash, make_response, redirect, request, url_for
+from flask import Response, current_app, flash, make_response, redirect, request, url_for
 
+from core.correspondence import bounces, credit_mails
 from core.errors import Conflict, Invalid
 from core.identity import Role
 from core.invoicing import credit_note_queries as reading
 from core.invoicing import credit_notes as making
-from core.invoicing import numbering, queries
+from core.invoicing import links, numbering, queries
 from core.invoicing.credit_notes import NewCreditNote
 from core.money import exponent
+from webapp import limits
 from webapp.auth import page_login_required
 from webapp.pages import blueprint, render
+from webapp.pages.correspondence import MAIL_STATES, PAPERS
 from webapp.pages.format import decimal, spoken
 from webapp.pages.forms import Form
 from webapp.pages.invoice_forms import MOST_LINES, UNITS, read_items, typed
@@ -44,7 +47,47 @@ def credit_notes() -> Response:
 def credit_note(note_id: UUID) -> Response:
     """One credit note: its lines, and where its credit went."""
     with looking() as look:
-        return look.show("pages/credit_note.html", note=reading.get_credit_note(look.db, look.actor, note_id))
+        note = reading.get_credit_note(look.db, look.actor, note_id)
+        mails = bounce = None
+        if look.actor.role is not Role.BUYER:
+            mails = credit_mails.about(look.db, look.actor, note)
+            bounce = bounces.of_address(look.db, UUID(note["seller"]["id"]), note["contact"]["email"])
+        return look.show("pages/credit_note.html", note=note, mails=mails, bounce=bounce, states=MAIL_STATES)
+
+
+@blueprint.get("/credit-notes/<uuid:note_id>/mail")
+@page_login_required
+def mail_credit_note(note_id: UUID) -> Response:
+    """The mail that would carry it, and the form that sends it."""
+    with looking() as look:
+        only(look, Role.SELLER)
+        note = reading.get_credit_note(look.db, look.actor, note_id)
+        shown = credit_mails.preview(look.db, look.actor, note_id, links.of(services().settings), look.now)
+        return look.show("pages/credit_note_mail.html", note=note, preview=shown, papers=PAPERS, form=Form({}))
+
+
+@blueprint.post("/credit-notes/<uuid:note_id>/send")
+@limits.send_limit
+@page_login_required
+def send_credit_note(note_id: UUID) -> Response:
+    """Mail the credit note. `to` and `message` may be left out."""
+    form, target = Form(request.form), url_for("pages.credit_note", note_id=note_id)
+    try:
+        with looking() as look:
+            only(look, Role.SELLER)
+            made = credit_mails.send(
+                look.db,
+                look.actor,
+                note_id,
+                links.of(services().settings),
+                look.now,
+                to=form.raw("to") or None,
+                message=form.raw("message"),
+            )
+    except (Conflict, Invalid) as error:
+        return render.refused(spoken(str(error), "INR"), target, 409 if isinstance(error, Conflict) else 422)
+    current_app.extensions["ledgerwire.inlet"].ringer.ring("mail")
+    return render.done(f"{made['credit_number']} is on its way to {made['to']}.", target)
 
 
 def _page(look: Look, invoice: dict[str, Any], form: Form, lines: list[dict[str, str]], status: int = 200) -> Response:
