@@ -1,15 +1,73 @@
-"""Supplies that leave the country."""
+"""Months of GSTR-1 that were filed, as they were filed, and indexes for lists and reports of a million invoices."""
 
 from __future__ import annotations
+
+from alembic import op
 
 revision = "0023"
 down_revision = "0022"
 branch_labels = None
 depends_on = None
 
+TABLES = """
+-- A month whose return the seller has filed. Months are filed one after the other, and only the newest is reopened:
+-- what a later month corrected stays what it corrected.
+CREATE TABLE tax_months (
+    user_id uuid NOT NULL REFERENCES users,
+    month date NOT NULL CHECK (extract(day FROM month) = 1),
+    filed_at timestamptz NOT NULL,
+    filed_by uuid NOT NULL REFERENCES users,
+    PRIMARY KEY (user_id, month)
+);
+
+-- Each document of a filed month as it was filed; `was` is what an earlier month had filed of it, which it corrects.
+CREATE TABLE tax_filed (
+    user_id uuid NOT NULL,
+    month date NOT NULL,
+    document_id uuid NOT NULL,
+    facts jsonb NOT NULL CHECK (jsonb_typeof(facts) = 'object'),
+    was jsonb CHECK (jsonb_typeof(was) = 'object'),
+    PRIMARY KEY (user_id, month, document_id),
+    FOREIGN KEY (user_id, month) REFERENCES tax_months ON DELETE CASCADE
+);
+CREATE INDEX tax_filed_document ON tax_filed (document_id, month DESC);
+
+CREATE FUNCTION check_tax_month() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    touched tax_months := CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+BEGIN
+    -- Two at once take turns.
+    PERFORM FROM users WHERE id = touched.user_id FOR NO KEY UPDATE;
+    PERFORM FROM tax_months WHERE user_id = touched.user_id AND month > touched.month;
+    IF FOUND THEN
+        RAISE EXCEPTION 'a month after % is filed', touched.month
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'tax_months_one_after_the_other';
+    END IF;
+    RETURN touched;
+END $$;
+CREATE TRIGGER tax_months_one_after_the_other BEFORE INSERT OR DELETE ON tax_months
+    FOR EACH ROW EXECUTE FUNCTION check_tax_month();
+CREATE TRIGGER tax_months_stay BEFORE UPDATE ON tax_months FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER tax_filed_stays BEFORE UPDATE ON tax_filed FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- What reports of a period add up, without reading the invoices themselves.
+DROP INDEX invoices_issued;
+CREATE INDEX invoices_issued ON invoices (seller_id, issue_date)
+    INCLUDE (currency, contact_id, total, subtotal, rounding, tax) WHERE status NOT IN ('draft', 'void');
+-- The orders of the list, each by seller.
+CREATE INDEX invoices_by_due ON invoices (seller_id, due_date, id);
+CREATE INDEX invoices_by_total ON invoices (seller_id, total, id);
+CREATE INDEX invoices_by_number ON invoices (seller_id, coalesce(number, ''), id);
+CREATE INDEX invoices_by_status ON invoices (seller_id, status, id);
+CREATE INDEX contacts_by_name ON contacts (user_id, lower(name), id);
+CREATE INDEX credit_notes_issued ON credit_notes (seller_id, issue_date) WHERE status = 'issued';
+"""
+
 
 def upgrade() -> None:
-    """Nothing yet."""
+    """Create what is new."""
+    # Straight to the driver: this script holds several statements and no parameters.
+    op.get_bind().exec_driver_sql(TABLES.replace("%", "%%"))
 
 
 def downgrade() -> None:
