@@ -29,6 +29,7 @@ from core.invoicing.totals import Basis, NewItem, Totals
 from core.live import announce
 from core.marketplace import states
 from core.marketplace.calendar import Calendar
+from core.marketplace.words import Financed
 from core.payments import hand, manual
 from core.payments.hand import NewTarget
 from core.payments.manual import NewPayment
@@ -41,12 +42,6 @@ _FROM_INVOICE = (
     "contact_id", "currency", "tax_regime", "supplier_gstin", "buyer_gstin", "supplier_state", "place_of_supply",
     "reverse_charge",
 )  # fmt: skip
-
-
-class Financed(Conflict):
-    """The invoice is on the marketplace or was financed there: others count on what it says."""
-
-    code = "invoice_financed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,18 +77,14 @@ def _invoice(session: Session, actor: Actor, invoice_id: UUID) -> Any:
     return row
 
 
-def _refuse_financed(session: Session, invoice_id: UUID) -> None:
-    """Raise Financed while anybody counts on the invoice as it is, and afterwards: repayments divided what was paid."""
+def _refuse_listed(session: Session, invoice_id: UUID) -> None:
+    """Raise Financed while the invoice is on the marketplace: what is bid there counts on it as it is.
+
+    Once it was financed a note settles what any word of its seller may (`core.marketplace.words`).
+    """
     state = states.holds_invoice(session, invoice_id)
-    if state is None:
-        return
-    if state in states.OWING:
-        raise Financed(
-            f"investors are owed the money of this invoice ({state.value}): it is not credited before they are repaid"
-        )
-    if state in states.SETTLED:
-        raise Financed("this invoice was financed, and what its buyer paid was divided: it is not credited any more")
-    raise Financed(f"this invoice is on the marketplace ({state.value}); withdraw it first")
+    if state is not None and state not in states.SETTLED:
+        raise Financed(f"this invoice is on the marketplace ({state.value}); withdraw it first")
 
 
 def _check(new: NewCreditNote, invoice: Any, now: datetime) -> None:
@@ -125,13 +116,14 @@ def create(
 ) -> dict[str, Any]:
     """Issue a credit note against an invoice and return it as `get_credit_note` shows it.
 
-    Its credit is the customer's in the same transaction. Doing it again makes another one, as far as something is
+    Its credit is the customer's in the same transaction. Of an invoice whose investors wait for their money it may
+    settle what is not theirs. Doing it again makes another one, as far as something is
     left of the invoice: the edge has Idempotency-Key for that. Raises Forbidden, NotFound, Invalid naming the field,
     and Conflict (Financed among them).
     """
     invoice = _invoice(session, actor, new.invoice_id)
     _check(new, invoice, now)
-    _refuse_financed(session, invoice.id)
+    _refuse_listed(session, invoice.id)
     left = queries.left_of(session, invoice.id, invoice.total)
     if left <= 0:
         raise Conflict("this invoice is credited in full already")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -21,13 +20,12 @@ from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.events import DomainEvent, Trust
 from core.identity import Actor, Role
 from core.live.feed import announce_all
-from core.marketplace import repayments
+from core.marketplace import repayments, words
 from core.marketplace.calendar import Calendar
-from core.marketplace.states import SETTLED
 from core.money import MAX_MINOR
 from core.payments import rows
 from core.payments.holding import lock_by_hand
-from core.payments.merge import PaymentState, Target
+from core.payments.merge import PaymentState, Target, parts
 from core.payments.settle import lock_invoices, settle
 from core.statements import Outcome
 
@@ -35,13 +33,6 @@ MAX_TARGETS = 100
 MAX_REFERENCE = 100
 MAX_NOTES = 2000
 _YEARS = range(2000, 2200)
-_SETTLED = ", ".join(f"'{state.value}'" for state in sorted(SETTLED))
-
-
-class Financed(Conflict):
-    """Investors wait for the money of this invoice: a seller's word does not pay it."""
-
-    code = "invoice_financed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,81 +143,57 @@ def aim(connection: Connection, state: PaymentState, targets: Sequence[NewTarget
 def finish(
     session: Session, states: Iterable[PaymentState], now: datetime, calendar: Calendar | None
 ) -> dict[UUID, PaymentState]:
-    """Write payments that were changed by hand with all that follows from them, and announce it. Raises Financed."""
+    """Write payments that were changed by hand with all that follows from them, and announce it.
+
+    Raises Financed for a word that says too much, and InvestorsRepaid.
+    """
     connection = session.connection()
     held = {state.id: state for state in states}
     outcome = Outcome()
+    meant = _meant(connection, held)
     settle(connection, held, {}, outcome, resolve=False)
-    refuse_financed(connection, held)
     named = list(outcome.settled)
-    had = _investors_have(connection, named)
+    had = words.investors_have(connection, named)
     matching.refresh(connection, outcome)
     repayments.collect(connection, outcome, now, calendar)
-    _refuse_taking(had, _investors_have(connection, named) if had else {})
+    words.refuse_taking(had, words.investors_have(connection, named) if had else {})
+    refuse_financed(connection, held, meant)
     rooms = sorted({event.room for event, _ in outcome.announcements if event.room.startswith("user:")})
     outcome.announcements += [(DomainEvent(room=room, name="dashboard.updated", data={}), None) for room in rooms]
     announce_all(connection, outcome.announcements)
     return held
 
 
-def refuse_financed(connection: Connection, states: Mapping[UUID, PaymentState]) -> None:
-    """Raise Financed when a payment that is known by its owner's word alone is newly to pay a financed invoice.
-
-    Investors are repaid by what a bank or a gateway tells of, or a seller could invent it. Asked under the invoices'
-    locks; a financing that is being settled at this moment is waited for.
-    """
-    more: set[UUID] = set()
-    for state in states.values():
-        if state.trust == "manual":
-            had, brings = {target.invoice_id: target for target in state.had}, state.parts
-            more |= {
-                one.invoice_id
-                for one in state.targets
-                if (before := had.get(one.invoice_id)) is None
-                or one.amount > before.amount
-                # It was given back when the invoice was financed, and now it was not.
-                or brings[one.invoice_id] > before.allocated
-            }
-    if not more:
-        return
-    row: Any = connection.execute(
-        text(
-            "SELECT invoices.number FROM financings JOIN invoices ON invoices.id = financings.invoice_id "
-            "WHERE financings.invoice_id = ANY(CAST(:ids AS uuid[])) "
-            f"AND financings.state IN ({_SETTLED}) ORDER BY financings.invoice_id LIMIT 1 FOR SHARE OF financings"
-        ),
-        {"ids": array(sorted(more), "uuid")},
-    ).one_or_none()
-    if row is not None:
-        raise Financed(
-            f"invoice {row.number} was financed by investors: its payment comes from a bank or a gateway, "
-            "where it can be seen"
-        )
-
-
-_REPAID = text(
-    "SELECT financings.id, invoices.number, repaid_principal + repaid_interest AS repaid FROM financings "
-    "JOIN invoices ON invoices.id = financings.invoice_id "
-    f"WHERE financings.invoice_id = ANY(CAST(:ids AS uuid[])) AND financings.state IN ({_SETTLED})"
-)
-
-
-def _investors_have(connection: Connection, invoice_ids: Collection[UUID]) -> dict[UUID, tuple[str, int]]:
-    """What investors were repaid of each of these invoices that they financed, by financing, with its number."""
-    if not invoice_ids:
+def _meant(connection: Connection, states: Mapping[UUID, PaymentState]) -> dict[UUID, dict[UUID, int]]:
+    """What each of these words was meant to bring each invoice before it was changed, by payment."""
+    by_hand = [identity for identity, state in states.items() if state.trust == "manual" and state.had]
+    if not by_hand:
         return {}
-    rows = connection.execute(_REPAID, {"ids": array(invoice_ids, "uuid")})
-    return {row.id: (row.number, row.repaid) for row in rows}
+    rows = connection.execute(
+        text("SELECT id, net FROM payments WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": array(by_hand, "uuid")}
+    )
+    return {row.id: parts(row.net, states[row.id].had) for row in rows}
 
 
-def _refuse_taking(before: Mapping[UUID, tuple[str, int]], after: Mapping[UUID, tuple[str, int]]) -> None:
-    """Raise Financed when a seller's hand took from investors what a bank or a gateway says they have."""
-    for identity, (number, repaid) in before.items():
-        if after[identity][1] < repaid:
-            raise Financed(
-                f"investors were repaid with this money of invoice {number}: it goes back, or elsewhere, where a bank "
-                "or a gateway tells of it"
-            )
+def refuse_financed(
+    connection: Connection, states: Mapping[UUID, PaymentState], before: Mapping[UUID, Mapping[UUID, int]]
+) -> None:
+    """Raise Financed when a word is newly to settle more of a financed invoice than investors leave to it.
+
+    `before` is what each was meant to bring until now. Asked under the invoices' locks, once their repayments stand:
+    what investors still wait for is known then.
+    """
+    more: dict[UUID, int] = {}
+    aimed = set()
+    for identity, state in states.items():
+        if state.trust == "manual":
+            had = before.get(identity, {})
+            for invoice_id, brings in state.parts.items():
+                if brings > had.get(invoice_id, 0):
+                    more[invoice_id] = more.get(invoice_id, 0) + brings
+                    aimed.add(identity)
+    words.check(connection, more)
+    words.refuse_linked(connection, aimed)
 
 
 def is_hint(state: PaymentState) -> bool:

@@ -236,25 +236,36 @@ def _taken_by(dispute: Dispute) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A payment that names an invoice, as far as filling the invoice needs it. `spendable` is what it may have."""
+    """A payment that names an invoice, as far as filling the invoice needs it. `spendable` is what it may have.
+
+    It is a `word` when its seller alone tells of it.
+    """
 
     payment_id: UUID
     occurred_at: datetime
     object_id: str
     currency: str
     spendable: int
+    word: bool = False
 
 
-def fill(total: int, currency: str, shares: Sequence[Share]) -> dict[UUID, int]:
+def fill(total: int, currency: str, shares: Sequence[Share], words: int | None = None) -> dict[UUID, int]:
     """How much each payment pays of an invoice: the earliest first, until the total is reached.
 
     The order is that of the money, not of its news, so any order of arrival ends with the same allocation.
-    What is over stays with its payment, unapplied. Another currency pays nothing.
+    What is over stays with its payment, unapplied. Another currency pays nothing. Of a financed invoice words settle
+    at most `words` together, and only what no cash does (`core.marketplace.words`).
     """
     left = total
     paid = {}
-    for share in sorted(shares, key=lambda share: (share.occurred_at, share.object_id, share.payment_id)):
+    for share in sorted(
+        shares,
+        key=lambda share: (words is not None and share.word, share.occurred_at, share.object_id, share.payment_id),
+    ):
         amount = min(share.spendable, left) if share.currency == currency else 0
+        if words is not None and share.word:
+            amount = min(amount, words)
+            words -= amount
         if amount > 0:
             paid[share.payment_id] = amount
             left -= amount

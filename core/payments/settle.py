@@ -22,6 +22,7 @@ from core.bulk import Rows, array, pipelined
 from core.ids import new_id, parse_id
 from core.invoicing import stages
 from core.invoicing.references import candidate_keys
+from core.marketplace import words
 from core.payments import rows
 from core.payments.merge import PaymentState, Share, fill, status_of
 from core.payments.news import announce
@@ -32,10 +33,10 @@ Pair = tuple[UUID, UUID]
 # What a targeted payment has left for one of its invoices is what the targets before it do not take.
 _SHARES = text(
     "SELECT id, invoice_id, occurred_at, coalesce(object_id, '') AS object_id, currency, allocated, false AS decided, "
-    "CASE WHEN trust = 'hint' THEN 0 ELSE net END AS spendable "
+    "trust = 'manual' AS word, CASE WHEN trust = 'hint' THEN 0 ELSE net END AS spendable "
     "FROM payments WHERE invoice_id = ANY(CAST(:invoices AS uuid[])) "
     "UNION ALL SELECT payments.id, target.invoice_id, payments.occurred_at, coalesce(payments.object_id, ''), "
-    "payments.currency, target.allocated, true, "
+    "payments.currency, target.allocated, true, trust = 'manual', "
     "CASE WHEN trust = 'hint' THEN 0 ELSE greatest(0, least(target.amount, net - (SELECT coalesce(sum(amount), 0) "
     "FROM payment_targets AS earlier WHERE earlier.payment_id = target.payment_id "
     "AND earlier.position < target.position)))::bigint END "
@@ -234,6 +235,7 @@ def _plan(
                     object_id=row.object_id,
                     currency=row.currency,
                     spendable=row.spendable,
+                    word=row.word,
                 )
             )
     for state in touched.values():
@@ -246,14 +248,18 @@ def _plan(
                         object_id=state.object_id or "",
                         currency=state.currency,
                         spendable=spendable,
+                        word=state.trust == "manual",
                     )
                 )
+    limits = words.limits(connection, shares)
     plan.desired = {
         (payment_id, identity): amount
         for identity, invoice in invoices.items()
         # A payment keeps naming an invoice that was taken back since, perhaps while this transaction waited for it.
         if invoice["status"] not in {"draft", "void"}
-        for payment_id, amount in fill(invoice["total"], invoice["currency"], shares[identity]).items()
+        for payment_id, amount in fill(
+            invoice["total"], invoice["currency"], shares[identity], limits.get(identity)
+        ).items()
     }
     return plan
 

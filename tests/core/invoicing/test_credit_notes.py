@@ -23,11 +23,12 @@ from core.identity import Actor, Role, users
 from core.ids import new_id
 from core.invoicing import credit_note_queries as queries
 from core.invoicing import credit_notes, invoices, profiles
-from core.invoicing.credit_notes import Financed, NewCreditNote
+from core.invoicing.credit_notes import NewCreditNote
 from core.invoicing.invoices import NewInvoice, NewItem
 from core.invoicing.queries import get_invoice
 from core.marketplace import states
 from core.marketplace.states import State
+from core.marketplace.words import Financed
 from core.payments import manual
 from core.payments.manual import NewPayment, NewRefund, NewTarget
 from tests.builders import NOW, Clockwork, add_invoice, add_seller, worker

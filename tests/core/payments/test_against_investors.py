@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from core.identity import Actor
 from core.marketplace import funding
 from core.marketplace.states import State
+from core.marketplace.words import Financed, InvestorsRepaid
 from core.payments import manual
-from core.payments.hand import Financed
 from core.payments.manual import NewPayment, NewRefund
 from core.reconciliation import decisions
 from tests.builders import NOW, Clockwork, Json, add_invoice, transaction, until, worker
@@ -43,7 +43,7 @@ def test_money_of_a_gateway_is_not_aimed_away_from_a_financed_invoice(deal: Deal
     before = (deal.money(), deal.standing)
     paid = counter.gateway("pmt_1")
     for targets in ([(plain, deal.financing.face)], [(plain, 2_00_000_00), (deal.invoice_id, 3_00_000_00)], []):
-        with pytest.raises(Financed, match="investors"):
+        with pytest.raises(InvestorsRepaid, match="investors"):
             counter.edit(paid, targets=aims(targets))
     assert (deal.money(), deal.standing) == before
     # What is said beside the money is free, and so is what no investor had.
@@ -66,7 +66,7 @@ def test_a_refund_by_hand_of_a_bank_line_takes_nothing_from_investors(deal: Deal
         paid = decisions.accept(session, deal.offer.seller.id, line, None, NOW)
     assert paid is not None
     before = (deal.money(), deal.standing)
-    with pytest.raises(Financed, match="investors"):
+    with pytest.raises(InvestorsRepaid, match="investors"):
         Counter(deal.shop).give_back(paid, 2_00_000_00)
     assert (deal.money(), deal.standing) == before
     # What of it was the seller's own reserve is theirs to give.

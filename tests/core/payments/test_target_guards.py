@@ -15,8 +15,8 @@ from sqlalchemy.exc import IntegrityError
 
 from core import intake
 from core.marketplace import repayments
+from core.marketplace.words import Financed
 from core.payments import hand, manual, merge, refunds
-from core.payments.hand import Financed
 from core.payments.manual import NewPayment
 from tests.builders import Clockwork, Shop, check_sums, open_shop, payment, worker
 from tests.conftest import Servers
