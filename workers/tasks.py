@@ -15,6 +15,7 @@ from workers import (
     market,
     mirror,
     normalize,
+    overdue,
     payment_links,
     pull,
     reconcile,
@@ -276,9 +277,10 @@ def look_what_is_due() -> None:
 
 @shared_task(name="ledgerwire.housekeeping")
 def keep_house() -> None:
-    """Partitions, expired rows, late matches, recurring invoices, reminders, and once a day the ledger's head."""
+    """What the clock wants: old rows, late matches, recurring and overdue invoices, reminders, the ledger's head."""
     sweep.match(context())
     recurring.work_off(context())
+    overdue.work_off(context())
     reminders.work_off(context())
     sweep.keep_house(context())
     market.anchor(context())

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from core import books
 from core.events import DomainEvent
+from core.invoicing import overdue
 from core.live import announce
 
 _TOLD = ("number", "status", "stage", "amount_paid", "amount_due", "total", "currency")
@@ -31,6 +32,8 @@ def tell(
         "before": stage_before,
         "after": invoice["stage"],
     }
+    if invoice["stage"] == "overdue" and (stage_before not in {None, "overdue"} or name == "invoice.created"):
+        overdue.said(session, [invoice["id"]])
     everywhere = (*rooms, f"invoice:{invoice['id']}")
     announce(
         session,
