@@ -59,6 +59,8 @@ spec = SpecTree(
     mode="strict",
     naming_strategy=lambda model: model.__name__,
     nested_naming_strategy=lambda _parent, child: child,
+    # spectree gives every operation a 422; this says what ours looks like.
+    validation_error_model=Problem,
     security_schemes=[
         SecurityScheme(
             name="bearer",

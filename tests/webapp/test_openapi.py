@@ -65,7 +65,8 @@ def test_errors_are_described_as_problem_documents(document: dict[str, Any]) -> 
         for operation in methods.values():
             for status, answer in operation["responses"].items():
                 if int(status) >= 400:
-                    assert list(answer["content"]) == ["application/problem+json"]
+                    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
+                    assert answer["content"] == {"application/problem+json": problem}
 
 
 def test_the_page_about_it_asks_nobody_else(world: World) -> None:
