@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from connectors.base import Envelope
 from connectors.payload import MAX_IDENTIFIER, Payload
-from core.events import Reference
+from core.events import RECEIVER, Reference
 
 # Keys under which merchants keep the invoice's number in notes of their own.
 NOTES = ("invoice_number", "invoice_id", "invoice")
@@ -17,6 +17,14 @@ def references(named: Iterable[tuple[int, str | None]]) -> tuple[Reference, ...]
     """What may name the invoice, best first: each text once a rank, without those too long to be a number."""
     usable = [(rank, text.strip()) for rank, text in named if text]
     return tuple(sorted({Reference(rank, text) for rank, text in usable if 0 < len(text) <= MAX_IDENTIFIER}))
+
+
+def received(
+    *, ids: Iterable[str | None] = (), accounts: Iterable[str | None] = (), addresses: Iterable[str | None] = ()
+) -> list[tuple[int, str | None]]:
+    """Through what money came, spelled as it is looked for: ids, numbers of accounts, UPI addresses."""
+    spelled = [text and "".join(text.split()).replace("-", "").upper() for text in accounts]
+    return [(RECEIVER, text) for text in (*ids, *spelled, *(text and text.strip().lower() for text in addresses))]
 
 
 def noted(notes: Payload | None, *, names: bool = False) -> list[tuple[int, str | None]]:

@@ -47,6 +47,14 @@ NAMED = (
     (1, "invoice", "receipt"),
     (2, "payment_link", "reference_id"),
     (3, "payment", "description"),
+    (3, "virtual_account", "description"),
+)
+CAME_THROUGH = (
+    ("virtual_account", "id"),
+    ("bank_transfer", "virtual_account_id"),
+    ("upi_transfer", "virtual_account_id"),
+    ("virtual_account", "customer_id"),
+    ("payment", "customer_id"),
 )
 NO_MONEY = "tells of no movement of money"
 PLAN = "a state of the plan; what is collected comes as subscription.charged"
@@ -80,7 +88,18 @@ def references(item: Payload) -> tuple[Reference, ...]:
         # Razorpay keeps a number that was put into notes as a number.
         found += [(0, str(held[key])) for key in naming.NOTES if type(held.get(key)) in (str, int)]
     found += [(rank, item.text_at("payload", name, "entity", key)) for rank, name, key in NAMED]
-    return naming.references(found)
+    return naming.references(found + _received(item))
+
+
+def _received(item: Payload) -> list[tuple[int, str | None]]:
+    """The virtual account that was paid to, with its number or UPI address, and the customer whose it is."""
+    account = item.optional_at("payload", "virtual_account", "entity")
+    receivers = account.optional_items("receivers") if account else ()
+    return naming.received(
+        ids=[item.text_at("payload", name, "entity", key) for name, key in CAME_THROUGH],
+        accounts=[one.text_at("account_number") for one in receivers],
+        addresses=[one.text_at("address") for one in receivers],
+    )
 
 
 def _moved(item: Payload, entity: Payload, money: Money) -> Moved:

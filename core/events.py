@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from core.money import Money
 
@@ -80,9 +80,16 @@ class ConnectionHealth(StrEnum):
     REVOKED = "revoked"
 
 
+# The priority of what names no invoice but that through which money came: a virtual account, the customer's id there.
+RECEIVER: Final = 100
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Reference:
-    """A text by which a payment may name its invoice; lower `priority` is tried first."""
+    """A text by which a payment may name its invoice; lower `priority` is tried first.
+
+    One of the priority `RECEIVER` may name its customer: the id, or an account in capitals, or an address in small.
+    """
 
     priority: int
     text: str
@@ -197,6 +204,25 @@ class Payout:
     to_third_party: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayoutItem:
+    """One thing that a payout holds, as the provider lists it. `object_id` names the movement, which is in one payout.
+
+    `subject_id` is the provider's id of the payment, refund or dispute that is meant, as its own record has it; it
+    never changes. None for a fee that belongs to none of them, and for an adjustment. `money` is what it brings to the
+    payout before its `fee`, below zero for what it takes. Both are in the payout's currency.
+    """
+
+    object_id: str
+    version: int
+    payout_id: str
+    kind: Literal["payment", "refund", "dispute", "fee", "adjustment"]
+    money: Money
+    fee: Money
+    occurred_at: datetime
+    subject_id: str | None = None
+
+
 class MirroredStatus(StrEnum):
     """State of an invoice in somebody else's books. Not a ladder: the newest statement holds."""
 
@@ -259,6 +285,7 @@ Record: TypeAlias = (
     | Refund
     | Dispute
     | Payout
+    | PayoutItem
     | MirroredInvoice
     | MirroredInvoiceGone
     | ConnectionState

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from core import objects
 from core.live.feed import announce_all
 from core.marketplace import repayments
 from core.marketplace.calendar import Calendar
+from core.payments import receivers
 from core.payments.rows import load
 from core.payments.settle import settle
 from core.statements import Outcome
@@ -34,11 +36,25 @@ def adopt_waiting(
     """
     connection = session.connection() if isinstance(session, Session) else session
     rows = connection.execute(_WAITING, {"ids": list(invoice_ids)}).all()
+    return _settle(connection, [(row.id, row.connection_id, row.object_id) for row in rows], now, calendar)
+
+
+def adopt_received(
+    connection: Connection, user_id: UUID, key: str, *, now: datetime | None = None, calendar: Calendar | None = None
+) -> int:
+    """Give payments that came through an account to the customer whose it is now; return how many there were."""
+    return _settle(connection, receivers.received(connection, user_id, key), now, calendar)
+
+
+def _settle(
+    connection: Connection, rows: Sequence[tuple[UUID, UUID, str]], now: datetime | None, calendar: Calendar | None
+) -> int:
+    """Settle payments anew, each (id, connection, object), under their keys."""
     if not rows:
         return 0
-    objects.identify(connection, [(row.connection_id, "payment", row.object_id) for row in rows])
+    objects.identify(connection, [(connection_id, "payment", object_id) for _, connection_id, object_id in rows])
     outcome = Outcome()
-    settle(connection, load(connection, [row.id for row in rows]), {}, outcome)
+    settle(connection, load(connection, [identity for identity, _, _ in rows]), {}, outcome)
     repayments.collect(connection, outcome, now, calendar)
     announce_all(connection, outcome.announcements)
     return len(rows)

@@ -8,7 +8,17 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from core.events import Dispute, DisputeStatus, Payment, PaymentStatus, Reference, Refund, RefundStatus, Trust
+from core.events import (
+    RECEIVER,
+    Dispute,
+    DisputeStatus,
+    Payment,
+    PaymentStatus,
+    Reference,
+    Refund,
+    RefundStatus,
+    Trust,
+)
 from core.invoicing.references import candidate_keys
 from core.statements import supersedes
 
@@ -86,6 +96,8 @@ class PaymentState:
     bank_reference: str | None = None
     description: str | None = None
     fee: int | None = None
+    # What the items of payouts say that the gateway kept of it.
+    named_fee: int | None = None
     failure: str | None = None
     occurred_at: datetime = _UNKNOWN
     trust: str = Trust.HINT
@@ -113,6 +125,11 @@ class PaymentState:
         return self.amount - self.refunded - self.deducted if self.status == "succeeded" else 0
 
     @property
+    def kept(self) -> int | None:
+        """What the gateway kept of it: as the payment itself says, or else as its payout does."""
+        return self.named_fee if self.fee is None else self.fee
+
+    @property
     def spendable(self) -> int:
         """What may pay invoices. A hint never moves money."""
         return 0 if self.trust == Trust.HINT else self.net
@@ -133,6 +150,8 @@ class PaymentState:
         if confirmed and self.stated and self.trust == Trust.HINT:
             # Where a hint pointed must not decide where confirmed money goes.
             self.invoice_references, self.reference_keys, self.invoice_id = [], [], None
+            if not self.decided:
+                self.contact_id = None
         changed = (confirmed or self.trust == Trust.HINT) and self._learn(record.references)
         values = {
             "amount": record.money.minor,
@@ -165,9 +184,19 @@ class PaymentState:
             return False
         self.invoice_references = sorted(known.union(references))
         self.reference_keys = list(
-            dict.fromkeys(key for reference in self.invoice_references for key in candidate_keys(reference.text))
+            dict.fromkeys(key for reference in self.naming for key in candidate_keys(reference.text))
         )
         return True
+
+    @property
+    def naming(self) -> list[Reference]:
+        """What may name its invoice, best first."""
+        return [reference for reference in self.invoice_references if reference.priority != RECEIVER]
+
+    @property
+    def receivers(self) -> list[str]:
+        """Through what it came, which may name its customer."""
+        return [reference.text for reference in self.invoice_references if reference.priority == RECEIVER]
 
     @property
     def names(self) -> list[UUID]:

@@ -20,10 +20,10 @@ from sqlalchemy import Connection, text
 from core import books
 from core.bulk import Rows, array, pipelined
 from core.ids import new_id, parse_id
-from core.invoicing import stages
+from core.invoicing import overdue, stages
 from core.invoicing.references import candidate_keys
 from core.marketplace import words
-from core.payments import rows
+from core.payments import receivers, rows
 from core.payments.merge import PaymentState, Share, fill, status_of
 from core.payments.news import announce
 from core.statements import Outcome
@@ -140,6 +140,8 @@ def settle(
                 outcome.settled[named] = origins.get(identity) or outcome.settled.get(named)
     told = {identity: state for identity, state in touched.items() if identity not in quiet}
     announce(told, invoices, changed, changes, origins, outcome)
+    if late := [one["id"] for one in changed if one["stage"] == "overdue" != one["stage_before"]]:
+        overdue.said(connection, late)
 
 
 def _recount(states: Iterable[PaymentState]) -> None:
@@ -173,8 +175,13 @@ def _refilled(
 
 
 def _resolve(connection: Connection, states: Iterable[PaymentState]) -> None:
-    """Find the invoice that each payment names best; the lowest priority wins, then the longest text."""
+    """Find the invoice that each payment names best; the lowest priority wins, then the longest text.
+
+    What it came through says whose it is, also where no invoice is named.
+    """
     asking = [state for state in states if state.invoice_references and not state.decided]
+    receivers.resolve(connection, asking)
+    asking = [state for state in asking if state.naming]
     if not asking:
         return
     users, keys = [], []
@@ -183,10 +190,7 @@ def _resolve(connection: Connection, states: Iterable[PaymentState]) -> None:
             users.append(state.user_id)
             keys.append(key)
     named = [
-        identity
-        for state in asking
-        for reference in state.invoice_references
-        if (identity := parse_id(reference.text)) is not None
+        identity for state in asking for reference in state.naming if (identity := parse_id(reference.text)) is not None
     ]
     found_rows = connection.execute(
         _NAMED,
@@ -196,7 +200,7 @@ def _resolve(connection: Connection, states: Iterable[PaymentState]) -> None:
     by_id = {(row.seller_id, row.id): row.id for row in found_rows}
     for state in asking:
         found: list[UUID | None] = []
-        for reference in state.invoice_references:
+        for reference in state.naming:
             identity = parse_id(reference.text)
             if identity is not None:
                 found.append(by_id.get((state.user_id, identity)))

@@ -71,6 +71,18 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """An account or address that stands for one customer: `given` to them to pay to, or theirs to pay from.
+
+    `bank` are the first four letters of its IFSC, where that is known.
+    """
+
+    contact_id: UUID
+    given: bool
+    bank: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Booked:
     """A payment that is booked and not yet found on a line (kind "payment"), or a payout that is on its way."""
 
@@ -89,9 +101,10 @@ class Booked:
 class Book:
     """Everything that one judgement looks at, of one seller.
 
-    `known` are lines that were decided on or set aside as told twice, for rule 0 alone. `remembered` says which
-    contacts an identity was seen with, and how often. `rejected` and `undone` are (line, target key) that a person
-    turned down: the first are never proposed again, the second never accepted by the engine.
+    `accounts` are by key, see `core.contacts.accounts`. `known` are lines that were decided on or set aside as told
+    twice, for rule 0 alone. `remembered` says which contacts an identity was seen with, and how often. `rejected` and
+    `undone` are (line, target key) that a person turned down: the first are never proposed again, the second never
+    accepted by the engine.
     """
 
     lines: Sequence[Line]
@@ -101,6 +114,7 @@ class Book:
     known: Sequence[Line] = ()
     booked: Sequence[Booked] = ()
     remembered: Mapping[tuple[str, str], Mapping[UUID, int]] = field(default_factory=dict)
+    accounts: Mapping[str, Account] = field(default_factory=dict)
     rejected: frozenset[tuple[UUID, UUID]] = frozenset()
     undone: frozenset[tuple[UUID, UUID]] = frozenset()
 

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from core.invoicing.references import candidate_keys
 from core.reconciliation.features import Book, Line, OpenInvoice
-from core.reconciliation.names import CUT_OFF, likeness, normal_name, whole_name
+from core.reconciliation.names import CUT_OFF, likeness, normal_name, whole_name, without_bank_words
+from core.reconciliation.payers import BRANCHED, written_accounts
 from core.reconciliation.weights import Weights
 
 _WORDS = re.compile(r"[A-Z0-9]+")
@@ -168,7 +169,7 @@ class Invoices:
 
 
 class Payers:
-    """The customers, to be found by identities and names (rule 5)."""
+    """The customers, to be found by accounts, identities and names (rules 2 and 5)."""
 
     def __init__(self, book: Book, weights: Weights) -> None:
         self._book, self._weights = book, weights
@@ -186,11 +187,35 @@ class Payers:
 
     def of(self, line: Line) -> list[PayerFound]:
         """Who may have paid a line, the surest kind of recognition alone."""
+        if self._book.accounts and (owner := self._by_account(line)) is not None:
+            return [owner]
         for kind, how in (("account", "remembered"), ("vpa", "remembered"), ("name", "known_name")):
             found = self._remembered([identity for identity in line.identities if identity[0] == kind])
             if found is not None:
                 return [PayerFound(found, how)]
         return self._by_segments(self._segments(line))
+
+    def _by_account(self, line: Line) -> PayerFound | None:
+        """The one customer whose account or address the text holds; what was given to them before what is theirs."""
+        text = " ".join(filter(None, (line.narration, line.counterparty, line.reference)))
+        keys = [key for key in written_accounts(text) if key in self._book.accounts]
+        for given, how in ((True, "given"), (False, "account")):
+            found = {
+                self._book.accounts[key].contact_id
+                for key in keys
+                if self._book.accounts[key].given is given and not self._elsewhere(text, key)
+            }
+            if found:
+                return PayerFound(found.pop(), how) if len(found) == 1 else None
+        return None
+
+    def _elsewhere(self, text: str, key: str) -> bool:
+        """Whether the text says that this number of an account they pay from is another bank's."""
+        known = self._book.accounts[key]
+        if known.given or known.bank is None:
+            return False
+        said = {branch[:4] for branch, number in BRANCHED.findall(text.upper()) if number == key}
+        return bool(said) and known.bank not in said
 
     def _remembered(self, identities: Iterable[tuple[str, str]]) -> UUID | None:
         """The one customer that these were seen with; None where none or several were."""
@@ -203,7 +228,9 @@ class Payers:
     def _segments(self, line: Line) -> list[str]:
         """The pieces of a line that may be its payer's name."""
         said = [line.counterparty] if line.counterparty else _SEGMENTS.split(line.narration)
-        names = (segment.strip() for segment in said if sum(one.isalpha() for one in segment) >= 4)
+        # As it stands first: a company may be called "Transfer".
+        said = [spelled for segment in said for spelled in (segment.strip(), without_bank_words(segment))]
+        names = (segment for segment in said if sum(one.isalpha() for one in segment) >= 4)
         return [name for name in dict.fromkeys(names) if normal_name(name) not in self._book.own_names]
 
     def _by_segments(self, segments: Sequence[str]) -> list[PayerFound]:

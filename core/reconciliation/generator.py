@@ -16,14 +16,14 @@ from decimal import Decimal
 from uuid import UUID
 
 from core.invoicing.references import number_key
-from core.reconciliation.features import Book, Booked, Contact, Line, OpenInvoice, share
+from core.reconciliation.features import Account, Book, Booked, Contact, Line, OpenInvoice, share
 from core.reconciliation.payers import identities
 
 OWNER = UUID(int=0x0193_0000_0000_7000_8000_0000_0000_0001)
 TODAY = date(2026, 11, 20)
 # Kind of line → its share in a hundred. `MATCHABLE` are those whose truth is one or more open invoices.
 KINDS = {
-    "named": 36,
+    "named": 32,
     "named oddly": 6,
     "named less TDS": 9,
     "named less a charge": 2,
@@ -33,6 +33,8 @@ KINDS = {
     "merged and named": 5,
     "merged, not named": 3,
     "known payer": 9,
+    "virtual account": 3,
+    "UPI collect address": 1,
     "payer's name": 5,
     "payer's name, garbled": 3,
     "equal amounts": 2,
@@ -79,6 +81,10 @@ class World:
     contacts: dict[UUID, Contact] = field(default_factory=dict)
     of_contact: dict[UUID, list[OpenInvoice]] = field(default_factory=dict)
     account: dict[UUID, str] = field(default_factory=dict)
+    # Virtual accounts and collect addresses that customers were given, and whose they are.
+    virtual: dict[UUID, str] = field(default_factory=dict)
+    collect: dict[UUID, str] = field(default_factory=dict)
+    accounts: dict[str, Account] = field(default_factory=dict)
     invoices: list[OpenInvoice] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     truth: dict[UUID, Truth] = field(default_factory=dict)
@@ -130,6 +136,7 @@ def make(seed: int, lines: int, invoices: int) -> tuple[Book, dict[UUID, Truth]]
             own_names=frozenset({"LEDGERWIRE DEMO"}),
             booked=world.booked,
             remembered=world.remembered,
+            accounts=world.accounts,
         ),
         {line: truth for line, truth in world.truth.items() if line in kept},
     )
@@ -148,6 +155,11 @@ def _people(world: World, count: int) -> None:
         if chance.random() < 0.5:
             for identity in identities(OWNER, world.account[contact.id], name):
                 world.remembered.setdefault(identity, {})[contact.id] = 1
+        if chance.random() < 0.2:
+            number, address = f"LW{chance.randrange(10**13, 10**14)}", f"lw.{contact.id.int % 10**9}@icici"
+            world.virtual[contact.id], world.collect[contact.id] = number, address
+            for key in (number, address):
+                world.accounts[key] = Account(contact_id=contact.id, given=True)
 
 
 def _bills(world: World, count: int) -> None:
@@ -339,6 +351,34 @@ def _known_payer(world: World) -> None:
     )
 
 
+def _through(world: World, kind: str, given: dict[UUID, str], spelled: str) -> None:
+    """Money that came by what was given to one customer, whoever sent it."""
+    one = world.take(lambda invoice: invoice.contact_id in given)
+    if one.contact_id not in given:
+        return
+    payer = world.chance.choice((world.contacts[one.contact_id].name, "R K HOLDINGS", "S P MEHTA")).upper()
+    reference = _utr(world)
+    narration = spelled.format(to=given[one.contact_id], payer=payer[:30].strip(), rrn=reference[-12:])
+    line = Line(
+        id=world.new_id(), amount=one.due, currency="INR", day=_day(world, one), narration=narration,
+        reference=reference, identities=tuple(identities(OWNER, narration, None)), source="bank:1",
+    )  # fmt: skip
+    world.lines.append(line)
+    world.truth[line.id] = Truth(kind, frozenset({(one.id, one.due)}))
+
+
+def _virtual(world: World) -> None:
+    spelled = world.chance.choice(
+        ("NEFT CR-{to}-{payer}-{rrn}", "RTGS/{rrn}/{payer}/{to}/PAYMENT", "BY TRANSFER-IMPS*{rrn}*{to}*{payer}")
+    )
+    _through(world, "virtual account", world.virtual, spelled)
+
+
+def _collect(world: World) -> None:
+    spelled = world.chance.choice(("UPI/{rrn}/COLLECT/{to}/{payer}", "UPI-{payer}-{to}-{rrn}-PAYMENT"))
+    _through(world, "UPI collect address", world.collect, spelled)
+
+
 def _payers_name(world: World) -> None:
     one = world.take()
     _pays(world, "payer's name", one, one.due, "VENDOR PAYMENT", account=False)
@@ -483,6 +523,8 @@ _MAKERS: dict[str, Callable[[World], None]] = {
     "merged and named": _merged_named,
     "merged, not named": _merged_silent,
     "known payer": _known_payer,
+    "virtual account": _virtual,
+    "UPI collect address": _collect,
     "payer's name": _payers_name,
     "payer's name, garbled": _garbled,
     "equal amounts": _equal,

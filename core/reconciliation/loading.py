@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from core.bulk import array
-from core.reconciliation.features import Book, Booked, Contact, Line, OpenInvoice
+from core.reconciliation.features import Account, Book, Booked, Contact, Line, OpenInvoice
 from core.reconciliation.fingerprints import day_of
 from core.reconciliation.names import normal_name
 from core.reconciliation.payers import identities
@@ -53,6 +53,7 @@ _CONTACTS = text(
     "SELECT id, name, legal_name, tds_rate FROM contacts WHERE user_id = :user AND id = ANY(CAST(:contacts AS uuid[]))"
 )
 _IDENTITIES = text("SELECT kind, value, contact_id, seen FROM payer_identities WHERE user_id = :user")
+_ACCOUNTS = text("SELECT key, kind, left(ifsc, 4) AS bank, contact_id FROM payer_accounts WHERE user_id = :user")
 _OWN_NAMES = text(
     "SELECT users.name, organisation, legal_name FROM users LEFT JOIN business_profiles ON user_id = users.id "
     "WHERE users.id = :user"
@@ -120,6 +121,10 @@ def load(connection: Connection, user_id: UUID) -> Loaded:
         known=[_line(row) for row in connection.execute(_KNOWN, values)],
         booked=_booked(connection, values),
         remembered=_remembered(connection, values),
+        accounts={
+            row.key: Account(contact_id=row.contact_id, given=row.kind not in ("bank_account", "vpa"), bank=row.bank)
+            for row in connection.execute(_ACCOUNTS, values)
+        },
         rejected=rejected,
         undone=undone,
     )

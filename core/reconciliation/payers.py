@@ -16,8 +16,36 @@ from core.reconciliation.names import normal_name
 
 _VPA = re.compile(r"\b([A-Za-z0-9._\-]{2,64}@[A-Za-z]{2,20})\b")
 # An account at a branch: "HDFC0001234-50100012345678" and the like, as NEFT and IMPS narrations carry it.
-_ACCOUNT = re.compile(r"\b([A-Z]{4}0[A-Z0-9]{6})\b[^A-Z0-9]{1,3}([0-9X]{6,18})\b")
+BRANCHED = re.compile(r"\b([A-Z]{4}0[A-Z0-9]{6})\b[^A-Z0-9]{1,3}([0-9X]{6,18})\b")
 Identity = tuple[str, str]
+_WORDS = re.compile(r"[A-Za-z0-9_]+")
+# An address at a bank, and none of mail.
+_ADDRESS = re.compile(r"([A-Za-z0-9._-]+)@([A-Za-z][A-Za-z0-9]+)(?![A-Za-z0-9]|\.[A-Za-z])")
+# An IBAN in groups of four has nine.
+_MOST_GROUPS, _LEAST_ACCOUNT, _MOST_ACCOUNT = 9, 8, 64
+
+
+def written_accounts(text: str) -> list[str]:
+    """Every spelling in a text that may be an account, an id or a UPI address, as `core.contacts.accounts` keys them.
+
+    >>> "GB29NWBK60161331926819" in written_accounts("FPI GB29 NWBK 6016 1331 9268 19")
+    True
+    """
+    text, found = text[:512], []
+    for local, bank in _ADDRESS.findall(text):
+        # What stands before it by a hyphen may be of the address or not.
+        parts = local.split("-")
+        found += [f"{'-'.join(parts[start:])}@{bank}".lower() for start in range(len(parts))]
+    words = _WORDS.findall(text)
+    for start in range(len(words)):
+        joined = ""
+        for word in words[start : start + _MOST_GROUPS]:
+            joined += word
+            if len(joined) > _MOST_ACCOUNT:
+                break
+            if len(joined) >= _LEAST_ACCOUNT:
+                found += [joined.upper(), joined]
+    return list(dict.fromkeys(found))
 
 
 def _digest(user_id: UUID, value: str) -> str:
@@ -28,7 +56,7 @@ def _digest(user_id: UUID, value: str) -> str:
 def identities(user_id: UUID, narration: str, counterparty: str | None) -> list[Identity]:
     """(kind, value) of the payer of a line, the surest first: account, vpa, name."""
     found: list[Identity] = [
-        ("account", _digest(user_id, f"{branch}{account}")) for branch, account in _ACCOUNT.findall(narration.upper())
+        ("account", _digest(user_id, f"{branch}{account}")) for branch, account in BRANCHED.findall(narration.upper())
     ]
     found.extend(("vpa", _digest(user_id, address)) for address in _VPA.findall(narration))
     name = normal_name(counterparty or "")

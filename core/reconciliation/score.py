@@ -16,7 +16,7 @@ from core.reconciliation.weights import Weights
 _MOST_BY_AMOUNT = 5
 _MOST_NEAR = 200
 # Ways of recognising a payer that leave no doubt whose customer it is.
-_RECOGNISED = frozenset({"remembered", "known_name", "name"})
+_RECOGNISED = frozenset({"given", "account", "remembered", "known_name", "name"})
 
 
 class Desk:

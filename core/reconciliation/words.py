@@ -28,12 +28,15 @@ _AMOUNTS = {
     "shares": "Together with the other lines that name it, it pays what is due exactly",
 }
 _PAYERS = {
+    "given": "It came by an account or address that was given to {payer} alone",
+    "account": "It came from an account or address of {payer}",
     "remembered": "{payer} paid from this account or address before",
     "known_name": "{payer} paid under this name before",
     "name": "The payer's name is that of {payer}",
     "similar": "The payer's name is like that of {payer}",
     "other": "The payer looks like somebody else: {payer}",
 }
+_NOBODY = {"other": "another customer"}
 _STOPS = {
     "tie": "Another answer is as good: somebody has to choose",
     "margin": "Another answer is nearly as good",
@@ -57,7 +60,7 @@ def reasons(features: Mapping[str, Any]) -> list[str]:
     names = {
         "reference": str(features.get("reference") or "an invoice"),
         "tds_rate": str(features.get("tds_rate") or ""),
-        "payer": str(features.get("payer_name") or "this customer"),
+        "payer": str(features.get("payer_name") or _NOBODY.get(str(features.get("payer")), "this customer")),
     }
     # Matches of earlier rules say which invoice is named and not how.
     how = features.get("reference_kind") or ("exact" if features.get("reference") else "")

@@ -370,6 +370,7 @@ def scene(world: World) -> Scene:
         "token_id": token,
         "user_id": str(owner.actor.id),
         "kyc_document_id": _paper(world, owner),
+        "account_id": str(new_id()),
         "bid_id": str(new_id()),
         "note_id": _credit_note(world, owner),
         **_lists(world, owner, UUID(invoice)),
@@ -575,6 +576,7 @@ def test_pages_send_strangers_to_sign_in(scene: Scene) -> None:
         "pages.customer_paying",
         "pages.customer_pdf",
         "pages.customer_receipt",
+        "pages.customer_credit_note",
     }
     for rule in scene.world.app.url_map.iter_rules():
         if not rule.endpoint.startswith("pages.") or rule.endpoint in open_to_all or "GET" not in (rule.methods or ()):

@@ -9,10 +9,11 @@ from uuid import UUID
 from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
-from core.contacts import queries, store
+from core.contacts import accounts, queries, store
 from core.contacts.statement import statement as make_statement
 from webapp import auth
 from webapp.api import contact_models as models
+from webapp.api import payer_account_models
 from webapp.api.edge import once, reply
 from webapp.api.models import PageQuery
 from webapp.openapi import operation
@@ -87,6 +88,43 @@ def restore(contact_id: UUID) -> Response:
     person = auth.actor()
     with services().database.session() as session:
         return reply(store.archive(session, person, contact_id, auth.now(), away=False))
+
+
+@blueprint.get("/<uuid:contact_id>/accounts")
+@operation("contacts", {200: payer_account_models.PayerAccounts}, problems=(404,))
+def accounts_of(contact_id: UUID) -> Response:
+    """The accounts and addresses that stand for a contact: given to it to pay to, or its own to pay from."""
+    person = auth.actor()
+    with services().database.session() as session:
+        return reply({"items": accounts.of_contact(session, person, contact_id)})
+
+
+@blueprint.post("/<uuid:contact_id>/accounts")
+@operation(
+    "contacts",
+    {201: payer_account_models.PayerAccount},
+    body=payer_account_models.PayerAccountInput,
+    problems=(404, 409),
+)
+def add_account(contact_id: UUID, body: payer_account_models.PayerAccountInput) -> Response:
+    """Write an account of a contact down: money that comes by it is this contact's. Two contacts cannot share one."""
+    person = auth.actor()
+
+    def work(session: Session) -> tuple[dict[str, Any], int]:
+        made = accounts.add(session, person, contact_id, auth.now(), kind=body.kind, value=body.value, ifsc=body.ifsc)
+        return made, 201
+
+    return once(person, work)
+
+
+@blueprint.delete("/<uuid:contact_id>/accounts/<uuid:account_id>")
+@operation("contacts", {200: payer_account_models.RemovedAccount}, problems=(404,))
+def remove_account(contact_id: UUID, account_id: UUID) -> Response:
+    """Take an account away. What came by it stays as it is."""
+    person = auth.actor()
+    with services().database.session() as session:
+        accounts.remove(session, person, contact_id, account_id, auth.now())
+    return reply({"removed": True})
 
 
 @blueprint.get("/<uuid:contact_id>/history")

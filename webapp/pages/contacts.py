@@ -9,7 +9,7 @@ from uuid import UUID
 
 from flask import Response, flash, make_response, redirect, request, url_for
 
-from core.contacts import queries, store
+from core.contacts import accounts, queries, store
 from core.contacts.statement import statement
 from core.contacts.store import NewContact
 from core.correspondence import bounces
@@ -66,7 +66,13 @@ def contact(contact_id: UUID) -> Response:
         past = queries.history(look.db, look.actor, contact_id, limit=limit(), cursor=cursor())
         bounce = bounces.of_address(look.db, UUID(found["seller_id"]), found["email"])
         return look.show(
-            "pages/contact.html", contact=found, past=past, kinds=KINDS, states=STATE_CHOICES, bounce=bounce
+            "pages/contact.html",
+            contact=found,
+            past=past,
+            kinds=KINDS,
+            states=STATE_CHOICES,
+            bounce=bounce,
+            accounts=accounts.of_contact(look.db, look.actor, contact_id),
         )
 
 

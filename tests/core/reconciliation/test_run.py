@@ -14,6 +14,7 @@ from core.errors import Conflict, NotFound
 from core.events import TransactionStatus
 from core.reconciliation import queries, run
 from core.reconciliation.booking import Target
+from core.reconciliation.weights import CURRENT
 from tests.builders import NOW, Clockwork, worker
 from tests.core.reconciliation.scene import DUE, Scene, open_scene, other_source, utr
 
@@ -37,7 +38,7 @@ def test_a_line_that_names_an_invoice_and_pays_it_exactly_is_booked_without_anyb
     done = scene.engine()
     match = scene.match(line)
     assert (done.accepted, scene.state(line), scene.due(invoice)) == (1, "accepted", [0])
-    assert (match["tier"], match["actor"], match["weights_version"]) == ("sure", "engine", "2026-11.1")
+    assert (match["tier"], match["actor"], match["weights_version"]) == ("sure", "engine", CURRENT.version)
     assert match["features"]["points"]["reference"] == 0.62
     told = scene.shop.rows("SELECT data FROM outbox WHERE room = 'user:' || :user AND name = 'transaction.matched'")
     assert [(row["data"]["by"], row["data"]["invoice_ids"]) for row in told] == [("engine", [invoice["id"]])]

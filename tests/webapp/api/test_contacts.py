@@ -139,3 +139,18 @@ def test_rates_are_written_asked_for_imported_and_removed(world: World, owner: P
         assert world.delete(f"/api/rates/{path}", owner).status == 404
     for path in ("INR/XXXX/2026-11-21", "INR/EUR/today"):
         assert world.delete(f"/api/rates/{path}", owner).status == 422
+
+
+def test_accounts_of_a_contact_are_added_once_for_a_key_listed_and_removed(world: World, owner: Person) -> None:
+    path = f"/api/contacts/{contact(world, owner)['id']}/accounts"
+    given = {"kind": "virtual_account", "value": "LW12 345678", "ifsc": "RATN0VAAPIS"}
+    made = world.post(path, owner, given, Idempotency_Key="account")
+    again = world.post(path, owner, given, Idempotency_Key="account")
+    assert (made.status, made.body, world.get(path, owner).body) == (201, again.body, {"items": [made.body]})
+    wrong = world.post(path, owner, {**given, "ifsc": "RATN1VAAPIS"})
+    assert (wrong.status, wrong.body["errors"][0]["field"]) == (422, "ifsc")
+    other = f"/api/contacts/{contact(world, owner)['id']}/accounts"
+    taken = world.post(other, owner, given)
+    assert (taken.status, taken.body["code"]) == (409, "conflict")
+    assert world.delete(f"{path}/{made.body['id']}", owner).body == {"removed": True}
+    assert world.get(path, owner).body == {"items": []}
