@@ -2,7 +2,8 @@
 
 The backlog is half gateway payments, each of which pays an invoice of its own, and half bank transactions.
 The floor starts from the very rows that the worker wrote, kept aside: batches of 500 leave the queue and are
-inserted server-side, with every index, constraint and trigger in place, and nothing parsed or decided.
+inserted server-side, with every index, constraint and trigger in place, and nothing parsed or decided. What was
+posted to the sellers' books is among them; the few ledger transfers (one a batch) stay where they are.
 """
 
 from __future__ import annotations
@@ -72,15 +73,23 @@ def keep(parts: World) -> None:
             "FROM invoices JOIN kept_allocations ON kept_allocations.invoice_id = invoices.id"
         )
         connection.exec_driver_sql("CREATE INDEX ON kept_invoices (batch)")
+        # A transfer of the ledger explains the positions of one batch, all of them at once.
+        connection.exec_driver_sql(
+            "CREATE TABLE kept_book_positions AS SELECT *, dense_rank() OVER (ORDER BY transfer_id) AS batch "
+            "FROM book_positions"
+        )
+        connection.exec_driver_sql("CREATE INDEX ON kept_book_positions (batch)")
         # A payment's allocation stands in the payment's batch.
         connection.exec_driver_sql(
             "UPDATE kept_payments SET batch = kept_allocations.batch FROM kept_allocations "
             "WHERE kept_allocations.payment_id = kept_payments.id"
         )
-        # Allocations are not truncated while their triggers run.
-        connection.exec_driver_sql("ALTER TABLE allocations DISABLE TRIGGER USER")
-        connection.exec_driver_sql(f"TRUNCATE {', '.join(_WRITTEN)}")
-        connection.exec_driver_sql("ALTER TABLE allocations ENABLE TRIGGER USER")
+        # These are not truncated while their triggers run.
+        for table in ("allocations", "book_positions"):
+            connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        connection.exec_driver_sql(f"TRUNCATE {', '.join(_WRITTEN)}, book_positions")
+        for table in ("allocations", "book_positions"):
+            connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER USER")
         connection.exec_driver_sql("UPDATE invoices SET amount_paid = 0, status = 'open'")
         connection.exec_driver_sql(
             "INSERT INTO event_queue (event_id, delivery_id, connector, connection_id, state, due_at) "
@@ -93,8 +102,9 @@ def keep(parts: World) -> None:
 def floor(parts: World) -> float:
     """Seconds that bare SQL takes to move the same rows, in the same batches."""
     columns = {}
+    tables = (*_WRITTEN, "book_positions")
     with parts.database.connect() as connection:
-        for table in _WRITTEN:
+        for table in tables:
             columns[table] = ", ".join(
                 connection.scalars(
                     text(
@@ -106,7 +116,7 @@ def floor(parts: World) -> float:
             )
     inserts = [
         text(f"INSERT INTO {table} ({columns[table]}) SELECT {columns[table]} FROM kept_{table} WHERE batch = :batch")
-        for table in _WRITTEN
+        for table in tables
     ]
     started = time.perf_counter()
     for batch in range(1, EVENTS // BATCH + 1):
@@ -132,6 +142,8 @@ def floor(parts: World) -> float:
             )
             for insert in inserts:
                 connection.execute(insert, {"batch": batch})
+            # What the triggers note for the books, and what is posted of it, goes as in the worker's transaction.
+            connection.execute(text("DELETE FROM book_due WHERE changed_by = pg_current_xact_id()"))
             connection.execute(text("DELETE FROM event_queue WHERE event_id = ANY(:ids)"), {"ids": ids})
     return time.perf_counter() - started
 
