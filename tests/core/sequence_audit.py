@@ -116,13 +116,27 @@ def _brings(found: Any, net: dict[UUID, int]) -> dict[tuple[UUID, UUID], int]:
 
 
 def _filled(found: Any, brings: dict[tuple[UUID, UUID], int]) -> dict[tuple[UUID, UUID], int]:
+    """The earliest money first; of a financed invoice words last, and no more of them than investors leave."""
+    financed = {one["invoice_id"]: one for one in found["financings"] if one["state"] in SETTLED}
     paid = {}
     for invoice in found["invoices"]:
         if invoice["status"] in ("draft", "void"):
             continue
         left = invoice["total"]
-        for one in sorted(found["payments"], key=lambda one: (one["occurred_at"], one["object_id"], one["id"])):
+        investors = financed.get(invoice["id"])
+        words = left
+        if investors and investors["repaid_principal"] < investors["principal"]:
+            words = investors["face"] - investors["confirmed_amount"]
+        for one in sorted(
+            found["payments"],
+            key=lambda one: (
+                bool(investors and one["trust"] == "manual"), one["occurred_at"], one["object_id"], one["id"]
+            ),
+        ):  # fmt: skip
             part = min(left, brings.get((one["id"], invoice["id"]), 0))
+            if investors and one["trust"] == "manual":
+                part = min(part, words)
+                words -= part
             if part and one["currency"] == invoice["currency"]:
                 paid[one["id"], invoice["id"]] = part
                 left -= part

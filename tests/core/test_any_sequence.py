@@ -27,7 +27,7 @@ def context(file_database_url: str) -> Iterator[Clockwork]:
 
 
 def shop_with_a_financed_invoice(context: Clockwork) -> Shop:
-    return deals.make(context, face=9_000, haircut="20", rate="12", now=deals.BEGUN).shop
+    return deals.make(context, face=9_000, confirmed=7_000, haircut="20", rate="12", now=deals.BEGUN).shop
 
 
 def live(shop: Shop, seed: int, length: int, *, every: int = 1) -> Trade:

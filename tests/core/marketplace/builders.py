@@ -110,6 +110,7 @@ def listed(
     session: Session,
     *,
     face: int = LAKH,
+    confirmed: int | None = None,
     ask: int | None = None,
     rate: str | None = None,
     haircut: str = "0",
@@ -127,7 +128,7 @@ def listed(
     now: datetime = NOW,
     fp_e1: bytes | None = None,
 ) -> Listing:
-    """An invoice over `face`, due `days` after the value date (moved to a working day), on offer since `now`.
+    """An invoice over `face`, of which its buyer `confirmed` so much (None: all), due `days` after the value date (moved to a working day), on offer since `now`.
 
     Either `ask` (what investors pay in all) or `rate` (per cent a year, as text); neither is 12 per cent.
     """
@@ -136,8 +137,9 @@ def listed(
     invoice = add_invoice(session, seller, face)
     value_date = rules.calendar.value_date(today(now), rules.settlement)
     due = value_date + timedelta(days=days)
+    confirmed = confirmed or face
     terms = pricing.terms(
-        face,
+        confirmed,
         days=rules.calendar.days(value_date, due),
         rate=None if ask is not None else pricing.percent(rate or "12"),
         ask=ask,
@@ -181,7 +183,7 @@ def listed(
         "state": state.value,
         "currency": "INR",
         "face": face,
-        "confirmed_amount": None if state is State.PENDING else face,
+        "confirmed_amount": None if state is State.PENDING else confirmed,
         "due_date": due,
         "issue_date": today(now),
         "submitted_at": now,
