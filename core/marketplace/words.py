@@ -167,6 +167,12 @@ def check(connection: Connection, more: Mapping[UUID, int]) -> None:
         )
 
 
+# As a condition on `payments`: what was noted by hand for a financed invoice. No line of a bank is that: the money that
+# a bank tells of is the investors' first.
+OF_FINANCED = (
+    "payments.source = 'manual' AND EXISTS (SELECT FROM payment_targets JOIN financings USING (invoice_id) "
+    f"WHERE payment_targets.payment_id = payments.id AND financings.state IN ({_SETTLED}))"
+)
 _LINKED = text(
     "SELECT invoices.number FROM transaction_payments JOIN payment_targets USING (payment_id) "
     "JOIN financings ON financings.invoice_id = payment_targets.invoice_id JOIN invoices ON invoices.id = "

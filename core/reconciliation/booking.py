@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 
 from core.bulk import Rows, array
 from core.ids import new_id
+from core.marketplace import words
 from core.payments import apply as payments
 from core.payments.holding import lock_by_hand
 from core.payments.merge import PaymentState
@@ -238,12 +239,12 @@ def possible(
 
 
 def _deleted(connection: Connection, payment_ids: Sequence[UUID]) -> set[UUID]:
-    """Those of these payments that do not stand any more; the others stand until the transaction ends."""
+    """Those of these payments that are no line (any more); the others stand until the transaction ends."""
     lock_by_hand(connection, payment_ids)
     rows = connection.scalars(
         text(
             "SELECT id FROM payments WHERE id = ANY(CAST(:ids AS uuid[])) "
-            "AND (status <> 'succeeded' OR deleted_at IS NOT NULL)"
+            f"AND (status <> 'succeeded' OR deleted_at IS NOT NULL OR {words.OF_FINANCED})"
         ),
         {"ids": array(payment_ids, "uuid")},
     )

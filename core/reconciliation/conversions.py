@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from core.banking import matching
 from core.bulk import array
 from core.live.feed import announce_all
-from core.marketplace import repayments
+from core.marketplace import repayments, words
 from core.marketplace.calendar import Calendar
 from core.reconciliation import booking
 from core.reconciliation.booking import Decision
@@ -26,7 +26,8 @@ _TWICE = text(
     "WITH told AS MATERIALIZED (SELECT id, invoice_id, amount, currency, bank_reference, occurred_at FROM payments "
     "WHERE user_id = :user AND status = 'succeeded' AND source IN ('manual', 'gateway') AND trust <> 'hint' "
     "AND bank_reference IS NOT NULL AND occurred_at >= :since "
-    "AND NOT EXISTS (SELECT FROM transaction_payments WHERE payment_id = payments.id)) "
+    "AND NOT EXISTS (SELECT FROM transaction_payments WHERE payment_id = payments.id) "
+    f"AND NOT ({words.OF_FINANCED})) "
     "SELECT matches.id, matches.transaction_id, transactions.bank_reference, told.id AS booked_id, "
     "told.bank_reference AS booked_reference FROM told JOIN transactions ON transactions.user_id = :user "
     "AND transactions.amount = told.amount AND transactions.currency = told.currency "

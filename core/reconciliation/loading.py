@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from core.bulk import array
+from core.marketplace import words
 from core.reconciliation.features import Account, Book, Booked, Contact, Line, OpenInvoice
 from core.reconciliation.fingerprints import day_of
 from core.reconciliation.names import normal_name
@@ -65,7 +66,8 @@ _BOOKED = text(
     "AND (source = 'manual' AND method NOT IN ('tds_withheld', 'cash') OR source = 'gateway') "
     "AND (source = 'manual' OR bank_reference IS NOT NULL) "
     "AND amount = ANY(CAST(:amounts AS bigint[])) AND occurred_at BETWEEN :since AND :until "
-    "AND NOT EXISTS (SELECT FROM transaction_payments WHERE payment_id = payments.id) ORDER BY payments.id"
+    "AND NOT EXISTS (SELECT FROM transaction_payments WHERE payment_id = payments.id) "
+    f"AND NOT ({words.OF_FINANCED}) ORDER BY payments.id"
 )
 _PAYOUTS = text(
     "SELECT payouts.id, amount, currency, occurred_at, bank_reference, connector FROM payouts "

@@ -229,6 +229,34 @@ class Trade:
         )
         return self.hand(manual.record, new)
 
+    def _financed(self) -> Any:
+        return self.some(
+            "invoices WHERE id IN (SELECT invoice_id FROM financings WHERE seller_id = :user AND funded_at IS NOT NULL)"
+        )
+
+    def vouch(self) -> object:
+        """The seller says that something of a financed invoice is settled."""
+        if (one := self._financed()) is None:
+            return False
+        amount = self.chance.choice([2_000, 1_000, max(1, one["amount_due"]), self.chance.randint(1, 3_000)])
+        new = NewPayment(
+            amount=amount, currency="INR", method=self.chance.choice(HAND),
+            date=self.chance.choice([DAY, NOW.date()]), targets=[NewTarget(one["id"], amount)],
+        )  # fmt: skip
+        return self.hand(manual.record, new)
+
+    def repay(self) -> object:
+        """The buyer pays what investors wait for, or about that."""
+        if (one := self._financed()) is None:
+            return False
+        name, amount = self.name("pmt"), self.chance.choice([7_000, 5_600, 3_500, one["total"]])
+        self.told[name] = Payment(
+            object_id=name, version=1, status=PaymentStatus.SUCCEEDED, money=Money(amount, "INR"), fee=None,
+            occurred_at=NOW + timedelta(seconds=self.chance.randint(-90_000, 9)),
+            references=(Reference(1, one["number"]),),
+        )  # fmt: skip
+        return self.hear(self.told[name])
+
     def _payment(self, condition: str = "status = 'succeeded'") -> Any:
         return self.some(f"payments WHERE user_id = :user AND {condition}")
 

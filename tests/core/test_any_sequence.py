@@ -17,6 +17,7 @@ STEPS = {
     "issue": 6, "number": 2, "rewrite": 3, "void": 1, "pay": 8, "correct": 3, "refund": 4, "dispute": 3, "pay_out": 1,
     "record": 8, "edit": 6, "delete": 3, "give_back": 5, "take_back": 3, "allocate": 4, "apply_credit": 3, "credit": 5,
     "void_note": 2, "line": 4, "restate": 2, "accept": 5, "undo": 2,
+    "vouch": 5, "repay": 3,
 }  # fmt: skip
 
 
