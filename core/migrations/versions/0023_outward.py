@@ -50,6 +50,47 @@ CREATE TRIGGER tax_months_one_after_the_other BEFORE INSERT OR DELETE ON tax_mon
 CREATE TRIGGER tax_months_stay BEFORE UPDATE ON tax_months FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER tax_filed_stays BEFORE UPDATE ON tax_filed FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
+-- Documents that changed after their month was filed, or came into it: what the next return may have to correct.
+CREATE TABLE tax_changed (
+    user_id uuid NOT NULL,
+    document_id uuid NOT NULL,
+    PRIMARY KEY (user_id, document_id)
+);
+CREATE FUNCTION tax_document_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tax_changed (user_id, document_id)
+    SELECT NEW.seller_id, NEW.id WHERE EXISTS (SELECT FROM tax_filed WHERE document_id = NEW.id)
+        OR EXISTS (SELECT FROM tax_months
+                   WHERE user_id = NEW.seller_id AND month = date_trunc('month', NEW.issue_date)::date)
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER invoices_new_for_tax AFTER INSERT ON invoices
+    FOR EACH ROW WHEN (NEW.status <> 'draft') EXECUTE FUNCTION tax_document_changed();
+-- Payments change none of these.
+CREATE TRIGGER invoices_changed_for_tax AFTER UPDATE ON invoices
+    FOR EACH ROW WHEN ((OLD.status IN ('draft', 'void')) <> (NEW.status IN ('draft', 'void'))
+        OR (OLD.number, OLD.issue_date, OLD.subtotal, OLD.total, OLD.cgst, OLD.sgst, OLD.igst, OLD.buyer_gstin,
+            OLD.place_of_supply, OLD.reverse_charge, OLD.currency)
+        IS DISTINCT FROM (NEW.number, NEW.issue_date, NEW.subtotal, NEW.total, NEW.cgst, NEW.sgst, NEW.igst,
+            NEW.buyer_gstin, NEW.place_of_supply, NEW.reverse_charge, NEW.currency))
+    EXECUTE FUNCTION tax_document_changed();
+-- Lines are written anew when they are edited, also where the sums stay.
+CREATE FUNCTION tax_lines_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tax_changed (user_id, document_id)
+    SELECT DISTINCT filed.user_id, filed.document_id FROM written
+    JOIN tax_filed AS filed ON filed.document_id = written.invoice_id
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER invoice_items_changed_for_tax AFTER INSERT ON invoice_items
+    REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION tax_lines_changed();
+CREATE TRIGGER credit_notes_new_for_tax AFTER INSERT ON credit_notes
+    FOR EACH ROW EXECUTE FUNCTION tax_document_changed();
+CREATE TRIGGER credit_notes_changed_for_tax AFTER UPDATE OF status ON credit_notes
+    FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION tax_document_changed();
+
 -- What reports of a period add up, without reading the invoices themselves.
 DROP INDEX invoices_issued;
 CREATE INDEX invoices_issued ON invoices (seller_id, issue_date)
