@@ -163,3 +163,31 @@ def test_whoever_sent_a_mail_finds_it_in_the_mailbox_with_its_file(
         )
     for page in (f"/contacts/{contact}", f"/invoices/{invoice}"):
         assert "Mails to buyer@example.com come back" in browser.get(page).text
+
+
+def test_a_credit_note_is_mailed_from_its_page(world: World, seller: Person, browser: FlaskClient) -> None:
+    invoice = make(world, seller)
+    lines = [{"description": "Torn", "quantity": "1", "unit_price": 5_00}]
+    made = world.post("/api/credit-notes", seller, {"invoice_id": invoice, "reason": "Torn", "items": lines}).body
+    at = f"/credit-notes/{made['id']}"
+    assert "Not mailed yet" in browser.get(at).text
+    page = browser.get(f"{at}/mail")
+    for words in ("buyer@example.com", "Dear Bina Buyer", "Credit note (PDF)"):
+        assert words in page.text
+    form = {**csrf(page.text), "to": "not an address"}
+    assert "an e-mail address" in browser.post(f"{at}/send", data=form, follow_redirects=True).text
+    done = browser.post(f"{at}/send", data={**form, "to": "accounts@shop.test"}, follow_redirects=True)
+    assert f"{made['number']} is on its way to accounts@shop.test." in done.text
+    for words in ("Send again", "To accounts@shop.test", "On its way"):
+        assert words in done.text
+    with world.session() as session:
+        session.execute(
+            text(
+                "UPDATE mails SET to_address = 'buyer@example.com', state = 'failed', bounced_at = now(), "
+                "bounce_reason = '550 nobody here' WHERE sender_id = :id"
+            ),
+            {"id": seller.actor.id},
+        )
+    page = browser.get(at)
+    for words in ("Came back", "Mails to buyer@example.com come back", "550 nobody here"):
+        assert words in page.text

@@ -113,7 +113,7 @@ def test_whoever_has_the_link_sees_the_invoice(sent: Sent) -> None:
     ],
 )
 def test_an_altered_link_is_none(sent: Sent, spoil: Any) -> None:
-    for under in ("", "/watch", "/pdf", f"/receipts/{uuid4()}", f"/pay/{uuid4()}"):
+    for under in ("", "/watch", "/pdf", f"/receipts/{uuid4()}", f"/credit-notes/{uuid4()}", f"/pay/{uuid4()}"):
         assert sent.browser().get(spoil(sent.path) + under).status_code == 404
 
 
@@ -398,3 +398,25 @@ def test_what_is_cancelled_by_the_time_of_the_press_is_not_paid(sent: Sent) -> N
             text("SELECT count(*) FROM payment_links WHERE invoice_id = CAST(:id AS uuid)"), {"id": sent.invoice["id"]}
         )
     assert count == 0
+
+
+def credited(sent: Sent) -> dict[str, Any]:
+    lines = [{"description": "Tea, 1 kg", "quantity": "1", "unit_price": 5_00}]
+    given = {"invoice_id": sent.invoice["id"], "reason": "One packet was torn", "items": lines}
+    made = sent.world.post("/api/credit-notes", sent.seller, given)
+    assert made.status == 201, made.body
+    note: dict[str, Any] = made.body
+    return note
+
+
+def test_what_was_credited_stands_there_with_its_paper_until_it_is_cancelled(world: World, sent: Sent) -> None:
+    note, other = credited(sent), credited(make(world))
+    page = sent.browser().get(sent.path).text
+    at = f"{sent.path}/credit-notes/{note['id']}"
+    for words in (note["number"], "One packet was torn", at, "was credited"):
+        assert words in page
+    paper = sent.browser().get(at)
+    assert (paper.status_code, paper.mimetype, paper.data[:5]) == (200, "application/pdf", b"%PDF-")
+    assert sent.browser().get(f"{sent.path}/credit-notes/{other['id']}").status_code == 404
+    assert world.post(f"/api/credit-notes/{note['id']}/void", sent.seller, {}).status == 200
+    assert note["number"] not in sent.browser().get(sent.path).text

@@ -17,14 +17,13 @@ from flask import Response, current_app, flash, make_response, redirect, request
 from sqlalchemy.orm import Session
 
 from connectors import registry
-from core.correspondence import answers, letters, papers
+from core.correspondence import answers, letters
 from core.correspondence.letters import Facts
 from core.errors import Conflict, Invalid, NotFound
 from core.identity import Actor, users
 from core.ids import parse_id
-from core.invoicing import invoices, links, payment_links, profiles, queries
+from core.invoicing import credit_note_queries, invoices, links, payment_links, profiles, queries
 from core.invoicing.links import CustomerLink
-from core.mail.message import Paper
 from core.marketplace.links import LinkExpired
 from core.marketplace.states import State
 from webapp import limits
@@ -37,6 +36,7 @@ from webapp.services import services
 ASKS = 300
 ASK_MS = 2500
 _WAITS = 90
+_MOST_NOTES = 50
 # What of an invoice is its customer's: nothing else of it reaches the page.
 _SHOWN = (
     "number", "payment_status", "currency", "issue_date", "due_date", "items", "subtotal", "discount", "tax", "cgst",
@@ -63,7 +63,7 @@ class Opened:
         return url_for("pages.customer_invoice", token=self.token)
 
 
-def _opened(session: Session, token: str) -> Opened:
+def opened_by(session: Session, token: str) -> Opened:
     """Raises LinkInvalid, NotFound or LinkExpired."""
     link: CustomerLink = links.of(services().settings).open(token)
     found = letters.facts(session, link.invoice_id)
@@ -84,7 +84,7 @@ def _private(answer: Response) -> Response:
     return answer
 
 
-def _behind_a_link(view: _View) -> _View:
+def behind_a_link(view: _View) -> _View:
     """Say in words when a link is over, whatever was asked of it."""
 
     @wraps(view)
@@ -114,6 +114,12 @@ def _invoice(session: Session, opened: Opened) -> dict[str, Any]:
     shown["credited"] = sum(
         each["allocated"] for each in found["payments"] if each["allocated"] > 0 and each["source"] == "credit_note"
     )
+    notes = credit_note_queries.list_credit_notes(
+        session, opened.seller, invoice_id=opened.facts.invoice_id, status="issued", limit=_MOST_NOTES
+    )
+    shown["credit_notes"] = [
+        {name: each[name] for name in ("id", "number", "issue_date", "reason", "total")} for each in notes["items"]
+    ]
     shown["to_confirm"] = bool(found["financing"]) and found["financing"]["state"] in _TO_CONFIRM
     return shown
 
@@ -156,16 +162,16 @@ def _page(session: Session, opened: Opened, form: Form, status: int = 200) -> Re
 
 @blueprint.get("/i/<token>")
 @limits.customer_limit
-@_behind_a_link
+@behind_a_link
 def customer_invoice(token: str) -> Response:
     """The invoice as its customer sees it."""
     with services().database.session() as session:
-        return _page(session, _opened(session, token), Form({}))
+        return _page(session, opened_by(session, token), Form({}))
 
 
 @blueprint.get("/i/<token>/watch")
 @limits.customer_limit
-@_behind_a_link
+@behind_a_link
 def customer_watch(token: str) -> Response:
     """What the page asks every few seconds: whether something changed. It sees that a person looks, and notes it.
 
@@ -175,7 +181,7 @@ def customer_watch(token: str) -> Response:
     asked = request.args.get("n", "0")
     count = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else ASKS
     with services().database.session() as session:
-        opened = _opened(session, token)
+        opened = opened_by(session, token)
         if opened.facts.viewed_at is None and not opened.is_preview and render.is_fragment():
             invoices.mark_viewed(session, opened.facts.invoice_id, render.now())
         answer = render.show("pages/customer_watch.html", watch=_watch(opened, count))
@@ -190,12 +196,12 @@ def _back(opened: Opened) -> Response:
 
 @blueprint.post("/i/<token>/answer")
 @limits.link_limit
-@_behind_a_link
+@behind_a_link
 def customer_answer(token: str) -> Response:
     """The customer agrees, or says what is wrong."""
     form = Form(request.form)
     with services().database.session() as session:
-        opened = _opened(session, token)
+        opened = opened_by(session, token)
         said = form.raw("answer")
         if opened.is_preview:
             flash("Only your customer answers here.", "bad")
@@ -219,11 +225,11 @@ def customer_answer(token: str) -> Response:
 
 @blueprint.post("/i/<token>/pay")
 @limits.pay_limit
-@_behind_a_link
+@behind_a_link
 def customer_pay(token: str) -> Response:
     """Have a payment page made at the gateway that was chosen, and wait for it."""
     with services().database.session() as session:
-        opened = _opened(session, token)
+        opened = opened_by(session, token)
         chosen = parse_id(request.form.get("gateway", ""))
         known = payment_links.gateways(session, opened.facts.seller_id, _able())
         if chosen is None or chosen not in {each.connection_id for each in known}:
@@ -240,13 +246,13 @@ def customer_pay(token: str) -> Response:
 
 @blueprint.get("/i/<token>/pay/<uuid:link_id>")
 @limits.customer_limit
-@_behind_a_link
+@behind_a_link
 def customer_paying(token: str, link_id: UUID) -> Response:
     """Wait for the gateway's page, and go there when it is made."""
     asked = request.args.get("n", "0")
     count = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else _WAITS
     with services().database.session() as session:
-        opened = _opened(session, token)
+        opened = opened_by(session, token)
         found = payment_links.standing(session, opened.facts.invoice_id, link_id)
     waits = found.state == "wanted" and count < _WAITS
     if found.state == "open" and render.is_fragment():
@@ -265,33 +271,3 @@ def customer_paying(token: str, link_id: UUID) -> Response:
         seller_name=opened.facts.seller,
         number=opened.facts.number,
     )
-
-
-def _file(made: Paper) -> Response:
-    answer = Response(made.content, 200, mimetype=made.media_type)
-    answer.headers["Content-Disposition"] = f'attachment; filename="{made.name}"'
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
-
-
-@blueprint.get("/i/<token>/pdf")
-@limits.paper_limit
-@_behind_a_link
-def customer_pdf(token: str) -> Response:
-    """The invoice as PDF."""
-    with services().database.session() as session:
-        opened = _opened(session, token)
-        setting = papers.invoice(session, opened.facts.invoice_id, links.of(services().settings))
-    # After the session: no connection waits for the typesetter.
-    return _file(setting())
-
-
-@blueprint.get("/i/<token>/receipts/<uuid:payment_id>")
-@limits.paper_limit
-@_behind_a_link
-def customer_receipt(token: str, payment_id: UUID) -> Response:
-    """The receipt of a payment towards this invoice, as far as it went there."""
-    with services().database.session() as session:
-        opened = _opened(session, token)
-        setting = papers.receipt(session, payment_id, [opened.facts.invoice_id])
-    return _file(setting())

@@ -218,3 +218,39 @@ def test_a_mail_server_tells_with_a_service_token_what_came_back(world: World, s
 @pytest.mark.parametrize("body", [{}, {"message": "Subject: x\n\nhello"}, {"message": "x", "mail_id": str(uuid4())}])
 def test_what_is_no_bounce_is_refused(world: World, body: dict[str, str]) -> None:
     assert world.post("/api/mails/bounces", world.person(Role.OPERATOR), body).status == 422
+
+
+def test_a_credit_note_is_mailed_once_for_its_key(world: World, seller: Person) -> None:
+    at = make(world, seller)
+    lines = [{"description": "Torn", "quantity": "1", "unit_price": 5_00}]
+    given = {"invoice_id": at.rpartition("/")[2], "reason": "Torn", "items": lines}
+    note = world.post("/api/credit-notes", seller, given).body
+    shown = world.get(f"/api/credit-notes/{note['id']}/mails/preview", seller).body
+    assert (shown["kind"], shown["to"], note["number"] in shown["subject"]) == (
+        "credit_note",
+        "buyer@example.com",
+        True,
+    )
+    first = world.post(f"/api/credit-notes/{note['id']}/send", seller, {"message": "Sorry."}, Idempotency_Key="c1")
+    again = world.post(f"/api/credit-notes/{note['id']}/send", seller, {"message": "Sorry."}, Idempotency_Key="c1")
+    assert (first.status, again.body) == (201, first.body)
+    assert (first.body["credit_number"], first.body["to"]) == (note["number"], "buyer@example.com")
+    (mail,) = world.get(f"/api/credit-notes/{note['id']}/mails", seller).body["items"]
+    assert (mail["id"], [each["kind"] for each in mail["attachments"]]) == (first.body["mail_id"], ["credit_note_pdf"])
+    assert mail in world.get(f"{at}/mails", seller).body["items"]
+    assert "invoice.credit_sent" in [each["kind"] for each in world.get(at, seller).body["history"]]
+    world.post(f"/api/credit-notes/{note['id']}/void", seller, {})
+    refused = world.post(f"/api/credit-notes/{note['id']}/send", seller, {})
+    assert (refused.status, refused.body["code"]) == (409, "conflict")
+
+
+def test_a_day_that_is_full_says_so(world: World, seller: Person) -> None:
+    at = make(world, seller)
+    with world.session() as session:
+        session.execute(
+            text("INSERT INTO mail_days VALUES (:seller, :day, 1000)"),
+            {"seller": seller.actor.id, "day": datetime.now(UTC).date()},
+        )
+    refused = world.post(f"{at}/send", seller, {})
+    assert (refused.status, refused.body["code"]) == (409, "daily_mail_limit")
+    assert world.get(f"{at}/mails", seller).body["items"] == []
