@@ -112,6 +112,13 @@ class Settings(BaseSettings):
     lease_seconds: int = Field(60, ge=1, le=3600, description="Time a worker may hold an event, seconds.")
     max_attempts: int = Field(12, ge=1, le=100, description="Tries before an event is parked as dead.")
 
+    rates_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Where the European Central Bank's reference rates are fetched: eurofxref-daily.xml lies below it. "
+        "Empty: the bank's own address, and in a demo made-up rates of this installation.",
+    )
+
     # What providers set: <SLUG>_WEBHOOK_SECRET and <SLUG>_API_BASE, kept apart because the slugs are open.
     provider_secrets: Mapping[str, tuple[SecretStr, ...]] = Field(default_factory=dict, exclude=True)
     provider_api_bases: Mapping[str, str] = Field(default_factory=dict, exclude=True)
@@ -242,6 +249,12 @@ class Settings(BaseSettings):
         return self.demo_mode if self.allow_local_providers is None else self.allow_local_providers
 
     @property
+    def rates_base(self) -> str:
+        """Where exchange rates are fetched, without a slash at its end."""
+        own = f"{self.base_url}/simulated/ecb" if self.demo_mode else ECB
+        return (self.rates_url or own).rstrip("/")
+
+    @property
     def conformance(self) -> bool:
         """Whether the ledger's conformance endpoints are offered: asked for, on a database that says it is scratch."""
         return self.ledger_conformance and "scratch" in urlsplit(self.database_url or "").path
@@ -255,6 +268,8 @@ class Settings(BaseSettings):
         return self.provider_api_bases.get(slug)
 
 
+# https://www.ecb.europa.eu/stats/policy_and_exchange_rates/euro_reference_exchange_rates, checked 2026-11.
+ECB = "https://www.ecb.europa.eu/stats/eurofxref"
 _SECRET_SUFFIX = "_WEBHOOK_SECRET"  # noqa: S105 - a name, not a secret
 _BASE_SUFFIX = "_API_BASE"
 

@@ -64,6 +64,15 @@ def api(slug: str, connection_id: UUID, rest: str) -> Response:
     return Response(said.content, said.status, content_type=said.content_type)
 
 
+@blueprint.get("/ecb/<name>")
+def reference_rates(name: str) -> Response:
+    """Made-up exchange rates, where the European Central Bank's are in earnest."""
+    from workers.simulators.ecb import Bank  # noqa: PLC0415
+
+    said = Bank().answer(request.method, f"/{name}", {}, b"")
+    return Response(said.content, said.status, content_type=said.content_type)
+
+
 @blueprint.get("/<slug>/<uuid:connection_id>/pay/<link_id>")
 def page(slug: str, connection_id: UUID, link_id: str) -> Response:
     """The page on which a customer pays."""

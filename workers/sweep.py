@@ -37,6 +37,7 @@ def due(context: Context) -> dict[str, bool]:
                 "(EXISTS (SELECT FROM syncs WHERE state IN ('queued', 'running', 'waiting') AND due_at <= :now) "
                 "OR EXISTS (SELECT FROM sync_schedules WHERE due_at <= :now) "
                 "OR EXISTS (SELECT FROM registrations WHERE due_at <= :now) "
+                "OR EXISTS (SELECT FROM rate_feeds WHERE due_at <= :now) "
                 "OR EXISTS (SELECT FROM statement_imports WHERE state = 'taking')) AS pull, "
                 "EXISTS (SELECT FROM mails WHERE state = 'queued' AND due_at <= :now) AS mail, "
                 "(EXISTS (SELECT FROM financings WHERE due_at <= :now) OR EXISTS (SELECT FROM ledger_unsealed) "

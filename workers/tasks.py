@@ -18,6 +18,7 @@ from workers import (
     overdue,
     payment_links,
     pull,
+    rates,
     reconcile,
     recurring,
     register,
@@ -97,7 +98,7 @@ def _pullers() -> Crew:
         shift(
             parts.doorbell,
             "pull",
-            lambda: pull.drain(parts) + register.drain(parts) + statements.drain(parts),
+            lambda: pull.drain(parts) + register.drain(parts) + statements.drain(parts) + rates.drain(parts),
             full=1,
             send_for_another=crew.call,
             linger_seconds=0.1,

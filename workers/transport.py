@@ -25,7 +25,7 @@ import tenacity
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import HTTPError
 
-from connectors.base import Api, Authorization, Connector, Credentials, Request, Response
+from connectors.base import Api, Authorization, AuthorizationTalk, Connector, Credentials, Request, Response
 from core.errors import CredentialsRefused, Permanent, Transient
 from workers.addresses import address_of
 from workers.pinning import PinnedAdapter, Refused
@@ -207,6 +207,17 @@ class Transport:
             request, denies
         )
 
+    def file(self, name: str, base: str, path: str, *, most_bytes: int) -> bytes:
+        """A file that somebody publishes for everybody: `path`, which starts with /, below an address of the settings.
+
+        `name` says whose it is, in messages and for the circuit. Raises Transient or Permanent.
+        """
+        shared = replace(self._shared, limits=replace(self._shared.limits, response_bytes=most_bytes))
+        nobody = Credentials(secrets={}, settings={}, external_id=None)
+        api = Api(base=base.rstrip("/"), authorize=_nothing)
+        run = _Run(shared, name, api, api.base, nobody, None, None)
+        return run.hold(_asked(Request(method="GET", url=path, headers={"Accept": "*/*"})), authorized=False).body
+
     def is_simulated(self, base: str | None) -> bool:
         """Whether a replaced API base is that of a stand-in on this machine or network."""
         return self._shared.allow_local and (base or "").startswith("http://")
@@ -218,6 +229,17 @@ class Transport:
     def close(self) -> None:
         """Close every connection."""
         self._shared.session.close()
+
+
+def _nothing(_: Credentials) -> AuthorizationTalk:
+    """What is published for everybody asks for no authorisation."""
+    yield from ()
+    return Authorization(headers={}, expires_in_seconds=0)
+
+
+def _asked(request: Request) -> Generator[Request, Response, Response]:
+    """A talk of one question."""
+    return (yield request)
 
 
 class _Run:

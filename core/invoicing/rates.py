@@ -156,22 +156,32 @@ def write(session: Session, actor: Actor, rates: Sequence[Rate], source: Source,
 
     Of several for one day the last one holds. What a provider says does not replace what a person wrote.
     """
+    sellers_only(actor)
+    written = put(session, actor.id, rates, source, now)
+    if written.added or written.changed:
+        data: dict[str, object] = {"source": source, "added": written.added, "changed": written.changed}
+        if len(rates) == 1:
+            data |= {"currency": rates[0].currency, "day": rates[0].day.isoformat(), "rate": str(rates[0].rate)}
+        audit.record(session, actor, "rates.written", "exchange_rates", actor.id, data, now)
+    return written
+
+
+def sellers_only(actor: Actor) -> None:
+    """Raise Forbidden for everybody who keeps no rates."""
     if actor.role is not Role.SELLER:
         raise Forbidden("only sellers keep exchange rates")
+
+
+def put(session: Session, user_id: UUID, rates: Sequence[Rate], source: Source, now: datetime) -> Written:
+    """The same without a person: nobody is asked whether they may, and who did it is the caller's to record."""
     last = {(one.currency, one.home, one.day): one for one in rates}
     # In one order everywhere, so that two who write the same wait for each other once.
     rows = [
         {"currency": one.currency, "home": one.home, "day": one.day, "rate": one.rate}
         for _, one in sorted(last.items())
     ]
-    done = session.scalars(_WRITE, {**_ROWS.parameters(rows), "user": actor.id, "source": source, "now": now}).all()
-    written = Written(added=done.count(True), changed=done.count(False), unchanged=len(rows) - len(done))
-    if done:
-        data: dict[str, object] = {"source": source, "added": written.added, "changed": written.changed}
-        if len(rows) == 1:
-            data |= {"currency": rates[-1].currency, "day": rates[-1].day.isoformat(), "rate": str(rates[-1].rate)}
-        audit.record(session, actor, "rates.written", "exchange_rates", actor.id, data, now)
-    return written
+    done = session.scalars(_WRITE, {**_ROWS.parameters(rows), "user": user_id, "source": source, "now": now}).all()
+    return Written(added=done.count(True), changed=done.count(False), unchanged=len(rows) - len(done))
 
 
 def remove(session: Session, actor: Actor, *, currency: str, home: str, day: date, now: datetime) -> None:

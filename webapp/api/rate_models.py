@@ -87,6 +87,22 @@ class ImportedRates(WrittenRates):
     errors: list[LineProblem]
 
 
+class RateFeedInput(Input):
+    """Whether my rates are fetched from the European Central Bank."""
+
+    on: bool
+
+
+class RateFeed(Output):
+    """How the fetching of rates stands. `error` is why the last try failed; it is tried again at `due_at`."""
+
+    on: bool
+    due_at: datetime | None
+    fetched_at: datetime | None
+    newest_day: date | None
+    error: str | None
+
+
 class RemovedRate(Output):
     """Nothing is left of it."""
 

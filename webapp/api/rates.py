@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, current_app
 from sqlalchemy.orm import Session
 
 from core.decimals import plain
 from core.errors import Forbidden
 from core.identity import Actor, Role
-from core.invoicing import rate_files, rates
+from core.invoicing import rate_feeds, rate_files, rates
+from core.invoicing.rate_feeds import Feed
 from core.invoicing.rates import Rate
 from webapp import auth, limits, runtime, uploads
 from webapp.api import rate_models as models
@@ -96,3 +97,50 @@ def delete(home: str, currency: str, day: str) -> Response:
     with services().database.session() as session:
         rates.remove(session, person, currency=currency, home=home, day=wanted, now=auth.now())
     return reply({"removed": True})
+
+
+@blueprint.get("/feed")
+@operation("rates", {200: models.RateFeed})
+def show_feed() -> Response:
+    """Whether my rates are fetched from the European Central Bank, and how that went."""
+    person = auth.require(Role.SELLER)
+    with services().database.session() as session:
+        return reply(_feed(rate_feeds.feed(session, person.id)))
+
+
+@blueprint.put("/feed")
+@operation("rates", {200: models.RateFeed}, body=models.RateFeedInput)
+def switch_feed(body: models.RateFeedInput) -> Response:
+    """Have them fetched each day, the first time at once with ninety days; or no more. Mine are never replaced."""
+    person = auth.require(Role.SELLER)
+    with services().database.session() as session:
+        found = rate_feeds.switch(session, person, auth.now(), on=body.on)
+    ring_for_rates()
+    return reply(_feed(found))
+
+
+@blueprint.post("/feed/fetch")
+@limits.upload_limit
+@operation("rates", {202: models.RateFeed}, problems=(409,))
+def fetch_feed() -> Response:
+    """Fetch them now. Asking again while they are fetched changes nothing."""
+    person = auth.require(Role.SELLER)
+    with services().database.session() as session:
+        found = rate_feeds.fetch_now(session, person, auth.now())
+    ring_for_rates()
+    return reply(_feed(found), 202)
+
+
+def ring_for_rates() -> None:
+    """Have a worker look for rates to fetch; a lost ring costs seconds."""
+    current_app.extensions["ledgerwire.inlet"].ringer.ring("pull")
+
+
+def _feed(found: Feed) -> dict[str, Any]:
+    return {
+        "on": found.is_on,
+        "due_at": found.due_at,
+        "fetched_at": found.fetched_at,
+        "newest_day": found.newest_day,
+        "error": found.error,
+    }

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from flask import Response, flash, make_response, redirect, request, url_for
 
-from core.errors import Invalid, NotFound
+from core.errors import Conflict, Invalid, NotFound
 from core.files import FileTooLarge
 from core.identity import Role
+from core.invoicing import rate_feeds
 from core.invoicing import rates as keeping
 from core.invoicing.rates import Rate
 from webapp import limits, uploads
-from webapp.api.rates import taken
+from webapp.api.rates import ring_for_rates, taken
 from webapp.auth import page_login_required
-from webapp.pages import blueprint
+from webapp.pages import blueprint, render
+from webapp.pages.format import spoken
 from webapp.pages.forms import Form
 from webapp.pages.invoice_forms import CURRENCIES
 from webapp.pages.shell import Look, choice, cursor, limit, looking, only
+from webapp.services import services
 
 SOURCES = {"hand": "By hand", "csv": "From a file", "provider": "European Central Bank"}
 _LABELS = {"currency": "Currency", "day": "Day", "rate": "Rate", "file": "File"}
@@ -38,6 +41,9 @@ def _page(look: Look, form: Form, status: int = 200, *, wrong: list[tuple[int, s
         wrong=wrong,
         fresh=keeping.FRESH_DAYS,
         today=look.now.date(),
+        feed=rate_feeds.feed(look.db, look.actor.id),
+        made_up=services().settings.rates_base.startswith(f"{services().settings.base_url}/"),
+        now=look.now,
     )
 
 
@@ -71,6 +77,26 @@ def add_rate() -> Response:
             return _page(look, form, 422)
     flash("The rate was saved.", "good")
     return make_response(redirect(url_for("pages.rates"), 303))
+
+
+@blueprint.post("/rates/feed")
+@limits.upload_limit
+@page_login_required
+def switch_rates() -> Response:
+    """Have rates fetched (`do` is on), no more (off), or at once (now)."""
+    do = request.form.get("do")
+    try:
+        with looking() as look:
+            only(look, Role.SELLER)
+            if do == "now":
+                rate_feeds.fetch_now(look.db, look.actor, look.now)
+            else:
+                rate_feeds.switch(look.db, look.actor, look.now, on=do == "on")
+    except Conflict as error:
+        return render.refused(spoken(str(error), "INR"), url_for("pages.rates"), 409)
+    ring_for_rates()
+    told = "Rates are not fetched any more; those that came stay." if do == "off" else "The rates are being fetched."
+    return render.done(told, url_for("pages.rates"))
 
 
 @blueprint.post("/rates/import")
