@@ -23,6 +23,7 @@ from core.events import (
     MirroredInvoiceGone,
     Payment,
     Payout,
+    PayoutItem,
     PendingSnapshot,
     Refund,
 )
@@ -45,7 +46,7 @@ _Area = Callable[[Connection, Sequence[Statement], Outcome], None]
 
 def _area(statement: Statement) -> _Area:
     match statement.record:
-        case Payment() | Refund() | Dispute():
+        case Payment() | Refund() | Dispute() | PayoutItem():
             return payments_apply.apply
         case BankTransaction() | PendingSnapshot():
             return banking_apply.apply
@@ -94,6 +95,9 @@ def apply(
     heard = echoes.split(connection, statements)
     for statement in heard.news:
         by_area.setdefault(_area(statement), []).append(statement)
+        if isinstance(statement.record, PayoutItem):
+            # Its payment was told its fee; then the payout is told what it holds.
+            by_area.setdefault(banking_apply.apply_payouts, [])
     for area in _ORDER:
         if area in by_area:
             area(connection, by_area[area], outcome)

@@ -47,6 +47,8 @@ class Outcome:
     # hands them to `core.marketplace.repayments.collect`. And which event changed which payment.
     settled: dict[UUID, UUID | None] = field(default_factory=dict)
     origins: dict[UUID, UUID] = field(default_factory=dict)
+    # Payouts whose parts their provider names anew, by connection and the provider's id.
+    named: set[tuple[UUID, str]] = field(default_factory=set)
 
     def tell(self, rooms: Sequence[str], name: str, data: dict[str, object], event_id: UUID | None) -> None:
         """Announce the same thing to several rooms."""

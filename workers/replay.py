@@ -26,6 +26,7 @@ _TABLES = {
     "refund": "payment_adjustments",
     "dispute": "payment_adjustments",
     "payout": "payouts",
+    "payout_item": "payout_items",
     "mirrored_invoice": "mirrored_invoices",
     "account": "bank_accounts",
     "connection": "connections",

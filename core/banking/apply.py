@@ -331,7 +331,7 @@ _UNEXPLAINED = text("UPDATE payouts SET unexplained = NULL WHERE id = ANY(CAST(:
 
 
 def apply_payouts(connection: Connection, statements: Sequence[Statement], outcome: Outcome) -> None:
-    """Take in payouts, merged like transactions; find what they hold."""
+    """Take in payouts, merged like transactions; find what they hold, also of those whose items were just named."""
     said = [(statement, statement.record) for statement in statements if isinstance(statement.record, Payout)]
     ids = objects.identify(
         connection, [(statement.connection_id, "payout", record.object_id) for statement, record in said]
@@ -378,17 +378,21 @@ def apply_payouts(connection: Connection, statements: Sequence[Statement], outco
         outcome.effects.append(
             Effect(event_id=statement.event_id, object_kind="payout", object_id=identity, effect=effect)
         )
-    if changed:
+    renamed = {connection_id for connection_id, _ in outcome.named}
+    if changed or renamed:
         books.touch(connection)
+        payouts.hold(connection, {row["connection_id"] for row in changed.values()} | renamed)
     new = [row for identity, row in changed.items() if identity not in stored]
     old = [row for identity, row in changed.items() if identity in stored]
     if new:
         connection.execute(text(_PAYOUTS.insert("payouts")), _PAYOUTS.parameters(new))
     if old:
         connection.execute(text(_PAYOUTS.update("payouts", suffix=", updated_at = now()")), _PAYOUTS.parameters(old))
-    if told:
+    if told or renamed:
         connection.execute(_UNEXPLAINED, {"ids": array(told, "uuid")})
-        payouts.look_again(connection, set(told.values()))
+        named = outcome.named | {(row["connection_id"], row["object_id"]) for row in map(changed.__getitem__, told)}
+        payouts.add_up(connection, named)
+        payouts.look_again(connection, {*told.values(), *renamed}, renamed)
 
 
 def _payout_standing(row: dict[str, Any]) -> tuple[Any, ...]:

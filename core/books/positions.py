@@ -86,7 +86,14 @@ WANTED: Mapping[str, str] = {
     ),
     "payout": (
         "SELECT payouts.id AS object_id, 'payout' AS kind, payouts.user_id, payouts.connection_id, payouts.currency, "
-        + _amounts({"clearing": "payouts.amount", "bank": "-payouts.amount"})
+        + _amounts(
+            {
+                # What its items charge beside the fees of payments was kept of what was collected.
+                "clearing": "payouts.amount + payouts.charges",
+                "bank": "-payouts.amount",
+                "gateway_fees": "-payouts.charges",
+            }
+        )
         # What goes to somebody else, such as a supplier, is none of these books' business.
         + " FROM payouts WHERE payouts.status = 'paid' AND NOT payouts.to_third_party"
     ),

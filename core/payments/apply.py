@@ -17,7 +17,8 @@ from sqlalchemy import Connection, text
 
 from core import objects
 from core.bulk import Rows, array
-from core.events import Dispute, Payment, Refund, Trust
+from core.events import Dispute, Payment, PayoutItem, Refund, Trust
+from core.payments import payout_items
 from core.payments.adopt import adopt_waiting
 from core.payments.merge import PaymentState, adjustment_standing, adjustment_values
 from core.payments.rows import load
@@ -56,7 +57,7 @@ _UPDATE_ADJUSTMENTS = text(_ADJUSTMENTS.update("payment_adjustments", suffix=", 
 
 
 def apply(connection: Connection, statements: Sequence[Statement], outcome: Outcome) -> None:
-    """Take in what events say about payments, refunds and disputes; add effects to `outcome`.
+    """Take in what events say about payments, refunds, disputes and items of payouts; add effects to `outcome`.
 
     The caller owns the transaction. A statement that changes nothing has the effect "unchanged".
     """
@@ -71,11 +72,16 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
             adjustment_keys.append((statement.connection_id, kind, record.object_id))
             # The key of a payment nobody told us of yet is locked all the same: its news may be on the way.
             payment_keys.append((statement.connection_id, "payment", record.payment_id))
+        elif isinstance(record, PayoutItem):
+            adjustment_keys.append((statement.connection_id, payout_items.KIND, record.object_id))
+            if record.kind == "payment" and record.subject_id is not None:
+                payment_keys.append((statement.connection_id, "payment", record.subject_id))
     ids = objects.identify(connection, payment_keys + adjustment_keys)
     states = load(connection, ids.known())
     origins: dict[UUID, UUID] = {}
 
     adjusted = _apply_adjustments(connection, statements, ids, outcome)
+    named = payout_items.apply(connection, statements, ids, outcome)
     touched: dict[UUID, PaymentState] = {}
     quiet = _hear(statements, ids, states, touched, origins, outcome)
     for key, event_ids in adjusted.items():
@@ -88,15 +94,20 @@ def apply(connection: Connection, statements: Sequence[Statement], outcome: Outc
                 Effect(event_id=event_id, object_kind="payment", object_id=identity, effect="updated")
                 for event_id in event_ids
             )
-    # Whoever reports a refund takes the payment's key, so a key that is new to this batch has none but the batch's.
-    _apply_returns(
-        connection,
-        [
-            state
-            for key, state in ((key, touched.get(ids[key])) for key in set(payment_keys))
-            if state is not None and (state.id not in ids.fresh or key in adjusted)
-        ],
-    )
+    # Whoever reports a refund or an item takes the payment's key, so a key that is new to this batch has none but the
+    # batch's.
+    moved = {
+        key: state
+        for key, state in ((key, touched.get(ids[key])) for key in set(payment_keys))
+        if state is not None and (state.id not in ids.fresh or key in adjusted or key in named)
+    }
+    _apply_returns(connection, moved.values())
+    asked = moved | {key: states[ids[key]] for key in named if ids[key] in states}
+    for key in payout_items.fees(connection, asked):
+        if key in named:
+            state = touched[ids[key]] = asked[key]
+            quiet.discard(state.id)
+            origins.setdefault(state.id, named[key])
     settle(connection, touched, origins, outcome, quiet=quiet)
 
 

@@ -18,17 +18,43 @@ _COLUMNS = """
     payouts.id, payouts.connection_id, connections.connector, connections.name AS connection_name, payouts.object_id,
     payouts.status, payouts.amount, payouts.currency, payouts.fee, payouts.bank_reference, payouts.occurred_at,
     payouts.to_third_party, payouts.unexplained, payouts.transaction_id,
-    held.many, held.collected, held.fees, held.returned
+    held.many, held.collected, held.fees, held.returned, held.adjusted, held.named
 """
 _FROM = """
     payouts LEFT JOIN connections ON connections.id = payouts.connection_id
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE kind = 'payment') AS many,
                coalesce(sum(amount) FILTER (WHERE kind = 'payment'), 0)::bigint AS collected,
-               coalesce(sum(fee), 0)::bigint AS fees,
-               coalesce(-sum(amount) FILTER (WHERE kind <> 'payment'), 0)::bigint AS returned
-        FROM payout_lines WHERE payout_id = payouts.id) AS held
+               coalesce(sum(fee - CASE kind WHEN 'fee' THEN amount ELSE 0 END), 0)::bigint AS fees,
+               coalesce(-sum(amount) FILTER (WHERE kind IN ('refund', 'dispute')), 0)::bigint AS returned,
+               coalesce(sum(amount) FILTER (WHERE kind = 'adjustment'), 0)::bigint AS adjusted,
+               coalesce(bool_or(named), false) AS named
+        FROM (SELECT kind, amount, fee, false AS named FROM payout_lines WHERE payout_id = payouts.id
+              UNION ALL SELECT kind, amount, fee, true FROM payout_items AS item
+              WHERE item.connection_id = payouts.connection_id AND item.payout_object_id = payouts.object_id
+              AND item.currency = payouts.currency) AS parts) AS held
 """
+# What was found by order, and what the provider names: of this the payment, refund or dispute may be unknown here.
+_LINES = text(
+    "WITH parts AS (SELECT kind, subject_id, CAST(NULL AS text) AS named_id, amount, fee, net, occurred_at "
+    "FROM payout_lines WHERE payout_id = :id "
+    "UNION ALL SELECT item.kind, known.id, coalesce(item.subject_object_id, item.object_id), item.amount, item.fee, "
+    "item.net, item.occurred_at FROM payouts JOIN payout_items AS item ON item.connection_id = payouts.connection_id "
+    "AND item.payout_object_id = payouts.object_id AND item.currency = payouts.currency "
+    "LEFT JOIN object_keys AS known ON known.connection_id = item.connection_id AND known.kind = item.kind "
+    "AND known.object_id = item.subject_object_id WHERE payouts.id = :id) "
+    "SELECT line.*, line.named_id IS NOT NULL AS named, "
+    "line.kind IN ('payment', 'refund', 'dispute') AND paid.id IS NULL AND adjustment.id IS NULL AS unseen, "
+    "coalesce(paid.id, back.id) AS payment_id, coalesce(paid.payer_name, paid.payer_email, back.payer_name, "
+    "back.payer_email) AS payer, coalesce(paid.object_id, adjustment.object_id, line.named_id) AS object_id "
+    "FROM parts AS line LEFT JOIN payments AS paid ON paid.id = line.subject_id AND line.kind = 'payment' "
+    "LEFT JOIN payment_adjustments AS adjustment ON adjustment.id = line.subject_id AND line.kind <> 'payment' "
+    "LEFT JOIN object_keys AS known ON known.connection_id = adjustment.connection_id "
+    "AND known.kind = 'payment' AND known.object_id = adjustment.payment_object_id "
+    "LEFT JOIN payments AS back ON back.id = known.id "
+    # What is missing comes first: it is what somebody looks for.
+    "ORDER BY unseen DESC, line.occurred_at, line.named_id, line.subject_id LIMIT :most"
+)
 MOST_LINES = 500
 
 
@@ -39,8 +65,9 @@ def _visible(actor: Actor) -> str:
 def _shape(row: Any) -> dict[str, Any]:
     """A payout with what it holds in sums, in minor units.
 
-    `amount` is `collected` less `fees`, the payout's own `fee` where the parts name none, `returned`, and whatever is
-    `unexplained` (null before anybody looked; for money to somebody else there is nothing to look for).
+    `amount` is `collected` less `fees`, the payout's own `fee` where the parts name none, and `returned`, with what was
+    `adjusted` and whatever is `unexplained` (null before anybody looked; for money to somebody else there is nothing to
+    look for). `named`: the provider itself says what is in it.
     """
     return {
         "id": str(row.id),
@@ -58,6 +85,8 @@ def _shape(row: Any) -> dict[str, Any]:
         "collected": row.collected,
         "fees": row.fees,
         "returned": row.returned,
+        "adjusted": row.adjusted,
+        "named": row.named,
         "unexplained": row.unexplained,
         "transaction_id": str(row.transaction_id) if row.transaction_id else None,
     }
@@ -97,27 +126,14 @@ def list_payouts(
 
 
 def get_payout(session: Session, actor: Actor, payout_id: UUID) -> dict[str, Any]:
-    """A payout with its lines, the oldest first, at most 500. Raises NotFound."""
+    """A payout with its lines: what is unknown here, then the oldest first, at most 500. Raises NotFound."""
     row = session.execute(
         text(f"SELECT {_COLUMNS} FROM {_FROM} WHERE payouts.id = :id AND {_visible(actor)}"),
         {"id": payout_id, "actor": actor.id},
     ).one_or_none()
     if row is None:
         raise NotFound("payout", payout_id)
-    lines = session.execute(
-        text(
-            "SELECT line.kind, line.subject_id, line.amount, line.fee, line.net, line.occurred_at, "
-            "coalesce(paid.id, back.id) AS payment_id, coalesce(paid.payer_name, paid.payer_email, back.payer_name, "
-            "back.payer_email) AS payer, coalesce(paid.object_id, adjustment.object_id) AS object_id "
-            "FROM payout_lines AS line LEFT JOIN payments AS paid ON paid.id = line.subject_id "
-            "LEFT JOIN payment_adjustments AS adjustment ON adjustment.id = line.subject_id "
-            "LEFT JOIN object_keys AS known ON known.connection_id = adjustment.connection_id "
-            "AND known.kind = 'payment' AND known.object_id = adjustment.payment_object_id "
-            "LEFT JOIN payments AS back ON back.id = known.id "
-            "WHERE line.payout_id = :id ORDER BY line.occurred_at, line.subject_id LIMIT :most"
-        ),
-        {"id": payout_id, "most": MOST_LINES},
-    )
+    lines = session.execute(_LINES, {"id": payout_id, "most": MOST_LINES})
     found = _shape(row)
     found["lines"] = [
         {
@@ -125,6 +141,8 @@ def get_payout(session: Session, actor: Actor, payout_id: UUID) -> dict[str, Any
             "payment_id": str(line.payment_id) if line.payment_id else None,
             "object_id": line.object_id,
             "payer": line.payer,
+            "named": line.named,
+            "unseen": line.unseen,
             "amount": line.amount,
             "fee": line.fee,
             "net": line.net,

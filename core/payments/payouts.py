@@ -1,8 +1,9 @@
 """What a gateway's payouts hold: which payments less fees, refunds and lost disputes each of them brings to the bank.
 
-Providers say the sum and seldom the parts. So the parts are found: what was collected over the connection and is in no
-payout yet, the oldest first, as far as it sums up to the payout. What then differs is shown as a number, and looked at
-again with the news of the connection; what was explained to the last paisa stays so.
+Where the provider names the parts (`core.payments.payout_items`) a payout is what it names, and what that does not come
+to is a number. Of other payouts the parts are found: what was collected over the connection, is named nowhere and is in
+no payout yet, the oldest first, as far as it sums up to the payout. What then differs is looked at again with the news
+of the connection; what was explained to the last paisa stays so, until something of it is named elsewhere.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from core.bulk import Rows
+from core.bulk import Rows, array
 
 # Gateways pay out within days; money that waited longer is in no payout that comes.
 WINDOW = timedelta(days=60)
@@ -60,24 +61,36 @@ def explain(amount: int, fee: int | None, waiting: Sequence[Movement]) -> Batch:
     return Batch(waiting[:nearest], amount - (net[nearest - 1] if nearest else 0))
 
 
+_NAMED = (
+    "EXISTS (SELECT FROM payout_items AS item WHERE item.connection_id = payouts.connection_id "
+    "AND item.payout_object_id = payouts.object_id)"
+)
+_SETTLED = "payouts.status = 'paid' AND NOT payouts.to_third_party AND payouts.amount > 0"
+# Of these weeks, by the newest payout of the connection.
+_YOUNG = (
+    "payouts.occurred_at >= (SELECT max(newest.occurred_at) FROM payouts AS newest "
+    "WHERE newest.connection_id = :connection) - CAST(:window AS interval)"
+)
 _OPEN = text(
     "SELECT id, user_id, connection_id, amount, fee, currency, occurred_at FROM payouts "
-    "WHERE connection_id = :connection AND status = 'paid' AND NOT to_third_party AND amount > 0 "
-    "AND unexplained IS DISTINCT FROM 0 AND occurred_at >= (SELECT max(newest.occurred_at) FROM payouts AS newest "
-    "WHERE newest.connection_id = :connection) - CAST(:window AS interval) "
-    "ORDER BY occurred_at, id LIMIT :most"
+    f"WHERE connection_id = :connection AND {_SETTLED} AND unexplained IS DISTINCT FROM 0 "
+    f"AND ({_YOUNG} OR id = ANY(CAST(:robbed AS uuid[]))) AND NOT {_NAMED} ORDER BY occurred_at, id LIMIT :most"
 )
 _WAITING = text(
     "SELECT id, 'payment' AS kind, amount, coalesce(fee, 0) AS fee, occurred_at FROM payments "
     "WHERE user_id = :user AND connection_id = :connection AND source = 'gateway' AND status = 'succeeded' "
     "AND trust <> 'hint' AND currency = :currency AND occurred_at BETWEEN :since AND :until "
     "AND NOT EXISTS (SELECT FROM payout_lines WHERE subject_id = payments.id) "
+    "AND NOT EXISTS (SELECT FROM payout_items AS item WHERE item.connection_id = payments.connection_id "
+    "AND item.kind = 'payment' AND item.subject_object_id = payments.object_id) "
     "UNION ALL SELECT back.id, back.kind, -back.taken, 0, back.occurred_at FROM payment_adjustments AS back "
     "JOIN object_keys AS known ON known.connection_id = back.connection_id AND known.kind = 'payment' "
     "AND known.object_id = back.payment_object_id JOIN payments ON payments.id = known.id "
     "WHERE back.connection_id = :connection AND back.taken > 0 AND back.currency = :currency "
     "AND back.occurred_at BETWEEN :since AND :until AND payments.status = 'succeeded' AND payments.trust <> 'hint' "
     "AND NOT EXISTS (SELECT FROM payout_lines WHERE subject_id = back.id) "
+    "AND NOT EXISTS (SELECT FROM payout_items AS item WHERE item.connection_id = back.connection_id "
+    "AND item.kind = back.kind AND item.subject_object_id = back.object_id) "
     "ORDER BY occurred_at, id LIMIT :most"
 )
 _LINES = Rows(
@@ -86,37 +99,91 @@ _LINES = Rows(
 _INSERT = text(_LINES.insert("payout_lines"))
 
 
-def look_again(connection: Connection, connection_ids: Collection[UUID]) -> int:
-    """Find what the unexplained payouts of connections hold; return how many payouts were looked at.
+# What is named of each payout asked for. What cannot be a sum here, in another currency, stays unexplained.
+_ADD_UP = text(
+    "WITH said AS (SELECT payouts.id, payouts.amount, count(item.id) AS many, "
+    "coalesce(sum(item.net), 0)::bigint AS net, "
+    # With a payment its own fee is in the books already.
+    "coalesce(sum(CASE item.kind WHEN 'payment' THEN 0 WHEN 'fee' THEN -item.net ELSE item.fee END), 0)::bigint "
+    f"AS charges, ({_SETTLED}) AS settled "
+    "FROM unnest(CAST(:connections AS uuid[]), CAST(:objects AS text[])) AS asked (connection_id, object_id) "
+    "JOIN object_keys AS known ON known.connection_id = asked.connection_id AND known.kind = 'payout' "
+    "AND known.object_id = asked.object_id JOIN payouts ON payouts.id = known.id "
+    "LEFT JOIN payout_items AS item ON item.connection_id = payouts.connection_id "
+    "AND item.payout_object_id = payouts.object_id AND item.currency = payouts.currency GROUP BY payouts.id) "
+    "UPDATE payouts SET charges = said.charges, unexplained = "
+    "CASE WHEN said.many = 0 THEN payouts.unexplained WHEN said.settled THEN said.amount - said.net END "
+    "FROM said WHERE payouts.id = said.id"
+)
+# Once something is named, what was found beside it is looked for anew.
+_LOOSEN = text(
+    "UPDATE payouts SET unexplained = NULL WHERE connection_id = :connection AND unexplained IS NOT NULL "
+    f"AND NOT {_NAMED} AND {_YOUNG}"
+)
+_TAKEN = text(
+    "SELECT DISTINCT line.payout_id FROM payout_items AS item "
+    "JOIN object_keys AS known ON known.connection_id = item.connection_id AND known.kind = item.kind "
+    "AND known.object_id = item.subject_object_id "
+    "JOIN payout_lines AS line ON line.subject_id = known.id WHERE item.connection_id = :connection"
+)
+_ROB = text(
+    "WITH gone AS (DELETE FROM payout_lines WHERE payout_id = ANY(CAST(:robbed AS uuid[]))) "
+    f"UPDATE payouts SET unexplained = NULL WHERE id = ANY(CAST(:robbed AS uuid[])) AND NOT {_NAMED}"
+)
+_FORGET = text(
+    "DELETE FROM payout_lines USING payouts WHERE payouts.id = payout_lines.payout_id "
+    f"AND payouts.connection_id = :connection AND (payouts.status <> 'paid' OR {_NAMED} "
+    f"OR (payouts.unexplained IS DISTINCT FROM 0 AND {_YOUNG}))"
+)
 
-    Lines of a payout that went back to the gateway, or that it says to be another amount, are free again. A repeat
-    without news changes nothing.
+
+def hold(connection: Connection, connection_ids: Collection[UUID]) -> None:
+    """Let nobody else say what payouts of these connections hold until the transaction ends.
+
+    One at a time for each connection, or two would give the same payment to two payouts and one would fail. After the
+    keys of payouts, before their rows.
     """
-    looked = 0
     for identity in sorted(connection_ids):
-        # One at a time for each connection, or two would give the same payment to two payouts and one would fail.
         connection.execute(
             text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"payouts:{identity}"}
         )
-        _forget(connection, identity)
-        payouts = connection.execute(_OPEN, {"connection": identity, "window": WINDOW, "most": MOST_PAYOUTS}).all()
+
+
+def add_up(connection: Connection, named: Collection[tuple[UUID, str]]) -> None:
+    """Say of payouts, by connection and the provider's id, what the items that their provider names come to.
+
+    Those that nothing is named of, or that did not come yet, stay as they are. The caller holds their connections.
+    """
+    connection.execute(
+        _ADD_UP,
+        {
+            "connections": array((connection_id for connection_id, _ in named), "uuid"),
+            "objects": array((object_id for _, object_id in named), "text"),
+        },
+    )
+
+
+def look_again(connection: Connection, connection_ids: Collection[UUID], renamed: Collection[UUID] = ()) -> int:
+    """Find what the unexplained payouts of connections hold; return how many payouts were looked at.
+
+    Lines of a payout that went back to the gateway, or that it says to be another amount, are free again, and those of
+    one whose parts are named. Of a connection that is `renamed` all is looked for anew. A repeat without news changes
+    nothing.
+    """
+    looked = 0
+    hold(connection, connection_ids)
+    for identity in sorted(connection_ids):
+        given = {"connection": identity, "window": WINDOW}
+        robbed = array(connection.scalars(_TAKEN, given) if identity in renamed else (), "uuid")
+        if identity in renamed:
+            connection.execute(_LOOSEN, given)
+            connection.execute(_ROB, {"robbed": robbed})
+        connection.execute(_FORGET, given)
+        payouts = connection.execute(_OPEN, {**given, "robbed": robbed, "most": MOST_PAYOUTS}).all()
         for payout in payouts:
             _fill(connection, payout)
         looked += len(payouts)
     return looked
-
-
-def _forget(connection: Connection, connection_id: UUID) -> None:
-    """Free what stands in payouts of this connection that are not explained, or are no settlement any more."""
-    connection.execute(
-        text(
-            "DELETE FROM payout_lines USING payouts WHERE payouts.id = payout_lines.payout_id "
-            "AND payouts.connection_id = :connection AND (payouts.status <> 'paid' "
-            "OR (payouts.unexplained IS DISTINCT FROM 0 AND payouts.occurred_at >= (SELECT max(newest.occurred_at) "
-            "FROM payouts AS newest WHERE newest.connection_id = :connection) - CAST(:window AS interval)))"
-        ),
-        {"connection": connection_id, "window": WINDOW},
-    )
 
 
 def _fill(connection: Connection, payout: Any) -> None:
@@ -156,8 +223,8 @@ def with_gaps(connection: Connection, now: datetime, limit: int = 100) -> list[U
     """Connections with a payout of these weeks that is not explained: news that came late may explain it."""
     found = connection.scalars(
         text(
-            "SELECT connection_id FROM payouts WHERE status = 'paid' AND NOT to_third_party AND amount > 0 "
-            "AND unexplained IS DISTINCT FROM 0 AND occurred_at > :since "
+            f"SELECT connection_id FROM payouts WHERE {_SETTLED} AND unexplained IS DISTINCT FROM 0 "
+            f"AND occurred_at > :since AND NOT {_NAMED} "
             "GROUP BY connection_id ORDER BY connection_id LIMIT :limit"
         ),
         {"limit": limit, "since": now - WINDOW},

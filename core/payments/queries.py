@@ -235,7 +235,14 @@ def _payout(session: Session, payment_id: UUID) -> dict[str, Any] | None:
     row = session.execute(
         text(
             "SELECT line.payout_id, line.fee, line.net, payouts.occurred_at FROM payout_lines AS line "
-            "JOIN payouts ON payouts.id = line.payout_id WHERE line.subject_id = :id"
+            "JOIN payouts ON payouts.id = line.payout_id WHERE line.subject_id = :id "
+            "UNION ALL SELECT payouts.id, item.fee, item.net, payouts.occurred_at FROM payments "
+            "JOIN payout_items AS item ON item.connection_id = payments.connection_id AND item.kind = 'payment' "
+            "AND item.subject_object_id = payments.object_id "
+            "JOIN object_keys AS known ON known.connection_id = item.connection_id AND known.kind = 'payout' "
+            "AND known.object_id = item.payout_object_id JOIN payouts ON payouts.id = known.id "
+            # One that was taken back and collected again is in several: the last one is where it is.
+            "WHERE payments.id = :id ORDER BY occurred_at DESC LIMIT 1"
         ),
         {"id": payment_id},
     ).one_or_none()

@@ -37,6 +37,7 @@ _PAYMENTS = Rows(
     bank_reference="text",
     description="text",
     fee="bigint",
+    fee_named="boolean",
     failure="text",
     occurred_at="timestamptz",
     trust="text",
@@ -92,6 +93,8 @@ def _state(row: RowMapping) -> PaymentState:
     values["invoice_references"] = [Reference(priority, name) for priority, name in row["invoice_references"]]
     targets = tuple(Target(UUID(invoice), amount, allocated) for invoice, amount, allocated in row["targets"] or ())
     values["targets"] = values["had"] = targets
+    if values.pop("fee_named"):
+        values |= {"named_fee": row["fee"], "fee": None}
     named = {target.invoice_id for target in targets} | {row["invoice_id"]}
     return PaymentState(
         **values,
@@ -113,7 +116,8 @@ def write(connection: Connection, states: Collection[PaymentState]) -> None:
 
 
 def _row(state: PaymentState) -> dict[str, Any]:
-    row = {name: getattr(state, name) for name in _PAYMENTS.columns}
+    row = {name: getattr(state, name) for name in _PAYMENTS.columns if name != "fee_named"}
+    row["fee"], row["fee_named"] = state.kept, state.fee is None and state.kept is not None
     row["invoice_references"] = json.dumps([[one.priority, one.text] for one in state.invoice_references])
     row["reference_keys"] = json.dumps(state.reference_keys)
     return row

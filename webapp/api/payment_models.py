@@ -210,9 +210,10 @@ class PayoutsQuery(PageQuery):
 
 
 class PayoutRow(Output):
-    """A payout: `amount` is `collected` less `fees` (or the payout's own `fee`), `returned` and what is `unexplained`.
+    """A payout and its sums: `amount` is `collected` - `fees` - `returned` + `adjusted` + `unexplained`.
 
-    `unexplained` is null before anybody looked.
+    Where no part names a fee the payout's own `fee` is taken. `unexplained` is null before anybody looked. `named`: the
+    provider says what is in it; else it was found by order.
     """
 
     id: UUID
@@ -230,17 +231,24 @@ class PayoutRow(Output):
     collected: int
     fees: int
     returned: int
+    adjusted: int
+    named: bool
     unexplained: int | None
     transaction_id: UUID | None
 
 
 class PayoutLine(Output):
-    """What a payout holds: a payment, or what went back of one (a negative amount)."""
+    """What a payout holds: a payment, what went back of one (a negative amount), a fee of its own, or an adjustment.
 
-    kind: Literal["payment", "refund", "dispute"]
+    `named` by the provider, or found by order. `unseen`: it is named, and its own news did not come yet.
+    """
+
+    kind: Literal["payment", "refund", "dispute", "fee", "adjustment"]
     payment_id: UUID | None
     object_id: str | None
     payer: str | None
+    named: bool
+    unseen: bool
     amount: int
     fee: int
     net: int
@@ -248,7 +256,7 @@ class PayoutLine(Output):
 
 
 class Payout(PayoutRow):
-    """A payout with its lines, the oldest first, at most 500."""
+    """A payout with its lines, those that are unseen before the others, the oldest first, at most 500."""
 
     lines: list[PayoutLine]
 
