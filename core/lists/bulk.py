@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from core.bulk import Rows
 from core.correspondence import sending
+from core.correspondence.allowance import DayIsFull
 from core.errors import Conflict, Forbidden, Invalid, NotFound, PlatformError
 from core.events import DomainEvent
 from core.identity import Actor, Role, users
@@ -37,7 +38,7 @@ SHOWN_ERRORS = 100
 _TELL_EVERY = 5
 
 _ITEMS = Rows(job_id="uuid", position="integer", invoice_id="uuid", label="text", given="jsonb")
-_COLUMNS = "id, user_id, action, options, status, total, done, failed, created_at, started_at, finished_at"
+COLUMNS = "id, user_id, action, options, status, total, done, failed, created_at, started_at, finished_at"
 
 
 class TooManyJobs(Conflict):
@@ -131,10 +132,16 @@ def _matching(session: Session, actor: Actor, filters: Filters | None, most: int
     return [(identity, number or "Draft") for identity, number in found]
 
 
+def left(job: Any) -> int:
+    """How many rows of a job may be tried again."""
+    over = job.status in {"done", "cancelled"} and "retried" not in job.options
+    return int(job.total - job.done) if over else 0
+
+
 def show(session: Session, actor: Actor, job_id: UUID) -> dict[str, Any]:
     """A job of the actor's (or, to an operator, anybody's), with the first rows that failed. Raises NotFound."""
     row = session.execute(
-        text(f"SELECT {_COLUMNS} FROM bulk_jobs WHERE id = :id AND (user_id = :user OR :all)"),
+        text(f"SELECT {COLUMNS} FROM bulk_jobs WHERE id = :id AND (user_id = :user OR :all)"),
         {"id": job_id, "user": actor.id, "all": actor.role is Role.OPERATOR},
     ).one_or_none()
     if row is None:
@@ -148,6 +155,12 @@ def show(session: Session, actor: Actor, job_id: UUID) -> dict[str, Any]:
     )
     return {
         **_shape(row),
+        "retriable": left(row),
+        "retried_by": row.options.get("retried"),
+        "over_limit": session.scalar(
+            text("SELECT count(*) FROM bulk_items WHERE job_id = :id AND code = :code"),
+            {"id": job_id, "code": DayIsFull.code},
+        ),
         "errors": [
             {**each._asdict(), "invoice_id": str(each.invoice_id) if each.invoice_id else None} for each in errors
         ],
@@ -157,7 +170,7 @@ def show(session: Session, actor: Actor, job_id: UUID) -> dict[str, Any]:
 def recent(session: Session, actor: Actor, limit: int = 20) -> list[dict[str, Any]]:
     """The newest jobs of the actor, without their errors."""
     rows = session.execute(
-        text(f"SELECT {_COLUMNS} FROM bulk_jobs WHERE user_id = :user ORDER BY id DESC LIMIT :limit"),
+        text(f"SELECT {COLUMNS} FROM bulk_jobs WHERE user_id = :user ORDER BY id DESC LIMIT :limit"),
         {"user": actor.id, "limit": limit},
     )
     return [_shape(row) for row in rows]
@@ -200,7 +213,7 @@ def cancel(session: Session, actor: Actor, job_id: UUID, now: datetime) -> dict[
 
 # Whoever works on a job holds it until the row's transaction ends: nobody else works on the same one meanwhile.
 _NEXT = text(
-    f"SELECT {_COLUMNS} FROM bulk_jobs WHERE status IN ('waiting', 'working') "
+    f"SELECT {COLUMNS} FROM bulk_jobs WHERE status IN ('waiting', 'working') "
     "ORDER BY created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"
 )
 _ROW = text(
@@ -296,6 +309,6 @@ def _do(session: Session, actor: Actor, job: Any, row: Any, links: CustomerLinks
 
 
 def _tell(session: Session, job_id: UUID) -> None:
-    job = session.execute(text(f"SELECT {_COLUMNS} FROM bulk_jobs WHERE id = :id"), {"id": job_id}).one()
+    job = session.execute(text(f"SELECT {COLUMNS} FROM bulk_jobs WHERE id = :id"), {"id": job_id}).one()
     data = {"job_id": str(job.id), **{name: getattr(job, name) for name in ("status", "total", "done", "failed")}}
     announce(session, [DomainEvent(room=f"user:{job.user_id}", name="bulk.updated", data=data)])

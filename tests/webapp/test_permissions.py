@@ -46,6 +46,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("bulk.start", "POST"): {"owner", "stranger"},
     ("bulk.show", "GET"): {"owner", "operator"},
     ("bulk.cancel", "POST"): {"owner"},
+    ("bulk.retry", "POST"): {"owner"},
     ("imports.template", "GET"): PEOPLE,
     ("imports.upload", "POST"): {"owner", "stranger"},
     ("imports.show", "GET"): {"owner"},

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, current_app
 from sqlalchemy.orm import Session
 
 from core.errors import Invalid
-from core.lists import bulk
+from core.lists import again, bulk
 from webapp import auth
 from webapp.api import list_models as models
 from webapp.api.edge import once, reply
@@ -78,3 +78,17 @@ def cancel(job_id: UUID) -> Response:
     person = auth.actor()
     with services().database.session() as session:
         return reply(bulk.cancel(session, person, job_id, auth.now()))
+
+
+@blueprint.post("/<uuid:job_id>/retry")
+@operation("bulk", {201: models.Job}, problems=(404, 409))
+def retry(job_id: UUID) -> Response:
+    """Another job of what this one was refused, or did not come to. Once: what is left then is the new job's."""
+    person = auth.actor()
+
+    def work(session: Session) -> tuple[dict[str, Any], int]:
+        return again.retry(session, person, job_id, auth.now()), 201
+
+    answer = once(person, work)
+    ring()
+    return answer

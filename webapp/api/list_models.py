@@ -98,8 +98,14 @@ class JobRow(Output):
 
 
 class Job(JobRow):
-    """With the first 100 rows that were refused."""
+    """With the first 100 rows that were refused. `over_limit` of them were mails beyond what a day has.
 
+    `retriable` rows may be tried again, once, by the job that `retried_by` names afterwards.
+    """
+
+    retriable: int
+    retried_by: UUID | None
+    over_limit: int
     errors: list[JobError]
 
 

@@ -12,13 +12,14 @@ from uuid import UUID
 from flask import Response, current_app, make_response, redirect, request, url_for
 
 from core.contacts import queries as contacts
+from core.correspondence import allowance
 from core.errors import Conflict, Invalid, NotFound
 from core.identity import Role
 from core.ids import parse_id
 from core.invoicing import queries
 from core.invoicing.filters import SORTS, Filters
 from core.invoicing.stages import STAGES
-from core.lists import bulk, views
+from core.lists import again, bulk, views
 from core.lists.export import MOST
 from core.money import MAX_MINOR, Money, exponent
 from webapp.auth import page_login_required
@@ -245,7 +246,8 @@ def start_job() -> Response:
             # Mails go out, and what is void stays void: nobody does that to many by a slip.
             count = len(queries.matching(look.db, look.actor, filters, _COUNTED)) if filters else len(ids)
             return look.show("pages/job_ask.html", action=action, actions=_ACTIONS, count=count, most=_COUNTED,
-                             ids=ids, everything=everything, given=given, back=there)  # fmt: skip
+                             ids=ids, everything=everything, given=given, back=there,
+                             mails_left=allowance.left(look.db, look.actor.id, look.now))  # fmt: skip
         try:
             job = bulk.start(look.db, look.actor, action, look.now, ids=None if everything else ids, filters=filters)
         except NotFound:
@@ -280,3 +282,17 @@ def cancel_job(job_id: UUID) -> Response:
         only(look, Role.SELLER)
         found = bulk.cancel(look.db, look.actor, job_id, look.now)
     return render.done(f"Stopped. {found['done']} of {found['total']} are done.", url_for("pages.job", job_id=job_id))
+
+
+@blueprint.post("/invoices/jobs/<uuid:job_id>/retry")
+@page_login_required
+def retry_job(job_id: UUID) -> Response:
+    """Do what was refused, or was not come to, in another job."""
+    try:
+        with looking() as look:
+            only(look, Role.SELLER)
+            made = again.retry(look.db, look.actor, job_id, look.now)
+    except Conflict as error:
+        return render.refused(spoken(str(error), "INR"), url_for("pages.job", job_id=job_id), 409)
+    current_app.extensions["ledgerwire.inlet"].ringer.ring("bulk")
+    return make_response(redirect(url_for("pages.job", job_id=made["id"]), 303))

@@ -12,13 +12,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from core.correspondence.allowance import MOST_A_DAY
 from core.database import Database
-from core.errors import Forbidden, Invalid, NotFound
+from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.identity import Role
 from core.ids import new_id
 from core.invoicing import links
 from core.invoicing.filters import Filters
-from core.lists import bulk
+from core.lists import again, bulk
 from tests.core.invoicing.desk import Desk, register
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -215,3 +216,62 @@ def test_its_owner_hears_how_it_goes(desk: Desk) -> None:
         (job["id"], "working", 5),
         (job["id"], "done", 6),
     ]
+
+
+def asked_today(desk: Desk, count: int) -> None:
+    with desk.database.session() as session:
+        session.execute(
+            text("INSERT INTO mail_days VALUES (:seller, :day, :count)"),
+            {"seller": desk.seller.id, "day": NOW.date(), "count": count},
+        )
+
+
+def retry(desk: Desk, job: dict[str, Any], by: Any = None) -> dict[str, Any]:
+    with desk.database.session() as session:
+        return again.retry(session, by or desk.seller, UUID(job["id"]), NOW)
+
+
+def test_what_a_day_has_no_mails_for_is_said_and_sent_in_another_job(desk: Desk) -> None:
+    made = [desk.make(), desk.make(draft=True), desk.make(), desk.make()]
+    asked_today(desk, MOST_A_DAY - 2)
+    job = start(desk, "send", ids=ids(*made), message="Hello")
+    assert work(desk) == 4
+    found = show(desk, job)
+    assert [found[name] for name in ("done", "failed", "over_limit", "retriable")] == [2, 2, 2, 2]
+    assert [each["code"] for each in found["errors"]] == ["daily_mail_limit"] * 2
+    assert [desk.look(each)["sent_at"] is not None for each in made] == [True, True, False, False]
+    with desk.database.session() as session:
+        session.execute(text("DELETE FROM mail_days"))
+    next_job = retry(desk, job)
+    assert (next_job["total"], show(desk, job)["retried_by"], show(desk, job)["retriable"]) == (2, next_job["id"], 0)
+    assert work(desk) == 2
+    found = show(desk, next_job)
+    assert (found["done"], found["retriable"], found["over_limit"]) == (2, 0, 0)
+    with desk.database.session() as session:
+        words = session.scalars(text("SELECT text FROM mails WHERE sender_id = :id"), {"id": desk.seller.id}).all()
+    assert (len(words), all(each.startswith("Hello") for each in words)) == (4, True)
+    for over in (job, next_job):
+        with pytest.raises(Conflict, match="nothing is left"):
+            retry(desk, over)
+
+
+def test_a_draft_that_the_day_had_no_mail_for_is_not_issued_by_the_try(desk: Desk) -> None:
+    draft = desk.make(draft=True)
+    asked_today(desk, MOST_A_DAY)
+    start(desk, "send", ids=ids(draft))
+    work(desk)
+    assert (desk.look(draft)["number"], status(desk, draft)) == (None, "draft")
+
+
+def test_only_what_is_over_is_tried_again_and_only_by_its_owner(desk: Desk) -> None:
+    job = start(desk, "void", ids=ids(desk.make(), desk.make()))
+    with pytest.raises(Conflict, match="nothing is left"):
+        retry(desk, job)
+    with desk.database.session() as session:
+        bulk.cancel(session, desk.seller, UUID(job["id"]), NOW)
+    with pytest.raises(Forbidden):
+        retry(desk, job, register(desk.database, Role.OPERATOR))
+    with pytest.raises(NotFound):
+        retry(desk, job, register(desk.database))
+    assert retry(desk, job)["total"] == 2
+    assert work(desk) == 2
