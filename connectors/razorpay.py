@@ -7,7 +7,8 @@ A webhook carries whole entities as they were at the event. Whatever event bring
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
+from typing import Literal
 from urllib.parse import quote
 
 from connectors import access, base, naming
@@ -38,6 +39,9 @@ PAYOUT = words(
     PAID="processed",
     REVERSED="reversed",
 )
+
+# Rows of the settlement report; the others, such as transfers, name nothing that is kept here.
+PARTS: dict[str, Literal["payment", "refund", "dispute"]] = {"payment": "payment", "refund": "refund"}
 
 # Entities whose notes may name the invoice, and the fields of theirs that may, by rank.
 NOTED = ("payment", "order", "invoice", "payment_link", "virtual_account", "qr_code", "subscription")
@@ -241,7 +245,37 @@ def read_revoked(item: Payload) -> base.Reading:
     return withdrawn("Razorpay", item.identifier("account_id"), version(item))
 
 
+def item_of(item: Payload) -> list[Record]:
+    """A row of the settlement report, which names the settlement that it is in; one that is in none yet is nothing.
+
+    `credit` and `debit` are after the fee, which holds its tax.
+    """
+    if (settlement := item.optional_identifier("settlement_id")) is None:
+        return []
+    currency, entity, at = item.currency("currency"), item.identifier("entity_id"), item.epoch("settled_at")
+    fee = item.minor_money("fee", currency) if item.has("fee") else Money(0, currency)
+    dispute = item.optional_identifier("dispute_id")
+    kind = PARTS.get(item.text("type")) if dispute is None else "dispute"
+    told = events.PayoutItem(
+        object_id=entity,
+        # One whose settlement failed is settled again, later.
+        version=micros(at),
+        payout_id=settlement,
+        kind=kind or "adjustment",
+        subject_id=dispute or (entity if kind else None),
+        money=item.minor_money("credit", currency) - item.minor_money("debit", currency) + fee,
+        fee=fee,
+        occurred_at=at,
+    )
+    return [told]
+
+
 PER_PAGE = 100
+PER_REPORT = 1000
+REPORT = "report"
+# Money is settled within days; what was settled before is found by order. A report is of a day, or of a whole month.
+REPORT_DAYS, DAYS_ALONE = 60, 7
+INDIA = timezone(timedelta(hours=5, minutes=30))
 MAX_SKIP = 100_000
 # Lists go by the time of creation. What happened to something older is looked for this many days back.
 LISTS: dict[str, tuple[str, int, base.Reader]] = {
@@ -253,10 +287,15 @@ LISTS: dict[str, tuple[str, int, base.Reader]] = {
 
 
 def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
-    """A page of one of the lists. The cursor is "begin end list skip", or only "begin" at rest; times in seconds."""
+    """A page of one of the lists, and then of the settlement report.
+
+    The cursor is "begin end list skip", or only "begin" at rest; times in seconds.
+    """
     begin, end, name, skip = [*(cursor or str(int(since.timestamp()))).split(" "), "", "", ""][:4]
     asked = int(credentials.moment().timestamp())
     end, name, skipped = end or str(asked), name or "payments", int(skip or 0)
+    if name.startswith(REPORT):
+        return (yield from _report(int(begin), int(end), name, skipped))
     entity, days, read = LISTS[name]
     start = max(0, int(begin) - days * 86_400)
     params = {"from": str(start), "to": end, "count": str(PER_PAGE), "skip": str(skipped)}
@@ -272,7 +311,36 @@ def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> 
         return base.Page(records=records, cursor=f"{begin} {end} {name} {skipped + PER_PAGE}", more=True)
     if following := list(LISTS)[list(LISTS).index(name) + 1 :]:
         return base.Page(records=records, cursor=f"{begin} {end} {following[0]} 0", more=True)
-    return base.Page(records=records, cursor=end)
+    return base.Page(records=records, cursor=f"{begin} {end} {REPORT} 0", more=True)
+
+
+def _stretches(begin: int, end: int) -> list[str]:
+    """What the settlement report is asked for: days ("2026-11-03") or, of a long time, months ("2026-11")."""
+    days = LISTS["settlements"][1]
+    last = datetime.fromtimestamp(end, INDIA).date()
+    first = max(datetime.fromtimestamp(begin, INDIA).date() - timedelta(days=days), last - timedelta(days=REPORT_DAYS))
+    found = [str(first + timedelta(days=place)) for place in range((last - first).days + 1)]
+    return found if len(found) <= days + DAYS_ALONE else sorted({day[:7] for day in found})
+
+
+def _report(begin: int, end: int, name: str, skipped: int) -> base.PullTalk:
+    """A page of the settlement report: which payments, refunds and adjustments are in which settlement."""
+    stretches = _stretches(begin, end)
+    stretch = name.removeprefix(REPORT) or stretches[0]
+    if stretch not in stretches:
+        raise MalformedPayload("", "the cursor names no stretch of the report")
+    words = dict(zip(("year", "month", "day"), (str(int(part)) for part in stretch.split("-")), strict=False))
+    params = {**words, "count": str(PER_REPORT), "skip": str(skipped)}
+    request = base.Request(method="GET", url="/v1/settlements/recon/combined", params=params)
+    items = (yield request).payload().items("items")
+    records = [record for item in items for record in item_of(item)]
+    if len(items) >= PER_REPORT:
+        if skipped >= MAX_SKIP:
+            raise MalformedPayload("items", "goes on without an end")
+        return base.Page(records=records, cursor=f"{begin} {end} {REPORT}{stretch} {skipped + PER_REPORT}", more=True)
+    if following := [one for one in stretches if one > stretch]:
+        return base.Page(records=records, cursor=f"{begin} {end} {REPORT}{following[0]} 0", more=True)
+    return base.Page(records=records, cursor=str(end))
 
 
 # A link that is forgotten closes by itself.
@@ -348,7 +416,9 @@ connector = base.Connector(
         authorize=access.fixed(lambda held: access.basic(held.secret("key_id"), held.secret("key_secret"))),
     ),
     payment_links=base.PaymentLinks(create=create_link, close=close_link, needs=("key_id", "key_secret")),
-    pull=base.Pull(talk=pull, what="payments, refunds, disputes and settlements", every_seconds=3600, days=90),
+    pull=base.Pull(
+        talk=pull, what="payments, refunds, disputes and settlements with what they hold", every_seconds=3600, days=90
+    ),
     event_id=event_id,
     event_name=lambda item: item.identifier("event"),
     external_id=lambda item: item.optional_identifier("account_id"),

@@ -309,7 +309,9 @@ _NOT_NEGATIVE = {(events.Dispute, "deducted"), (events.MirroredInvoice, "total")
 
 def _check_value(record: object, name: str, value: object, label: str) -> None:
     where = f"{label}: {type(record).__name__}.{name} = {value!r:.80}"
-    if name.endswith("_id"):
+    if isinstance(record, events.PayoutItem) and name == "subject_id" and value is None:
+        require(record.kind in ("fee", "adjustment"), where)
+    elif name.endswith("_id"):
         require(isinstance(value, str) and 0 < len(value) <= MAX_IDENTIFIER, where)
     elif name == "version":
         require(type(value) is int and -(2**63) <= value < 2**63, where)

@@ -23,6 +23,7 @@ from core.events import (
     Payment,
     PaymentStatus,
     Payout,
+    PayoutItem,
     PayoutStatus,
     Record,
     Reference,
@@ -299,8 +300,57 @@ def test_a_pull_reads_the_lists_one_after_another_and_goes_further_back_for_disp
     ]
     assert pages[0].records[0] == replace(CAPTURED, version=END * 1_000_000)
     assert [type(record) for page in pages for record in page.records] == [Payment, Payment, Refund, Dispute, Payout]
+    # Then the report of each day, as far back as settlements are looked for again.
+    days = []
+    while pages[-1].more:
+        page, request = pull(cursor, samples.api("razorpay", "report"))
+        cursor = page.cursor
+        pages.append(page)
+        assert request.url == "/v1/settlements/recon/combined"
+        days.append(tuple(int(request.params[name]) for name in ("year", "month", "day")))
+    assert (days[0], days[-1], len(days)) == ((2026, 10, 26), (2026, 11, 3), 9)
     # At rest, the cursor is where the next pull begins.
     assert (pages[-1].more, cursor) == (False, str(END))
+
+
+def test_the_report_names_what_is_in_a_settlement_after_its_fees() -> None:
+    page, _ = pull(f"{BEGIN} {END} report 0", samples.api("razorpay", "report"))
+    names = ("object_id", "kind", "subject_id", "payout_id")
+    told = [one for one in page.records if isinstance(one, PayoutItem)]
+    settlement = "setl_Rf8uva1MU98B4l"
+    assert [tuple(getattr(one, name) for name in names) for one in told] == [
+        ("pay_Rf8p2zqXm1KdVn", "payment", "pay_Rf8p2zqXm1KdVn", settlement),
+        ("rfnd_Rf8r7LbTn3WcEs", "refund", "rfnd_Rf8r7LbTn3WcEs", settlement),
+        ("adj_Rf8sQd4UfGh7Jk", "adjustment", None, settlement),
+    ]
+    assert [(one.money.minor, one.fee.minor) for one in told] == [(2000, 48), (-500, 0), (72, 0)]
+    # What they come to is what the settlement says.
+    page, _ = pull(f"{BEGIN} {END} settlements 0", samples.api("razorpay", "settlements"))
+    assert [one.money.minor for one in page.records if isinstance(one, Payout)] == [1524]
+
+
+def test_an_adjustment_for_a_dispute_belongs_to_the_dispute() -> None:
+    said = json.loads(samples.api("razorpay", "report"))
+    said["items"] = [
+        {**said["items"][2], "dispute_id": "disp_EsIAlDcoUr8CaQ", "debit": 39000, "credit": 0, "fee": None}
+    ]
+    page, _ = pull(f"{BEGIN} {END} report 0", json.dumps(said).encode())
+    [one] = page.records
+    assert isinstance(one, PayoutItem)
+    assert (one.kind, one.subject_id, one.money.minor) == ("dispute", "disp_EsIAlDcoUr8CaQ", -39000)
+
+
+def test_a_long_time_is_reported_by_the_month_and_a_full_page_has_another_after_it() -> None:
+    begin = END - 90 * 86400
+    full = json.loads(samples.api("razorpay", "report"))
+    full["items"] = full["items"][:1] * 1000
+    page, request = pull(f"{begin} {END} report 0", json.dumps(full).encode())
+    assert (request.params["year"], request.params["month"], "day" in request.params) == ("2026", "9", False)
+    assert page.cursor == f"{begin} {END} report2026-09 1000"
+    page, request = pull(page.cursor, samples.api("razorpay", "report"))
+    assert (request.params["skip"], page.cursor) == ("1000", f"{begin} {END} report2026-10 0")
+    with pytest.raises(MalformedPayload, match="no stretch"):
+        pull(f"{begin} {END} report2020-01 0", b"{}")
 
 
 def test_a_full_page_has_another_after_it_but_a_list_does_not_go_on_for_ever() -> None:
