@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from core import notifications
 from core.ledger import Purpose
-from core.marketplace import states
+from core.marketplace import states, words
 from core.marketplace.moves import Step
 from core.marketplace.news import spell
 from core.marketplace.repayment_posting import Till
@@ -23,7 +23,8 @@ from core.statements import Outcome
 SHORT = "repayment.short"
 OVERDUE = "invoice.overdue"
 DEFAULTED = "invoice.defaulted"
-_TROUBLES = (SHORT, DEFAULTED, *(f"{OVERDUE}.{days}" for days in (1, 30, 60)))
+RELEASED = "word.released"
+_TROUBLES = (SHORT, DEFAULTED, RELEASED, *(f"{OVERDUE}.{days}" for days in (1, 30, 60)))
 
 _OPERATORS = text("SELECT id FROM users WHERE role = 'operator' AND is_active ORDER BY id")
 
@@ -56,7 +57,29 @@ def tell(
         notes += notifications.tell_all(
             connection, [notice for desk, step in short for notice in _short(desk, step, operators)], now
         )
+    if reopened := [step for _, step in done if step.moves and step.before.state is State.REPAID]:
+        notes += notifications.tell_all(connection, _released(connection, reopened), now)
     outcome.announcements += [(event, None) for event in notes]
+
+
+def _released(connection: Connection, reopened: Sequence[Step]) -> list[Notice]:
+    """Investors wait again: what their seller settled by hand of what is theirs is the customer's credit again."""
+    rooms = words.rooms(connection, [step.after.invoice_id for step in reopened])
+    return [
+        Notice(
+            user_id=step.after.seller_id,
+            kind=RELEASED,
+            subject_kind="invoice",
+            subject_id=step.after.invoice_id,
+            title=f"Invoice {room.number} is owed to its investors again",
+            body=f"Money that had repaid them went back. Of what you settled by hand, a credit note or tax kept back, "
+            f"{spell(room.meant - room.free, room.currency)} settles nothing until they are repaid, and is credit of "
+            "the customer.",
+            event_id=step.event_id,
+        )
+        for step in reopened
+        if (room := rooms[step.after.invoice_id]).meant > room.free
+    ]
 
 
 def _wallets(

@@ -25,7 +25,7 @@ from core.errors import Conflict
 from core.marketplace import repayment_rows, states
 from core.marketplace.news import spell
 from core.marketplace.receipts import Claim, Receipt, divide
-from core.marketplace.states import SETTLED
+from core.marketplace.states import SETTLED, Financing
 from core.payments.merge import Share
 
 _SETTLED = ", ".join(f"'{state.value}'" for state in sorted(SETTLED))
@@ -73,9 +73,8 @@ def limits(connection: Connection, shares: Mapping[UUID, Sequence[Share]]) -> di
         receipts += [
             Receipt(payment_id=financing.id, amount=0, paid_at=at, repurchase=True) for at in sorted(row.bought_back)
         ]
-        # How it is shared out makes no difference here: all of the principal as one claim.
-        claim = Claim(id=financing.id, investor_id=financing.seller_id, principal=terms.principal)
-        back = sum(divided.principal for divided in divide(terms, [claim], receipts))
+        whole = _whole(financing, terms.principal)
+        back = sum(divided.principal for divided in divide(terms, [whole], receipts))
         found[financing.invoice_id] = terms.total if back == terms.principal else terms.total - terms.confirmed
     return found
 
@@ -174,10 +173,12 @@ OF_FINANCED = (
     f"WHERE payment_targets.payment_id = payments.id AND financings.state IN ({_SETTLED}))"
 )
 _LINKED = text(
-    "SELECT invoices.number FROM transaction_payments JOIN payment_targets USING (payment_id) "
-    "JOIN financings ON financings.invoice_id = payment_targets.invoice_id JOIN invoices ON invoices.id = "
-    "payment_targets.invoice_id WHERE payment_id = ANY(CAST(:ids AS uuid[])) "
-    f"AND financings.state IN ({_SETTLED}) LIMIT 1"
+    "SELECT invoices.number "
+    "FROM unnest(CAST(:payments AS uuid[]), CAST(:invoices AS uuid[])) AS aimed (payment, invoice) "
+    "JOIN transaction_payments ON transaction_payments.payment_id = aimed.payment "
+    "JOIN payments ON payments.id = aimed.payment AND payments.source = 'manual' "
+    "JOIN financings ON financings.invoice_id = aimed.invoice JOIN invoices ON invoices.id = aimed.invoice "
+    f"WHERE financings.state IN ({_SETTLED}) LIMIT 1"
 )
 _REPAID = text(
     "SELECT financings.id, invoices.number, repaid_principal + repaid_interest AS repaid FROM financings "
@@ -221,13 +222,72 @@ def refuse_taking(before: Mapping[UUID, tuple[str, int]], after: Mapping[UUID, t
         )
 
 
-def refuse_linked(connection: Connection, payment_ids: Collection[UUID]) -> None:
-    """Raise Financed when one of these words, now aimed at a financed invoice, is money that a bank's line tells of."""
-    if not payment_ids:
+def refuse_linked(connection: Connection, aimed: Mapping[UUID, Sequence[UUID]]) -> None:
+    """Raise Financed when one of these words, aimed at these invoices, is money that a bank's line tells of."""
+    pairs = [(payment_id, invoice_id) for payment_id, invoices in aimed.items() for invoice_id in invoices]
+    if not pairs:
         return
-    number = connection.scalar(_LINKED, {"ids": array(payment_ids, "uuid")})
+    number = connection.scalar(
+        _LINKED,
+        {"payments": array((one for one, _ in pairs), "uuid"), "invoices": array((one for _, one in pairs), "uuid")},
+    )
     if number is not None:
         raise Financed(
             f"a bank tells of this money, and investors financed invoice {number}: undo the match with the line, "
             "then match the line to the invoice"
         )
+
+
+def refuse_line(connection: Connection, payment_id: UUID | None) -> None:
+    """Raise Financed when a payment that a line is to be linked to was noted by hand for a financed invoice."""
+    if connection.scalar(text(f"SELECT 1 FROM payments WHERE id = :id AND {OF_FINANCED}"), {"id": payment_id}):
+        raise Financed(
+            "this payment was noted by hand for an invoice that investors financed: delete it, then match the line to "
+            "the invoice, so that what the bank tells of reaches them"
+        )
+
+
+_STANDING = text(
+    "SELECT financing_id, payment_id, amount, paid_at FROM repayments WHERE reversed_by IS NULL "
+    "AND financing_id IN (SELECT financing_id FROM repayments WHERE payment_id = :payment AND reversed_by IS NULL) "
+    "ORDER BY financing_id, paid_at, sequence"
+)
+
+
+def lean_on(session: Session, payment_id: UUID) -> list[str]:
+    """The numbers of the invoices whose investors would have less without what a payment brought them."""
+    kept: dict[UUID, list[Receipt]] = {}
+    for row in session.execute(_STANDING, {"payment": payment_id}):
+        receipt = Receipt(
+            payment_id=row.payment_id,
+            amount=row.amount,
+            paid_at=row.paid_at,
+            repurchase=row.payment_id == row.financing_id,
+        )
+        kept.setdefault(row.financing_id, []).append(receipt)
+    if not kept:
+        return []
+    rows = session.execute(
+        text(
+            f"SELECT {states.COLUMNS}, invoices.number FROM financings JOIN invoices ON invoices.id = invoice_id "
+            "WHERE financings.id = ANY(CAST(:ids AS uuid[])) ORDER BY invoices.number"
+        ),
+        {"ids": array(kept, "uuid")},
+    )
+    found = []
+    for row in rows:
+        without = [receipt for receipt in kept[row.id] if receipt.payment_id != payment_id]
+        if _investors_get(states.of_row(row), without) < _investors_get(states.of_row(row), kept[row.id]):
+            found.append(row.number)
+    return found
+
+
+def _investors_get(financing: Financing, receipts: Sequence[Receipt]) -> int:
+    """Principal and interest together."""
+    terms = repayment_rows.terms(financing)
+    return sum(one.principal + one.interest for one in divide(terms, [_whole(financing, terms.principal)], receipts))
+
+
+def _whole(financing: Financing, principal: int) -> Claim:
+    """All of the principal as one claim: how it is shared out makes no difference here."""
+    return Claim(id=financing.id, investor_id=financing.seller_id, principal=principal)

@@ -23,6 +23,7 @@ _PLACES = {
     "connection": "/connections/{}",
     "comment": "/comments/{}",
     "invoice": "/invoices/{}",
+    "transaction": "/transactions/{}",
     "recurring": "/recurring/{}",
     "mail": "/mailbox/{}",
     "kyc": "/kyc",

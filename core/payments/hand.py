@@ -150,14 +150,16 @@ def finish(
     connection = session.connection()
     held = {state.id: state for state in states}
     outcome = Outcome()
-    meant = _meant(connection, held)
+    more, aimed = _more(held, _meant(connection, held))
+    words.refuse_linked(connection, aimed)
     settle(connection, held, {}, outcome, resolve=False)
     named = list(outcome.settled)
     had = words.investors_have(connection, named)
     matching.refresh(connection, outcome)
     repayments.collect(connection, outcome, now, calendar)
     words.refuse_taking(had, words.investors_have(connection, named) if had else {})
-    refuse_financed(connection, held, meant)
+    # Under the invoices' locks, once their repayments stand: what investors still wait for is known then.
+    words.check(connection, more)
     rooms = sorted({event.room for event, _ in outcome.announcements if event.room.startswith("user:")})
     outcome.announcements += [(DomainEvent(room=room, name="dashboard.updated", data={}), None) for room in rooms]
     announce_all(connection, outcome.announcements)
@@ -175,25 +177,23 @@ def _meant(connection: Connection, states: Mapping[UUID, PaymentState]) -> dict[
     return {row.id: parts(row.net, states[row.id].had) for row in rows}
 
 
-def refuse_financed(
-    connection: Connection, states: Mapping[UUID, PaymentState], before: Mapping[UUID, Mapping[UUID, int]]
-) -> None:
-    """Raise Financed when a word is newly to settle more of a financed invoice than investors leave to it.
+def _more(
+    states: Mapping[UUID, PaymentState], before: Mapping[UUID, Mapping[UUID, int]]
+) -> tuple[dict[UUID, int], dict[UUID, list[UUID]]]:
+    """What words are newly meant to bring, by invoice, and the invoices that each of them is.
 
-    `before` is what each was meant to bring until now. Asked under the invoices' locks, once their repayments stand:
-    what investors still wait for is known then.
+    `before` is what each was meant to bring until now.
     """
     more: dict[UUID, int] = {}
-    aimed = set()
+    aimed: dict[UUID, list[UUID]] = {}
     for identity, state in states.items():
         if state.trust == "manual":
             had = before.get(identity, {})
             for invoice_id, brings in state.parts.items():
                 if brings > had.get(invoice_id, 0):
                     more[invoice_id] = more.get(invoice_id, 0) + brings
-                    aimed.add(identity)
-    words.check(connection, more)
-    words.refuse_linked(connection, aimed)
+                    aimed.setdefault(identity, []).append(invoice_id)
+    return more, aimed
 
 
 def is_hint(state: PaymentState) -> bool:

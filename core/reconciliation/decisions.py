@@ -18,11 +18,12 @@ from sqlalchemy.orm import Session
 from core.banking import matching
 from core.bulk import array
 from core.errors import Conflict, Invalid, NotFound
+from core.events import Trust
 from core.live.feed import announce_all
-from core.marketplace import repayments
+from core.marketplace import repayments, words
 from core.marketplace.calendar import Calendar
 from core.payments.holding import lock_by_hand
-from core.reconciliation import booking, cases
+from core.reconciliation import booking, cases, rejections
 from core.reconciliation.booking import Decision, Kind, Target
 from core.statements import Outcome
 
@@ -103,6 +104,9 @@ def accept(
         cases.keep(connection, "chose_other", line, first, decision, user_id, now)
     paid_by = book(connection, [decision], outcome, now, user_id)
     _finish(connection, outcome, now, calendar)
+    if line.trust == Trust.MANUAL:
+        # A statement that was uploaded is its seller's word.
+        words.check(connection, {target.invoice_id: target.amount for target in decision.targets})
     return paid_by[line.id]
 
 
@@ -224,6 +228,7 @@ def _check_subject(connection: Connection, user_id: UUID, decision: Decision) ->
     if decision.kind == "payment":
         # Or it could be deleted between this look and the link to it.
         lock_by_hand(connection, [decision.subject_id] if decision.subject_id else [])
+        words.refuse_line(connection, decision.subject_id)
         row = connection.execute(
             text(
                 "SELECT currency, source, status = 'succeeded' AND deleted_at IS NULL AS stands, EXISTS (SELECT FROM "
@@ -293,9 +298,24 @@ def undo(
 ) -> None:
     """Take an accepted match back: its payment is cancelled and the invoices are due again; a link is undone.
 
-    It stays as a proposal, which the engine never accepts by itself. Raises NotFound, or Conflict when nothing is
-    accepted.
+    It stays as a proposal, which the engine never accepts by itself. Raises NotFound, Conflict when nothing is
+    accepted, and InvestorsRepaid when investors were repaid with its money: that is an operator's
+    (`core.reconciliation.overruling`).
     """
+    take_back(session, user_id, transaction_id, user_id, now, calendar, for_investors=True)
+
+
+def take_back(
+    session: Session,
+    user_id: UUID,
+    transaction_id: UUID,
+    by: UUID,
+    now: datetime,
+    calendar: Calendar | None,
+    *,
+    for_investors: bool,
+) -> list[words.Taken]:
+    """What `undo` does, decided by whom; return what investors lost by it, which it refuses `for_investors`."""
     connection = session.connection()
     line = _lock(connection, user_id, transaction_id)
     accepted = next((row for row in _standing(connection, transaction_id) if row.state == "accepted"), None)
@@ -303,17 +323,23 @@ def undo(
         raise Conflict("this transaction has no accepted match")
     outcome = Outcome()
     if accepted.actor == "engine":
-        cases.keep(connection, "undone", line, accepted, None, user_id, now)
+        cases.keep(connection, "undone", line, accepted, None, by, now)
     booking.release(connection, [accepted], outcome)
     connection.execute(
         text(
-            "UPDATE matches SET state = 'proposed', payment_id = NULL, decided_at = :now, decided_by = :user, "
+            "UPDATE matches SET state = 'proposed', payment_id = NULL, decided_at = :now, decided_by = :by, "
             "actor = 'user', tier = 'suggested' WHERE id = :id"
         ),
-        {"id": accepted.id, "now": now, "user": user_id},
+        {"id": accepted.id, "now": now, "by": by},
     )
     booking.mark(connection, {line.id: line}, "proposed", outcome)
+    named = list(outcome.settled)
+    had = words.investors_have(connection, named)
     _finish(connection, outcome, now, calendar)
+    have = words.investors_have(connection, named) if had else {}
+    if for_investors:
+        words.refuse_taking(had, have)
+    return words.taken(had, have)
 
 
 def reject(session: Session, user_id: UUID, transaction_id: UUID, now: datetime) -> None:
@@ -345,14 +371,15 @@ def ignore(session: Session, user_id: UUID, transaction_id: UUID, now: datetime)
     announce_all(connection, outcome.announcements)
 
 
-def reopen(session: Session, user_id: UUID, transaction_id: UUID) -> None:
-    """Have a line that was set aside wait again. Raises NotFound, or Conflict when it was not."""
+def reopen(session: Session, user_id: UUID, transaction_id: UUID, now: datetime) -> None:
+    """Have a line that was set aside wait again, with what was proposed for it. Raises NotFound, Conflict."""
     connection = session.connection()
     line = _lock(connection, user_id, transaction_id)
     if line.match_state != "ignored":
         raise Conflict("this transaction was not set aside")
     outcome = Outcome()
-    booking.mark(connection, {line.id: line}, "none", outcome)
+    state = rejections.again(connection, line, "ignored", user_id, now)
+    booking.mark(connection, {line.id: line}, state or "none", outcome)
     connection.execute(text("DELETE FROM judgements WHERE transaction_id = :id"), {"id": line.id})
     matching.ask(connection, [user_id])
     announce_all(connection, outcome.announcements)
@@ -365,7 +392,8 @@ def _turn_down(connection: Connection, line: Any, kind: str, user_id: UUID, now:
         return False
     connection.execute(
         text(
-            "UPDATE matches SET state = 'rejected', actor = 'user', decided_at = :now, decided_by = :user "
+            "UPDATE matches SET state = 'rejected', actor = 'user', decided_at = :now, decided_by = :user, features = "
+            "CASE WHEN decided_by IS NULL THEN features ELSE features || '{\"taken_back\": true}' END "
             "WHERE transaction_id = :id AND state = 'proposed'"
         ),
         {"id": line.id, "now": now, "user": user_id},

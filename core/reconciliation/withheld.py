@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import Conflict, NotFound
 from core.identity import Actor
+from core.marketplace import words
 from core.marketplace.calendar import Calendar
 from core.payments import manual
 from core.payments.hand import NewTarget
@@ -36,23 +37,32 @@ _OFFER = text(
 
 
 def offer(session: Session, user_id: UUID, transaction_id: UUID) -> list[dict[str, Any]]:
-    """What may be booked as withheld tax: [{invoice_id, number, amount, currency, rate}], minor units and per cent."""
+    """What may be booked as withheld tax: [{invoice_id, number, amount, currency, rate}], minor units and per cent.
+
+    `refused` says why it may not where investors wait for it, and is None otherwise.
+    """
+    rows = session.execute(_OFFER, {"id": transaction_id, "user": user_id}).all()
+    rooms = words.rooms(session, [row.id for row in rows])
     return [
         {
+            "refused": rooms[row.id].why if row.id in rooms and row.amount_due > rooms[row.id].allowed else None,
             "invoice_id": str(row.id),
             "number": row.number,
             "amount": row.amount_due,
             "currency": row.currency,
             "rate": row.rate,
         }
-        for row in session.execute(_OFFER, {"id": transaction_id, "user": user_id})
+        for row in rows
     ]
 
 
 def book(
     session: Session, actor: Actor, transaction_id: UUID, now: datetime, *, calendar: Calendar | None = None
 ) -> list[dict[str, Any]]:
-    """Book it; return the payments. Raises NotFound, or Conflict where no tax explains what is due (any more)."""
+    """Book it; return the payments.
+
+    Raises NotFound, Conflict where no tax explains what is due (any more), and Financed where investors wait for it.
+    """
     line = session.execute(
         text("SELECT id FROM transactions WHERE id = :id AND user_id = :user FOR UPDATE"),
         {"id": transaction_id, "user": actor.id},

@@ -128,7 +128,9 @@ def listed(
     now: datetime = NOW,
     fp_e1: bytes | None = None,
 ) -> Listing:
-    """An invoice over `face`, of which its buyer `confirmed` so much (None: all), due `days` after the value date (moved to a working day), on offer since `now`.
+    """An invoice over `face`, of which its buyer `confirmed` so much (None: all of it).
+
+    It is due `days` after the value date (moved to a working day), on offer since `now`.
 
     Either `ask` (what investors pay in all) or `rate` (per cent a year, as text); neither is 12 per cent.
     """

@@ -11,12 +11,13 @@ import pytest
 from sqlalchemy import text
 
 from core import ledger
+from core.identity import Role
 from core.marketplace import funding, states, watch
 from core.marketplace.calendar import Calendar
 from core.marketplace.clock import next_look, opening
 from core.marketplace.rules import Rules
 from core.marketplace.states import State
-from core.reconciliation import decisions
+from core.reconciliation import decisions, overruling
 from tests.builders import NOW, Clockwork, transaction, worker
 from tests.core.marketplace import builders, deals
 from tests.core.marketplace.builders import LAKH, NEXT_DAY, RULES, check_books
@@ -101,7 +102,8 @@ def test_a_match_undone_on_a_holiday_in_the_grace_makes_nothing_overdue(context:
         decisions.accept(session, deal.offer.seller.id, bank, None, OVERDUE, calendar=longer)
     assert state_of(deal) is State.REPAID
     with context.database.session() as session:
-        decisions.undo(session, deal.offer.seller.id, bank, OVERDUE, calendar=longer)
+        operator = builders.person(session, Role.OPERATOR)
+        overruling.undo(session, operator, bank, "not this invoice's", OVERDUE, calendar=longer)
     assert state_of(deal) is State.FUNDED
 
 

@@ -16,14 +16,14 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from core import intake, ledger
 from core.events import Payment, PaymentStatus, Reference, Trust
-from core.identity import Actor
+from core.identity import Actor, Role
 from core.marketplace import funding
 from core.marketplace.refusals import NotOnOffer
 from core.marketplace.rules import Rules
 from core.marketplace.states import State
 from core.money import Money
 from core.payments import apply as payments
-from core.reconciliation import decisions
+from core.reconciliation import decisions, overruling
 from tests.builders import NOW, Clockwork, Json, dispute, open_shop, transaction, worker
 from tests.core.marketplace import builders, deals
 from tests.core.marketplace.builders import LAKH, check_books
@@ -336,7 +336,7 @@ def test_a_bank_transaction_that_is_matched_repays_and_unmatching_takes_it_back(
         decisions.accept(session, deal.offer.seller.id, bank, None, NOW)
     assert state_of(deal) is State.REPAID
     with deal.shop.database.session() as session:
-        decisions.undo(session, deal.offer.seller.id, bank, NOW)
+        overruling.undo(session, builders.person(session, Role.OPERATOR), bank, "not this invoice's", NOW)
     assert state_of(deal) is State.FUNDED
     assert deal.money() == before
     check_books(deal.shop.database)

@@ -14,7 +14,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 
 from core import intake
-from core.marketplace import repayments
+from core.marketplace import repayments, words
 from core.marketplace.words import Financed
 from core.payments import hand, manual, merge, refunds
 from core.payments.manual import NewPayment
@@ -200,7 +200,7 @@ def test_a_sellers_word_repays_no_investor(context: Clockwork, monkeypatch: pyte
     with pytest.raises(Financed, match="financed by investors"):
         record()
     # The second guard: what investors get is not asked of such payments. The third is the database.
-    monkeypatch.setattr(hand, "refuse_financed", lambda *_: None)
+    monkeypatch.setattr(words, "check", lambda *_: None)
     record()
     assert (deal.standing, deal.money()) == ([], before)
     monkeypatch.setattr(
