@@ -9,10 +9,12 @@ Unverified: the actions of payment accounts' lines. Whatever the action, the lin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
+from decimal import ROUND_FLOOR, Decimal
 from functools import partial
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from connectors import access, base, lists, naming
 from connectors.payload import Payload, micros
@@ -56,10 +58,13 @@ QUIET = {
     "scheme_identifiers": "the name on the payer's statement",
     "subscriptions": "a plan; what is collected comes as payments",
 }
+TENTHS = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,4})?")
 MAX_PAGES = 20
 # Events of a pull's page: each object in it costs one or two requests.
 PULL_EVENTS = 20
 OVERLAP = timedelta(hours=1)
+# GoCardless answers 410 for the items of a payout that is six months old.
+ITEMS_KEPT = timedelta(days=170)
 
 
 def event_name(item: Payload) -> str:
@@ -157,22 +162,94 @@ def fetch_refund(identity: str, credentials: base.Credentials) -> base.Talk:
     return [events.Refund(**moved, payment_id=payment, status=status, reason=refund.optional_text("reference"))]
 
 
+# Items of a payout: what each is, and the link to what it is about. The others are GoCardless' and its partners' fees.
+PARTS: Mapping[str, tuple[Literal["payment", "refund", "dispute"], str]] = {
+    "payment_paid_out": ("payment", "payment"),
+    "payment_failed": ("dispute", "payment"),
+    "payment_charged_back": ("dispute", "payment"),
+    "payment_refunded": ("refund", "refund"),
+    "refund": ("refund", "refund"),
+    "refund_funds_returned": ("refund", "refund"),
+}
+
+
+def _items_of(payout: str) -> lists.Listing:
+    """Every item of a payout."""
+    asked = {"payout": payout, "limit": "500"}
+    listed = yield from lists.pages(
+        lambda after: base.Request(method="GET", url="/payout_items", params={**asked, **lists.given(after=after)}),
+        lambda page: page.at("meta", "cursors").optional_text("after"),
+        where="meta.cursors.after",
+        most=MAX_PAGES,
+    )
+    return [one for page in listed for one in page.items("payout_items")]
+
+
+def _tenths(item: Payload) -> Decimal:
+    """The amount of an item: minor units with decimal places, below zero for what it takes."""
+    if not TENTHS.fullmatch(amount := item.text("amount")):
+        raise item.wrong("amount", "minor units with decimal places, as text")
+    return Decimal(amount)
+
+
+def parts_of(payout: events.Payout, items: Sequence[Payload]) -> list[Record]:
+    """What a payout holds. Amounts have tenths of a penny; the payout is their rounded sum, and so its parts are, too.
+
+    The fees of a payment are its own wherever they are for the same payment.
+    """
+    currency = payout.money.currency
+    gross: dict[tuple[str, str], Decimal] = {}
+    fees: dict[tuple[str, str], Decimal] = {}
+    for item in items:
+        kind, amount = item.text("type"), _tenths(item)
+        part, links = PARTS.get(kind), item.at("links")
+        about = links.optional_identifier("payment" if part is None else part[1]) or ""
+        if part is not None and not about:
+            raise item.wrong("links", f"a link to the {part[1]}")
+        held, key = (fees, ("payment_paid_out", about)) if part is None else (gross, (kind, about))
+        held[key] = held.get(key, Decimal(0)) + amount
+    found: list[Record] = []
+    exact, rounded = Decimal(0), 0
+    for kind, about in sorted(gross.keys() | fees.keys()):
+        key = (kind, about)
+        part = PARTS[kind] if key in gross else None
+        parts: list[int] = []
+        for amount in (gross.get(key, Decimal(0)), fees.get(key, Decimal(0))):
+            exact += amount
+            parts.append(int((exact + Decimal("0.5")).to_integral_value(ROUND_FLOOR)) - rounded)
+            rounded += parts[-1]
+        found.append(
+            events.PayoutItem(
+                object_id=f"{payout.object_id}:{kind if part else 'fee'}:{about}"[:255],
+                version=payout.version,
+                payout_id=payout.object_id,
+                kind=part[0] if part else "fee",
+                subject_id=None if part is None else f"{about}:taken-back" if part[0] == "dispute" else about,
+                money=Money(parts[0], currency),
+                fee=Money(-parts[1], currency),
+                occurred_at=payout.occurred_at,
+            )
+        )
+    return found
+
+
 def fetch_payout(identity: str, credentials: base.Credentials) -> base.Talk:
-    """A payout; one of nothing, where fees and returns ate it up, is none."""
+    """A payout and what it holds; one of nothing, where fees and returns ate it up, is none."""
     payout = yield from _get("/payouts", "payouts", identity)
     currency = payout.currency("currency")
     money = payout.minor_money("amount", currency)
     status = payout.choice("status", PAYOUT)
     if money.minor <= 0:
         return []
-    return [
-        events.Payout(
-            **_moved(payout, micros(credentials.moment()), money),
-            status=status,
-            fee=payout.minor_money("deducted_fees", currency) if payout.has("deducted_fees") else None,
-            bank_reference=payout.optional_text("reference"),
-        )
-    ]
+    told = events.Payout(
+        **_moved(payout, micros(credentials.moment()), money),
+        status=status,
+        fee=payout.minor_money("deducted_fees", currency) if payout.has("deducted_fees") else None,
+        bank_reference=payout.optional_text("reference"),
+    )
+    # Items are kept for six months, and asked for when the payout is new.
+    young = status is PayoutStatus.PAID and credentials.moment() - told.occurred_at < ITEMS_KEPT
+    return [told, *parts_of(told, (yield from _items_of(identity)))] if young else [told]
 
 
 def fetch_line(identity: str, credentials: base.Credentials) -> base.Talk:

@@ -27,6 +27,7 @@ from core.events import (
     Payment,
     PaymentStatus,
     Payout,
+    PayoutItem,
     PayoutStatus,
     Record,
     Reference,
@@ -42,6 +43,7 @@ connector = registry.get("gocardless")
 NOW = datetime(2026, 11, 3, 9, 0, tzinfo=UTC)
 SELLER = "OR0001TESTSELLER"
 PM = "PM000SAMPLE001"
+PO = "PO000SAMPLE001"
 Json = dict[str, Any]
 
 SDK_BODY = (
@@ -270,20 +272,54 @@ def test_a_refund_of_no_payment_is_money_sent_to_somebody() -> None:
     assert (sent.status, sent.to_third_party) == (PayoutStatus.PAID, True)
 
 
-def test_a_payout_arrives_less_the_fees_and_one_of_nothing_is_none() -> None:
-    identity = "PO000SAMPLE001"
-    assert fetched("payouts.paid", lambda _: recorded("payout", identity)) == [
-        Payout(
-            object_id=identity,
-            version=micros(NOW),
-            status=PayoutStatus.PAID,
-            money=Money(112000, "GBP"),
-            occurred_at=datetime(2026, 7, 8, 12, tzinfo=UTC),
-            fee=Money(2900, "GBP"),
-            bank_reference="AC-1TD2H",
-        )
+def items(request: Request) -> Json:
+    assert request.params["payout"] == PO
+    return recorded("payout_items_page_2" if "after" in request.params else "payout_items")
+
+
+def paid_out(**changed: object) -> list[Record]:
+    return fetched(
+        "payouts.paid",
+        lambda request: items(request) if request.url == "/payout_items" else recorded("payout", PO, **changed),
+    )
+
+
+def test_a_payout_arrives_less_the_fees_with_what_it_holds_and_one_of_nothing_is_none() -> None:
+    payout, *parts = paid_out()
+    assert payout == Payout(
+        object_id=PO,
+        version=micros(NOW),
+        status=PayoutStatus.PAID,
+        money=Money(112000, "GBP"),
+        occurred_at=datetime(2026, 7, 8, 12, tzinfo=UTC),
+        fee=Money(2900, "GBP"),
+        bank_reference="AC-1TD2H",
+    )
+    told = [one for one in parts if isinstance(one, PayoutItem)]
+    assert [(one.kind, one.subject_id, one.money.minor, one.fee.minor) for one in told] == [
+        # A chargeback is told as the dispute that a payment's own news makes of it.
+        ("dispute", "PM125:taken-back", -25000, 0),
+        # Tenths of a penny, of the fees of two payments and a partner's: rounded so that the sum is the payout.
+        ("payment", "PM123", 100000, 2480),
+        ("payment", "PM124", 40000, 420),
+        ("refund", "RF123", -100, 0),
     ]
-    assert fetched("payouts.paid", lambda _: recorded("payout", identity, amount=0)) == []
+    assert sum(one.money.minor - one.fee.minor for one in told) == payout.money.minor
+    assert len({one.object_id for one in told}) == len(told)
+    assert paid_out(amount=0) == []
+
+
+def test_items_are_not_asked_for_before_a_payout_is_paid_or_once_it_is_old() -> None:
+    assert len(paid_out(status="pending")) == 1
+    assert len(paid_out(created_at="2026-04-08T12:00:00.000Z")) == 1
+
+
+@pytest.mark.parametrize("amount", ["12,0", "1e3", "", "-", "1.00000", "12345678901234567"])
+def test_an_item_whose_amount_is_no_number_is_refused(amount: str) -> None:
+    spoiled = recorded("payout_items_page_2")
+    spoiled["payout_items"][0]["amount"] = amount
+    with pytest.raises(MalformedPayload, match="amount"):
+        fetched("payouts.paid", lambda request: spoiled if request.url == "/payout_items" else recorded("payout", PO))
 
 
 @pytest.mark.parametrize(("direction", "pence"), [("credit", 1000), ("debit", -1000)])
@@ -374,6 +410,8 @@ def pulled(cursor: str | None) -> tuple[Page, list[Request]]:
         if request.url == "/events":
             listed = "events_of_payment" if "payment" in request.params else "events_page_1"
             return recorded("events_page_2" if "after" in request.params else listed)
+        if request.url == "/payout_items":
+            return items(request)
         kind, identity = request.url.strip("/").split("/")
         return recorded(kind.removesuffix("s"), identity)
 
@@ -382,7 +420,8 @@ def pulled(cursor: str | None) -> tuple[Page, list[Request]]:
 
 def test_a_pull_fetches_what_each_page_of_events_points_at_once() -> None:
     first, requests = pulled(None)
-    assert [type(record).__name__ for record in first.records] == ["Payout", "Refund", "Payment"]
+    kinds = [type(record).__name__ for record in first.records]
+    assert kinds == ["Payout", *["PayoutItem"] * 4, "Refund", "Payment"]
     assert requests[0].params["created_at[gte]"] == (NOW - timedelta(days=90)).isoformat()
     assert first.more
     second, requests = pulled(first.cursor)
