@@ -67,11 +67,28 @@ def keep(
     )
 
 
+def take_back(connection: Connection, transaction_id: UUID, kind: str, at: datetime, by: UUID, now: datetime) -> None:
+    """Keep that what was turned down at a moment was taken up again: it says nothing of the engine any more."""
+    connection.execute(
+        text(
+            "INSERT INTO reconciliation_cases (id, user_id, kind, transaction_id, line, proposed, decided, "
+            "weights_version, decided_by, at) SELECT :id, user_id, 'restored', transaction_id, line, proposed, "
+            "decided, weights_version, :by, :now FROM reconciliation_cases "
+            "WHERE transaction_id = :transaction AND kind = :kind AND at = :at ORDER BY id DESC LIMIT 1"
+        ),
+        {"id": new_id(), "transaction": transaction_id, "kind": kind, "at": at, "by": by, "now": now},
+    )
+
+
 def export(session: Session) -> Iterator[dict[str, Any]]:
-    """Every case, oldest first, without whose it is."""
+    """Every case, oldest first, without whose it is; not what was turned down and taken up again."""
     rows = session.execute(
         text(
-            "SELECT id, kind, line, proposed, decided, weights_version, at FROM reconciliation_cases ORDER BY id"
+            "SELECT id, kind, line, proposed, decided, weights_version, at FROM reconciliation_cases AS kept "
+            "WHERE kind <> 'restored' AND NOT (kind IN ('rejected', 'ignored') AND EXISTS (SELECT "
+            "FROM reconciliation_cases AS later WHERE later.kind = 'restored' AND later.user_id = kept.user_id "
+            "AND later.transaction_id = kept.transaction_id AND later.proposed = kept.proposed "
+            "AND later.id > kept.id)) ORDER BY id"
         ).execution_options(yield_per=500)
     )
     for row in rows:

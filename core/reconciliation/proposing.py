@@ -59,11 +59,12 @@ def write(connection: Connection, lines: Mapping[UUID, Any], judged: Sequence[Ju
     proposed = {line for line in wanted if line in stored or (line in standing and line not in again)}
     _mark(connection, lines, judged, proposed | kept, outcome)
     known = {(row.transaction_id, row.target_key) for rows in standing.values() for row in rows}
+    numbers = _numbers(connection, [one for one in fresh if one.line_id in stored])
     for one in fresh:
         if one.line_id not in stored:
             continue
         if (one.line_id, _key(one)) not in known:
-            _tell(outcome, lines[one.line_id], one)
+            _tell(outcome, lines[one.line_id], one, numbers)
         else:
             # The same answer, and surer or less so: whoever looks at it sees that.
             booking.tell_line(outcome, lines[one.line_id], "proposed")
@@ -144,14 +145,26 @@ def _mark(
         booking.mark(connection, moved, state, outcome)
 
 
-def _tell(outcome: Outcome, line: Any, one: Judgement) -> None:
+def _numbers(connection: Connection, judged: Sequence[Judgement]) -> dict[UUID, str]:
+    """The number of the first invoice of each of these."""
+    ids = {one.targets[0][0] for one in judged if one.targets}
+    if not ids:
+        return {}
+    rows = connection.execute(
+        text("SELECT id, number FROM invoices WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": array(ids, "uuid")}
+    )
+    return {row.id: row.number for row in rows}
+
+
+def _tell(outcome: Outcome, line: Any, one: Judgement, numbers: Mapping[UUID, str]) -> None:
+    first = one.targets[0][0] if one.targets else None
     outcome.tell(
         [f"user:{line.user_id}"],
         "match.proposed",
         {
             "transaction_id": str(line.id),
-            "invoice_id": str(one.targets[0][0]) if one.targets else None,
-            "invoice_number": one.features.get("reference"),
+            "invoice_id": None if first is None else str(first),
+            "invoice_number": None if first is None else numbers.get(first),
             "amount": line.amount,
             "currency": line.currency,
             "score": round(one.score, 3),

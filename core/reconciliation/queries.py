@@ -33,7 +33,9 @@ _LINES = """
         connections.id AS connection_id, connections.name AS connection_name,
         match.id AS match_id, match.kind, match.subject_id, match.state AS state, match.score, match.margin,
         match.tier, match.features, match.weights_version, match.alternatives, match.payment_id, match.actor,
-        match.decided_at, judgements.alternatives AS nearest
+        match.decided_at, judgements.alternatives AS nearest,
+        transactions.match_state IN ('none', 'proposed') AND EXISTS (SELECT FROM matches AS turned
+            WHERE turned.transaction_id = transactions.id AND turned.state = 'rejected') AS rejected
     FROM transactions
     LEFT JOIN connections ON connections.id = transactions.connection_id
     LEFT JOIN bank_accounts ON bank_accounts.connection_id = transactions.connection_id
@@ -63,10 +65,11 @@ def worklist(
     """A page of money that came in, each line with what is proposed for it: {"items", "next_cursor"}.
 
     An item: id, amount, currency, narration, counterparty, bank_reference, occurred_at, booked_on, account,
-    connection, match_state, duplicate_of, age_days, tier, payment_id, and `proposal`: None or {id, state, kind
-    ("invoices", "payment", "payout"), subject_id, targets: [{invoice_id, number, contact, due_date, amount_due,
-    amount, currency}], score, margin, tier, reasons, stops, features, weights_version, actor, decided_at}, and
-    `alternatives`: [{targets, score, reasons}]. Amounts are minor units. Raises Invalid.
+    connection, match_state, rejected (something was, and nothing is decided), duplicate_of, age_days, tier, payment_id,
+    and `proposal`: None or {id, state, kind ("invoices", "payment", "payout"), subject_id, targets: [{invoice_id,
+    number, contact, due_date, amount_due, amount, currency}], score, margin, tier, reasons, stops, features,
+    weights_version, actor, decided_at}, and `alternatives`: [{targets, score, reasons}]. Amounts are minor units.
+    Raises Invalid.
     """
     if state not in STATES:
         raise Invalid("state", f"must be one of {', '.join(STATES)}")
@@ -187,6 +190,7 @@ def _item(row: Any, known: dict[str, Any], now: datetime) -> dict[str, Any]:
         "connection": {"id": str(row.connection_id), "name": row.connection_name} if row.connection_id else None,
         "trust": row.trust,
         "match_state": row.match_state,
+        "rejected": row.rejected,
         "duplicate_of": str(row.duplicate_of) if row.duplicate_of else None,
         "age_days": max(0, (now - row.occurred_at) // timedelta(days=1)),
         "tier": row.tier or "suspense",

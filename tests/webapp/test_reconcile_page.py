@@ -135,6 +135,23 @@ def test_a_proposal_is_rejected_for_good_and_the_line_matched_by_hand(desk: Desk
     assert (desk.due(other), desk.due(invoice)) == (10_00, 400_00)
 
 
+def test_a_rejection_is_taken_back_by_the_page_and_by_the_api(desk: Desk) -> None:
+    invoice = desk.invoice(420_00)
+    line = desk.line(420_00, f"NEFT {invoice['number']}")
+    desk.judge()
+    told(desk.post(f"/reconcile/{line}/reject"))
+    desk.judge()
+    assert "Propose it again" in desk.page(tab="suspense")
+    assert told(desk.post(f"/reconcile/{line}/undo"))["verb"] == "restored"
+    assert invoice["number"] in desk.page(tab="sure")
+    assert desk.post(f"/reconcile/{line}/undo").status_code == 409
+    path = f"/api/transactions/{line}"
+    assert desk.world.post(f"{path}/unmatch", desk.person).body["match_state"] == "none"
+    again = desk.world.post(f"{path}/restore", desk.person)
+    assert (again.status, again.body["match_state"]) == (200, "proposed")
+    assert desk.world.post(f"{path}/restore", desk.person).body["code"] == "conflict"
+
+
 def test_a_line_is_split_over_several_invoices(desk: Desk) -> None:
     first, second = desk.invoice(100_00), desk.invoice(50_00)
     line = desk.line(150_00, "CASH")

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core import audit
 from core.banking import queries
 from core.identity import Actor, Role
-from core.reconciliation import booking, decisions, withheld
+from core.reconciliation import booking, decisions, rejections, withheld
 from webapp import auth
 from webapp.api import models, reconciliation_models
 from webapp.api.edge import once, reply
@@ -122,6 +122,21 @@ def unmatch(transaction_id: UUID) -> Response:
         else:
             decisions.undo(session, person.id, transaction_id, auth.now(), calendar=services().rules.calendar)
         audit.record(session, person, "match.undone", "transaction", transaction_id, {"was": state}, auth.now())
+        return queries.get_transaction(session, person, transaction_id), 200
+
+    return once(person, work)
+
+
+@blueprint.post("/<uuid:transaction_id>/restore")
+@operation("transactions", {200: models.Transaction}, problems=(404, 409))
+def restore(transaction_id: UUID) -> Response:
+    """Take the last rejection back: what was turned down is proposed again."""
+    person = auth.actor()
+
+    def work(session: Session) -> tuple[dict[str, Any], int]:
+        _deciding(session, person, transaction_id)
+        rejections.restore(session, person.id, transaction_id, auth.now())
+        audit.record(session, person, "match.restored", "transaction", transaction_id, {}, auth.now())
         return queries.get_transaction(session, person, transaction_id), 200
 
     return once(person, work)

@@ -16,7 +16,7 @@ from core.banking.headway import decided_at, headway
 from core.errors import Conflict, Invalid, NotFound
 from core.identity import Role
 from core.ids import parse_id
-from core.reconciliation import decisions, queries
+from core.reconciliation import decisions, queries, rejections
 from core.reconciliation.booking import Target
 from webapp import auth
 from webapp.auth import page_login_required
@@ -224,13 +224,16 @@ def set_aside(transaction_id: UUID) -> Response:
 @blueprint.post("/reconcile/<uuid:transaction_id>/undo")
 @page_login_required
 def undo_decision(transaction_id: UUID) -> Response:
-    """Take a match back, or have what was set aside wait again."""
+    """Take a match back, or a rejection, or have what was set aside wait again."""
 
     def decide(look: Look) -> tuple[str, str]:
         line = queries.line(look.db, look.actor, transaction_id, look.now)
         if line is not None and line["match_state"] == "ignored":
-            decisions.reopen(look.db, look.actor.id, transaction_id)
+            decisions.reopen(look.db, look.actor.id, transaction_id, look.now)
             return "It waits again.", "reopened"
+        if line is not None and line["rejected"]:
+            rejections.restore(look.db, look.actor.id, transaction_id, look.now)
+            return "Proposed again.", "restored"
         decisions.undo(look.db, look.actor.id, transaction_id, look.now, calendar=services().rules.calendar)
         return "Taken back: the invoice is due again.", "undone"
 

@@ -17,7 +17,7 @@ from core.invoicing.invoices import NewInvoice, NewItem
 from core.money import Money
 from core.payments import manual
 from core.payments.manual import NewPayment
-from core.reconciliation import decisions, run
+from core.reconciliation import decisions, rejections, run
 from tests.builders import NOW, Clockwork, Json, Shop, check_sums, open_shop
 
 ISSUED, DUE = date(2026, 10, 1), date(2026, 10, 31)
@@ -154,9 +154,9 @@ class Scene:
             return decisions.accept(session, self.shop.seller.id, line, target, NOW, **more)
 
     def decide(self, what: str, line: UUID) -> None:
-        """undo, reject or ignore as the seller."""
+        """undo, reject, restore, ignore or reopen as the seller."""
         with self.shop.database.session() as session:
-            getattr(decisions, what)(session, self.shop.seller.id, line, NOW)
+            getattr(rejections if what == "restore" else decisions, what)(session, self.shop.seller.id, line, NOW)
 
     def state(self, line: UUID) -> str:
         """How far a line is decided."""

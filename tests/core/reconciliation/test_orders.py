@@ -67,14 +67,12 @@ def test_whatever_is_told_and_run_in_whatever_order_is_posted_once(context: Cloc
     scene.check()
 
 
-DEEDS = ("run", "accept", "undo", "reject", "ignore", "reopen", "remove", "restate", "elsewhere", "typed")
+DEEDS = ("run", "accept", "undo", "reject", "restore", "ignore", "reopen", "remove", "restate", "elsewhere", "typed")
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(DEEDS), max_size=8))
 def test_no_sequence_of_decisions_and_runs_posts_more_than_came(context: Clockwork, deeds: list[str]) -> None:
-    from core.reconciliation import decisions
-
     scene, typed = open_scene(context), 0
     invoice = scene.bill(118_000)
     second = other_source(scene)
@@ -86,9 +84,6 @@ def test_no_sequence_of_decisions_and_runs_posts_more_than_came(context: Clockwo
                     scene.engine()
                 case "accept":
                     scene.accept(line, invoice)
-                case "reopen":
-                    with scene.shop.database.session() as session:
-                        decisions.reopen(session, scene.shop.seller.id, line)
                 case "remove":
                     scene.line(
                         118_000, invoice["number"], name="a", utr=utr(1), version=place + 2,

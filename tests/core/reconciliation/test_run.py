@@ -226,8 +226,8 @@ def test_a_line_that_is_set_aside_waits_no_more_until_it_is_taken_up(scene: Scen
     scene.engine()
     assert scene.state(line) == "ignored"
     with scene.shop.database.session() as session:
-        decisions.reopen(session, scene.shop.seller.id, line)
-    assert scene.state(line) == "none"
+        decisions.reopen(session, scene.shop.seller.id, line, NOW)
+    assert scene.state(line) == "proposed"
 
 
 def test_a_line_is_split_by_hand_over_invoices_with_amounts_and_keeps_within_itself(scene: Scene) -> None:

@@ -35,8 +35,15 @@ function sayTransactions() {
   }
 }
 
+// Payments that the user just found on a bank line: the page where they did it has said so.
+const own = new Set();
+
 function payment({ data }) {
   heardOf.set(data.invoice_id, Date.now());
+  setTimeout(() => { if (!own.delete(data.payment_id)) sayPayment(data); }, GATHER_MS);
+}
+
+function sayPayment(data) {
   const amount = money(data.amount, data.currency);
   const href = `/payments/${data.payment_id}`;
   const from = data.payer ? `from ${data.payer}` : "";
@@ -90,6 +97,9 @@ function gatherListing(data) {
 }
 
 const TELL = {
+  "transaction.matched": ({ data }) => {
+    if (data.by === "user" && data.payment_id) own.add(data.payment_id);
+  },
   "payment.received": payment,
   "invoice.updated": invoice,
   "invoice.created": ({ data }) => {

@@ -81,11 +81,7 @@ function showUndo() {
 function undo() {
   const last = done.pop();
   if (!last) return void say("There is nothing to undo.");
-  if (last.verb === "rejected") {
-    toast({ title: "A rejection stays", text: "Press / on the line to match it by hand.", tone: "accent" });
-    return;
-  }
-  if (last.verb === "ignored") {
+  if (last.verb === "ignored" || last.verb === "rejected") {
     reopenForm.setAttribute("hx-post", `/reconcile/${last.ids[0]}/undo`);
     reopenForm.setAttribute("hx-swap", "none");
     reopenForm.action = `/reconcile/${last.ids[0]}/undo`;
@@ -117,7 +113,7 @@ async function send(form) {
 
 document.body.addEventListener("reconciled", ({ detail }) => {
   const words = {
-    accept: "Matched.", rejected: "Rejected.", ignored: "Set aside.", reopened: "It waits again.", undone: "Taken back.", sure: "All that was sure is matched.",
+    accept: "Matched.", rejected: "Rejected.", ignored: "Set aside.", reopened: "It waits again.", restored: "Proposed again.", undone: "Taken back.", sure: "All that was sure is matched.",
   };
   say(words[detail.verb] ?? "");
   if (["accept", "rejected", "ignored", "sure"].includes(detail.verb)) remember(detail);
