@@ -10,15 +10,26 @@ from sqlalchemy.orm import Session
 
 from core.bulk import array
 from core.identity import Actor
+from core.marketplace import words
 
 MOST = 100
 _COLUMNS = "id, number, currency, due_date, total, amount_due, contact_id, status"
 
 
 def due_invoices(
-    session: Session, actor: Actor, contact_id: UUID, currency: str | None = None, also: list[UUID] | None = None
+    session: Session,
+    actor: Actor,
+    contact_id: UUID,
+    currency: str | None = None,
+    also: list[UUID] | None = None,
+    *,
+    word: bool = True,
 ) -> list[dict[str, Any]]:
-    """A seller's open invoices of a customer, the earliest due first, at most 100; and those named in `also`."""
+    """A seller's open invoices of a customer, the earliest due first, at most 100; and those named in `also`.
+
+    `may` is how much of it may be settled, by a word or else by money that a bank or a gateway told of; where
+    investors leave less than is due to a word `by_hand` says why, else it is None.
+    """
     rows = session.execute(
         text(
             f"SELECT {_COLUMNS} FROM invoices WHERE seller_id = :actor AND contact_id = :contact "
@@ -33,7 +44,14 @@ def due_invoices(
             "most": MOST,
         },
     ).mappings()
-    return [dict(row) for row in rows]
+    found = [dict(row) for row in rows]
+    rooms = words.rooms(session, [one["id"] for one in found]) if word else {}
+    for one in found:
+        room = rooms.get(one["id"])
+        less = room is not None and room.allowed < one["amount_due"]
+        one["may"] = room.allowed if room is not None and less else one["amount_due"]
+        one["by_hand"] = room.why if room is not None and less else None
+    return found
 
 
 def customer_of(session: Session, actor: Actor, invoice_id: UUID) -> dict[str, Any] | None:

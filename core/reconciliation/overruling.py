@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core import audit, notifications
+from core.bulk import array
 from core.errors import Forbidden, Invalid, NotFound
 from core.identity import Actor
 from core.live.feed import announce_all
@@ -62,10 +64,21 @@ def undo(
     announce_all(session.connection(), [(event, None) for event in notifications.tell(session, notice, now)])
 
 
-def held_by_investors(session: Session, transaction_id: UUID) -> list[str]:
-    """The numbers of the invoices whose investors were repaid with what a matched line brought: its seller keeps it."""
-    paid = session.scalar(
-        text("SELECT payment_id FROM matches WHERE transaction_id = :id AND state = 'accepted' AND kind = 'invoices'"),
-        {"id": transaction_id},
-    )
-    return [] if paid is None else words.lean_on(session, paid)
+def held_by_investors(session: Session, transaction_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """The numbers of the invoices whose investors were repaid with what matched lines brought, by line.
+
+    Its seller does not take such a match back. The other lines are not in the answer.
+    """
+    if not transaction_ids:
+        return {}
+    rows = session.execute(
+        text(
+            "SELECT transaction_id, payment_id FROM matches WHERE transaction_id = ANY(CAST(:ids AS uuid[])) "
+            "AND state = 'accepted' AND kind = 'invoices' "
+            "AND EXISTS (SELECT FROM repayments WHERE repayments.payment_id = matches.payment_id "
+            "AND reversed_by IS NULL)"
+        ),
+        {"ids": array(transaction_ids, "uuid")},
+    ).all()
+    found = {row.transaction_id: words.lean_on(session, row.payment_id) for row in rows}
+    return {line: numbers for line, numbers in found.items() if numbers}

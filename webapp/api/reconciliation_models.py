@@ -59,6 +59,12 @@ class MatchInput(Input):
     short_reason: Literal["tds", "dispute", "part"] | None = None
 
 
+class OverruleInput(Input):
+    """Why an operator takes a match of somebody else back."""
+
+    reason: Annotated[str, Field(min_length=10, max_length=500)]
+
+
 class MatchSureInput(Input):
     """Which sure proposals are accepted: those of these transactions, or all of them."""
 

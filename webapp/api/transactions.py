@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core import audit
 from core.banking import queries
 from core.identity import Actor, Role
-from core.reconciliation import booking, decisions, rejections, withheld
+from core.reconciliation import booking, decisions, overruling, rejections, withheld
 from webapp import auth
 from webapp.api import models, reconciliation_models
 from webapp.api.edge import once, reply
@@ -104,6 +104,22 @@ def match_sure(body: reconciliation_models.MatchSureInput) -> Response:
         for transaction_id in done:
             audit.record(session, person, "match.accepted", "transaction", transaction_id, {"sure": True}, now)
         return {"transaction_ids": [str(one) for one in done]}, 200
+
+    return once(person, work)
+
+
+@blueprint.post("/<uuid:transaction_id>/overrule")
+@operation(
+    "transactions", {200: models.Transaction}, body=reconciliation_models.OverruleInput, problems=(403, 404, 409)
+)
+def overrule(transaction_id: UUID, body: reconciliation_models.OverruleInput) -> Response:
+    """Take a match back for its seller, also where investors were repaid with its money. Operators, with a reason."""
+    person = auth.actor()
+
+    def work(session: Session) -> tuple[dict[str, Any], int]:
+        queries.get_transaction(session, person, transaction_id)
+        overruling.undo(session, person, transaction_id, body.reason, auth.now(), calendar=services().rules.calendar)
+        return queries.get_transaction(session, person, transaction_id), 200
 
     return once(person, work)
 

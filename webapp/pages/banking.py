@@ -10,7 +10,7 @@ from core.banking import queries, statement_queries
 from core.errors import Conflict, Invalid, NotFound
 from core.identity import Role
 from core.ids import parse_id
-from core.reconciliation import decisions, withheld
+from core.reconciliation import decisions, overruling, withheld
 from webapp.auth import page_login_required
 from webapp.pages import blueprint, render
 from webapp.pages.shell import choice, cursor, limit, looking, only, search
@@ -54,7 +54,8 @@ def transaction(transaction_id: UUID) -> Response:
         found = queries.get_transaction(look.db, look.actor, transaction_id)
         origins = statement_queries.origins(look.db, look.actor, transaction_id)
         kept_back = withheld.offer(look.db, look.actor.id, transaction_id)
-        return look.show("pages/transaction.html", transaction=found, origins=origins, kept_back=kept_back)
+        held = overruling.held_by_investors(look.db, [transaction_id]).get(transaction_id, [])
+        return look.show("pages/transaction.html", transaction=found, origins=origins, kept_back=kept_back, held=held)
 
 
 def _decide(transaction_id: UUID, verb: str) -> tuple[str, str]:
@@ -64,6 +65,11 @@ def _decide(transaction_id: UUID, verb: str) -> tuple[str, str]:
         if verb == "undo":
             decisions.undo(look.db, look.actor.id, transaction_id, look.now, calendar=services().rules.calendar)
             return "Undone: the payment was taken back, and the match waits for a decision again.", target
+        if verb == "overrule":
+            only(look, Role.OPERATOR)
+            reason = request.form.get("reason", "").replace("\x00", "")
+            overruling.undo(look.db, look.actor, transaction_id, reason, look.now, calendar=services().rules.calendar)
+            return "Undone: what was paid with it is taken back, and the seller is told.", target
         if verb == "withheld":
             withheld.book(look.db, look.actor, transaction_id, look.now, calendar=services().rules.calendar)
             return "Booked: what was left is tax that the customer kept back.", target
@@ -120,3 +126,10 @@ def book_withheld(transaction_id: UUID) -> Response:
 def undo_match(transaction_id: UUID) -> Response:
     """Take an accepted match back."""
     return _answer(transaction_id, "undo")
+
+
+@blueprint.post("/transactions/<uuid:transaction_id>/overrule")
+@page_login_required
+def overrule_match(transaction_id: UUID) -> Response:
+    """An operator takes a match back, also where investors were repaid with its money."""
+    return _answer(transaction_id, "overrule")

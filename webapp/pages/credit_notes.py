@@ -14,6 +14,7 @@ from core.invoicing import credit_note_queries as reading
 from core.invoicing import credit_notes as making
 from core.invoicing import links, numbering, queries
 from core.invoicing.credit_notes import NewCreditNote
+from core.marketplace import words
 from core.money import exponent
 from webapp import limits
 from webapp.auth import page_login_required
@@ -99,6 +100,7 @@ def _page(look: Look, invoice: dict[str, Any], form: Form, lines: list[dict[str,
         invoice=invoice,
         left=left,
         whole=left == invoice["total"],
+        by_hand=words.rooms(look.db, [UUID(invoice["id"])]).get(UUID(invoice["id"])),
         form=form,
         lines=lines,
         labels=_LABELS,

@@ -11,12 +11,15 @@ from core.identity import Role
 from core.invoicing import invoices as making
 from core.invoicing import queries
 from core.marketplace import queries as market
+from core.marketplace import words
 from core.taxids.gstin import STATES
 from webapp.auth import page_login_required
 from webapp.pages import blueprint, correspondence, mirrored, render, talk
 from webapp.pages.financing import REASONS as REJECT_REASONS
 from webapp.pages.format import spoken
 from webapp.pages.shell import looking, only
+
+_OWNERS = frozenset({Role.SELLER, Role.OPERATOR})
 
 
 @blueprint.get("/invoices/<uuid:invoice_id>")
@@ -40,6 +43,8 @@ def invoice(invoice_id: UUID) -> Response:
             talk=talk.part(look, invoice_id),
             correspondence=correspondence.part(look, found),
             mirrored=mirrored.part(look, invoice_id),
+            # What the seller may settle of it by hand is between them and the investors.
+            by_hand=words.rooms(look.db, [invoice_id]).get(invoice_id) if look.actor.role in _OWNERS else None,
         )
 
 

@@ -124,10 +124,12 @@ def new_payment() -> Response:
 
 
 def _suggested(scene: dict[str, Any]) -> dict[str, str]:
-    """The amount of the invoice that the form was opened from."""
-    if not scene.get("chosen") or not scene["chosen"]["amount_due"]:
+    """The amount of the invoice that the form was opened from, as far as it may be settled by hand."""
+    chosen = scene.get("chosen")
+    may = next((one["may"] for one in scene["invoices"] if chosen and one["id"] == chosen["id"]), 0)
+    if not chosen or not may:
         return {}
-    owed = decimal(scene["chosen"]["amount_due"], scene["currency"])
+    owed = decimal(may, scene["currency"])
     return {"amount": owed, f"target-{scene['chosen']['id']}": owed}
 
 

@@ -133,7 +133,10 @@ def _open(look: Look, payment: dict[str, Any]) -> dict[str, Any]:
     contact_id = UUID(contact["id"]) if contact else parse_id(request.values.get("contact", ""))
     if contact is None:
         offered = contacts.choices(look.db, look.actor)
-    invoices = due.due_invoices(look.db, look.actor, contact_id, payment["currency"]) if contact_id else []
+    invoices = []
+    if contact_id:
+        word = payment["trust"] == "manual"
+        invoices = due.due_invoices(look.db, look.actor, contact_id, payment["currency"], word=word)
     return {"offered": offered, "picked": contact_id, "invoices": invoices}
 
 
@@ -145,7 +148,7 @@ def ask_apply(payment_id: UUID) -> Response:
         payment = held(look, payment_id)
         left, values = payment["unapplied"], {}
         for invoice in _open(look, payment)["invoices"]:
-            part = min(left, invoice["amount_due"])
+            part = min(left, invoice["may"])
             if part > 0:
                 values[f"target-{invoice['id']}"] = decimal(part, payment["currency"])
             left -= part

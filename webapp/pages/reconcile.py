@@ -16,7 +16,7 @@ from core.banking.headway import decided_at, headway
 from core.errors import Conflict, Invalid, NotFound
 from core.identity import Role
 from core.ids import parse_id
-from core.reconciliation import decisions, queries, rejections
+from core.reconciliation import decisions, overruling, queries, rejections
 from core.reconciliation.booking import Target
 from webapp import auth
 from webapp.auth import page_login_required
@@ -67,7 +67,9 @@ def reconcile() -> Response:
             cursor=cursor(),
             newest_first=state not in ("proposed", "suspense"),
         )
-        return look.show("pages/reconcile.html", **found, far=far, tab=tab, tabs=TABS, search=search())
+        decided = [UUID(one["id"]) for one in found["items"] if one["match_state"] == "accepted"]
+        held = {str(line): names for line, names in overruling.held_by_investors(look.db, decided).items()}
+        return look.show("pages/reconcile.html", **found, far=far, tab=tab, tabs=TABS, search=search(), held=held)
 
 
 def _choosing(look: Look, line_id: UUID, form: Form, status: int = 200) -> Response:

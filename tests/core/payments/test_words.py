@@ -315,7 +315,7 @@ def test_a_match_that_repaid_investors_is_an_operators_to_undo(deal: Deal, conte
     assert (refused.value.code, deal.offer.number in str(refused.value)) == ("investors_repaid", True)
     assert (deal.money(), deal.standing, standing(deal)) == before
     with deal.shop.database.session() as session:
-        assert overruling.held_by_investors(session, found) == [deal.offer.number]
+        assert overruling.held_by_investors(session, [found]) == {found: [deal.offer.number]}
     operator = deals.operator(context)
     for who, reason, error in (
         (deal.shop.seller, "a bank told of it twice", Forbidden),
@@ -344,7 +344,7 @@ def test_a_match_of_which_investors_had_nothing_is_its_sellers_to_undo(deal: Dea
     accept(deal, found, invoice=deal.invoice_id)
     shares = deal.shares
     with deal.shop.database.session() as session:
-        assert overruling.held_by_investors(session, found) == []
+        assert overruling.held_by_investors(session, [found]) == {}
         decisions.undo(session, deal.offer.seller.id, found, NOW)
     assert (deal.shares, standing(deal)) == (shares, ("partial", CONFIRMED))
 
