@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -53,9 +54,36 @@ def make(
     period: str | None = None,
     since: date | None = None,
     until: date | None = None,
+    compare: bool = False,
 ) -> Report:
-    """A report. Raises Invalid for a period that there is not, NotFound for such a report."""
-    return reports.make(session, seller_id, name, reports.period(period, since, until, today), today)
+    """A report; its figures beside those of the period before where `compare` says so.
+
+    Raises Invalid for a period that there is not, NotFound for such a report.
+    """
+    asked = reports.period(period or reports.usual_period(name), since, until, today)
+    made = reports.make(session, seller_id, name, asked, today)
+    if compare and reports.NAMES[name][1]:
+        before = asked.before()
+        earlier = {one.label: one.value for one in reports.make(session, seller_id, name, before, today).figures}
+        made.figures = [replace(one, before=earlier.get(one.label)) for one in made.figures]
+        made.before = (before.since, before.until)
+    return made
+
+
+def rows(
+    session: Session,
+    seller_id: UUID,
+    name: str,
+    today: date,
+    *,
+    period: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
+    **asked: Any,
+) -> dict[str, Any]:
+    """The rows behind a figure of a report. Raises as `make`, and Invalid for a part that there is not."""
+    days = reports.period(period or reports.usual_period(name), since, until, today)
+    return reports.rows(session, seller_id, name, days, today, **asked)
 
 
 def table(report: Report, name: str) -> Table:
@@ -103,6 +131,7 @@ def shown(report: Report) -> dict[str, Any]:
                 "value": one.value,
                 "note": one.note,
                 "currency": one.currency,
+                "before": one.before,
                 "rows": _rows(one.rows),
             }
             for one in report.figures
@@ -113,7 +142,8 @@ def shown(report: Report) -> dict[str, Any]:
             "label": report.picture.label,
             "kind": report.picture.kind,
             "points": [
-                {"label": point.label, "amount": point.amount, "late": point.late} for point in report.picture.points
+                {"label": point.label, "amount": point.amount, "late": point.late, "rows": _rows(point.rows)}
+                for point in report.picture.points
             ],
         },
         "tables": [
@@ -122,7 +152,8 @@ def shown(report: Report) -> dict[str, Any]:
                 "title": one.title,
                 "columns": [{"head": column.head, "kind": column.kind} for column in one.columns],
                 "rows": [
-                    {"cells": list(row.cells), "currency": row.currency, "rows": _rows(row.rows)} for row in one.rows
+                    {"cells": list(row.cells), "currency": row.currency, "column": row.column, "rows": _rows(row.rows)}
+                    for row in one.rows
                 ],
                 "note": one.note,
                 "more": one.more,

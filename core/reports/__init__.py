@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
 from core.invoicing import rates
-from core.reports import income, matching, receivables, tax
+from core.reports import income, matching, outstanding, receivables, sources, tax
 from core.reports.periods import NAMES as PERIODS
 from core.reports.periods import Period, period
 from core.reports.shape import Report
@@ -36,7 +37,12 @@ NAMES: Mapping[str, tuple[str, bool]] = MappingProxyType(
     }
 )
 
-__all__ = ["NAMES", "PERIODS", "Period", "Report", "make", "period"]
+__all__ = ["NAMES", "PERIODS", "Period", "Report", "make", "period", "rows", "usual_period"]
+
+
+def usual_period(name: str) -> str:
+    """The period that a report is of where nobody says: a return is of a month."""
+    return "last_month" if name == "tax" else "last_12_months"
 
 
 def make(session: Session, seller_id: UUID, name: str, asked: Period, today: date) -> Report:
@@ -48,7 +54,7 @@ def make(session: Session, seller_id: UUID, name: str, asked: Period, today: dat
         case "expected":
             return receivables.expected(session, seller_id, home, today)
         case "dso":
-            return receivables.dso(session, seller_id, home, asked)
+            return outstanding.dso(session, seller_id, home, asked)
         case "income":
             return income.income(session, seller_id, home, asked, today)
         case "tax":
@@ -61,3 +67,44 @@ def make(session: Session, seller_id: UUID, name: str, asked: Period, today: dat
             return matching.reconciliation(session, seller_id, home, asked, today)
         case _:
             raise NotFound("report", name)
+
+
+def _source(session: Session, seller_id: UUID, name: str, asked: Period, today: date, part: str) -> sources.Source:
+    match name:
+        case "ageing":
+            return receivables.owed(today)
+        case "expected":
+            return receivables.coming(today, receivables.usual(session, seller_id, today))
+        case "dso":
+            return outstanding.owed_until(asked.until)
+        case "income":
+            return income.sold(asked, today)
+        case "tax":
+            return tax.source(asked)
+        case "methods":
+            return income.paid(asked, today)
+        case "fees":
+            return income.charged(asked, today)
+        case "reconciliation":
+            open_today = "state=open" in part.split(";")
+            return matching.waiting(today) if open_today else matching.lines(asked, today)
+        case _:
+            raise NotFound("report", name)
+
+
+def rows(
+    session: Session,
+    seller_id: UUID,
+    name: str,
+    asked: Period,
+    today: date,
+    *,
+    measure: str | None = None,
+    part: str = "",
+    limit: int = 50,
+    cursor: str | None = None,
+) -> dict[str, Any]:
+    """The rows behind a figure of a report, as its `rows` name them: see `sources.rows`. Raises NotFound, Invalid."""
+    home = rates.home_currency(session, seller_id)
+    source = _source(session, seller_id, name, asked, today, part)
+    return sources.rows(session, seller_id, home, source, measure=measure, part=part, limit=limit, cursor=cursor)

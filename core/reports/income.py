@@ -8,62 +8,77 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core.reports.homing import day_of, summed
 from core.reports.periods import Period
 from core.reports.shape import Column, Figure, Picture, Point, Report, Row, Rows, Table, percent
+from core.reports.sources import Source, behind, sums
 
 SHOWN = 200
 _BARS = 8
 
-_INCOME = text(
-    f"SELECT contact_id, currency, {day_of('issue_date')} AS day, sum(net)::bigint AS net, sum(tax)::bigint AS tax, "
-    "sum(credited)::bigint AS credited, count(*) FILTER (WHERE credited = 0) AS many FROM ("
-    "SELECT contact_id, currency, issue_date, subtotal + rounding AS net, tax, 0::bigint AS credited FROM invoices "
+_SOLD = (
+    "SELECT kind, id, label, customer, customer AS contact_id, day, currency, "
+    "CASE WHEN currency = :home THEN CAST(:today AS date) ELSE day END AS rate_day, net, tax, credited, many FROM ("
+    "SELECT 'invoice' AS kind, id, number AS label, contact_id AS customer, issue_date AS day, currency, "
+    "subtotal + rounding AS net, tax, 0::bigint AS credited, 1 AS many FROM invoices "
     "WHERE seller_id = :user AND status NOT IN ('draft', 'void') AND issue_date BETWEEN :since AND :until "
-    "UNION ALL SELECT contact_id, currency, issue_date, -subtotal - rounding, -tax, subtotal + rounding "
-    "FROM credit_notes WHERE seller_id = :user AND status = 'issued' AND issue_date BETWEEN :since AND :until"
-    ") AS sold GROUP BY 1, 2, 3"
+    "UNION ALL SELECT 'credit_note', id, number, contact_id, issue_date, currency, -subtotal - rounding, -tax, "
+    "subtotal + rounding, 0 FROM credit_notes "
+    "WHERE seller_id = :user AND status = 'issued' AND issue_date BETWEEN :since AND :until) AS sold"
+)
+_PAID = (
+    "SELECT 'payment' AS kind, id, coalesce(payer_name, bank_reference, '') AS label, contact_id, "
+    "occurred_at::date AS day, currency, "
+    "CASE WHEN currency = :home THEN CAST(:today AS date) ELSE occurred_at::date END AS rate_day, "
+    "amount, refunded + deducted AS returned, net, source, coalesce(method, '') AS method, "
+    "CASE WHEN coalesce(method, '') = 'tds_withheld' THEN 0 ELSE net END AS received, "
+    "coalesce(fee, 0) AS fee, CASE WHEN fee IS NULL THEN 1 ELSE 0 END AS unsaid, connection_id AS connection, "
+    "1 AS many FROM payments WHERE user_id = :user AND occurred_at >= CAST(:since AS date) "
+    "AND occurred_at < CAST(:until AS date) + 1 AND status = 'succeeded' AND trust <> 'hint' AND {which}"
 )
 _NAMES = text("SELECT id, name FROM contacts WHERE user_id = :user AND id = ANY(:ids)")
-_PAID = (
-    "FROM payments WHERE user_id = :user AND occurred_at >= CAST(:since AS date) "
-    "AND occurred_at < CAST(:until AS date) + 1 AND status = 'succeeded' AND trust <> 'hint'"
-)
-_METHODS = text(
-    f"SELECT source, coalesce(method, '') AS method, currency, {day_of('occurred_at::date')} AS day, count(*) AS many, "
-    f"sum(amount)::bigint AS amount, sum(refunded + deducted)::bigint AS returned, sum(net)::bigint AS net {_PAID} "
-    "AND source <> 'credit_note' GROUP BY 1, 2, 3, 4"
-)
-_FEES = text(
-    f"SELECT connection_id, currency, {day_of('occurred_at::date')} AS day, count(*) AS many, "
-    f"sum(amount)::bigint AS amount, sum(coalesce(fee, 0))::bigint AS fee, "
-    "count(*) FILTER (WHERE fee IS NULL) AS unsaid "
-    f"{_PAID} AND source = 'gateway' GROUP BY 1, 2, 3"
-)
 _CONNECTIONS = text("SELECT id, name FROM connections WHERE user_id = :user")
 
 
-def _values(user_id: UUID, home: str, period: Period, today: date) -> dict[str, object]:
-    return {"user": user_id, "home": home, "since": period.since, "until": period.until, "today": today}
+def _values(period: Period, today: date) -> dict[str, object]:
+    return {"since": period.since, "until": period.until, "today": today}
+
+
+def sold(period: Period, today: date) -> Source:
+    """Invoices and credit notes of a period, before tax, by customer."""
+    return Source(
+        sql=_SOLD, values=_values(period, today), parts=("customer", "kind"), measures=("net", "tax", "credited")
+    )
+
+
+def paid(period: Period, today: date) -> Source:
+    """Payments of a period that succeeded, by who told of them and how they were made."""
+    return Source(
+        sql=_PAID.format(which="source <> 'credit_note'"),
+        values=_values(period, today),
+        parts=("source", "method"),
+        measures=("received", "net", "amount", "returned"),
+    )
+
+
+def charged(period: Period, today: date) -> Source:
+    """Payments of a period through gateways, by connection, with their fees."""
+    return Source(
+        sql=_PAID.format(which="source = 'gateway'"),
+        values=_values(period, today),
+        parts=("connection",),
+        measures=("fee", "amount"),
+        counts=("many", "unsaid"),
+    )
 
 
 def income(session: Session, user_id: UUID, home: str, period: Period, today: date) -> Report:
     """What was invoiced to each customer in a period, before tax, less credit notes."""
-    found = session.execute(_INCOME, _values(user_id, home, period, today))
-    sums = summed(
-        session,
-        user_id,
-        home,
-        found,
-        ("net", "tax", "credited"),
-        key=lambda row: row.contact_id,
-        main="net",
-        counts=("many",),
-    )
-    known = session.execute(_NAMES, {"user": user_id, "ids": list(sums.by_key)})
+    found = sums(session, user_id, home, sold(period, today), ("customer",), main="net")
+    by_contact = {key: one for (key,), one in found.by_key.items()}
+    known = session.execute(_NAMES, {"user": user_id, "ids": list(by_contact)})
     names = {row.id: row.name for row in known}
-    total = sums.total("net")
-    ordered = sorted(sums.by_key.items(), key=lambda one: (-one[1]["net"], names.get(one[0], "")))
+    total = found.total("net")
+    ordered = sorted(by_contact.items(), key=lambda one: (-one[1]["net"], names.get(one[0], "")))
     report = Report(
         name="income",
         title="Income by customer",
@@ -74,18 +89,29 @@ def income(session: Session, user_id: UUID, home: str, period: Period, today: da
         home=home,
         since=period.since,
         until=period.until,
-        apart=dict(sums.apart),
+        apart=found.apart,
     )
     report.figures = [
-        Figure(label="Income", kind="money", value=total, currency=home, note="before tax", rows=_issued(period)),
-        Figure(label="Tax invoiced", kind="money", value=sums.total("tax"), currency=home),
-        Figure(label="Credit notes", kind="money", value=sums.total("credited"), currency=home, note="taken off"),
-    ]
+        Figure(
+            label="Income", kind="money", value=total, currency=home, note="before tax", rows=_behind("net", period),
+        ),
+        Figure(
+            label="Tax invoiced", kind="money", value=found.total("tax"), currency=home,
+            note="less that of credit notes", rows=_behind("tax", period),
+        ),
+        Figure(
+            label="Credit notes", kind="money", value=found.total("credited"), currency=home, note="taken off",
+            rows=_behind("credited", period),
+        ),
+    ]  # fmt: skip
     if ordered:
         rest = sum(one["net"] for _, one in ordered[_BARS:])
-        points = [Point(names.get(key, "")[:18], max(0, one["net"])) for key, one in ordered[:_BARS]]
+        points = [
+            Point(names.get(key, ""), one["net"], rows=_behind("net", period, customer=key))
+            for key, one in ordered[:_BARS]
+        ]
         report.picture = Picture(
-            label="Income by customer", kind="money", points=[*points, Point("Others", rest)] if rest > 0 else points
+            label="Income by customer", kind="money", points=[*points, Point("Others", rest)] if rest else points
         )
     report.tables = [
         Table(
@@ -102,7 +128,8 @@ def income(session: Session, user_id: UUID, home: str, period: Period, today: da
                 Row(
                     cells=(names.get(key, ""), one["many"], one["net"], one["tax"], percent(one["net"], total)),
                     currency=home,
-                    rows=_issued(period, key),
+                    rows=_behind("net", period, customer=key),
+                    column=2,
                 )
                 for key, one in ordered[:SHOWN]
             ],
@@ -112,14 +139,8 @@ def income(session: Session, user_id: UUID, home: str, period: Period, today: da
     return report
 
 
-def _issued(period: Period, contact: UUID | None = None) -> Rows:
-    filters = {"issued_from": period.since.isoformat(), "issued_to": period.until.isoformat()}
-    return Rows("invoices", filters if contact is None else {**filters, "contact_id": str(contact)})
-
-
-def _received(period: Period, **more: str) -> Rows:
-    days = {"from": period.since.isoformat(), "to": period.until.isoformat()}
-    return Rows("payments", {**days, "status": "succeeded", **more})
+def _behind(measure: str, period: Period, **parts: object) -> Rows:
+    return behind(measure, period.since, period.until, **parts)
 
 
 def _words(source: str, method: str) -> str:
@@ -133,14 +154,10 @@ def _words(source: str, method: str) -> str:
 
 def methods(session: Session, user_id: UUID, home: str, period: Period, today: date) -> Report:
     """How customers paid in a period."""
-    found = session.execute(_METHODS, _values(user_id, home, period, today))
-    sums = summed(
-        session, user_id, home, found, ("amount", "returned", "net"),
-        key=lambda row: (row.source, row.method), main="amount", counts=("many",),
-    )  # fmt: skip
-    kept = sum(one["net"] for (_, method), one in sums.by_key.items() if method == "tds_withheld")
-    total = sums.total("net") - kept
-    ordered = sorted(sums.by_key.items(), key=lambda one: (-one[1]["net"], one[0]))
+    found = sums(session, user_id, home, paid(period, today), ("source", "method"), main="net")
+    total = found.total("received")
+    kept = found.total("net") - total
+    ordered = sorted(found.by_key.items(), key=lambda one: (-one[1]["net"], one[0]))
     report = Report(
         name="methods",
         title="Payment methods",
@@ -151,7 +168,7 @@ def methods(session: Session, user_id: UUID, home: str, period: Period, today: d
         home=home,
         since=period.since,
         until=period.until,
-        apart=dict(sums.apart),
+        apart=found.apart,
     )
     report.figures = [
         Figure(
@@ -160,17 +177,22 @@ def methods(session: Session, user_id: UUID, home: str, period: Period, today: d
             value=total,
             currency=home,
             note="less what went back",
-            rows=_received(period),
+            rows=_behind("received", period),
         ),
         Figure(
-            label="Went back", kind="money", value=sums.total("returned"), currency=home, note="refunds and disputes"
+            label="Went back", kind="money", value=found.total("returned"), currency=home, note="refunds and disputes",
+            rows=_behind("returned", period),
         ),
         Figure(
-            label="Tax withheld", kind="money", value=kept, currency=home, rows=_received(period, method="tds_withheld")
+            label="Tax withheld", kind="money", value=kept, currency=home,
+            rows=_behind("net", period, method="tds_withheld"),
         ),
-    ]
+    ]  # fmt: skip
     if ordered:
-        points = [Point(_words(*key), max(0, one["net"])) for key, one in ordered[:_BARS]]
+        points = [
+            Point(_words(*key), one["net"], rows=_behind("net", period, source=key[0], method=key[1]))
+            for key, one in ordered[:_BARS]
+        ]
         report.picture = Picture(label="Received, by method", kind="money", points=points)
     report.tables = [
         Table(
@@ -192,7 +214,8 @@ def methods(session: Session, user_id: UUID, home: str, period: Period, today: d
                         None if key[1] == "tds_withheld" else percent(one["net"], total),
                     ),
                     currency=home,
-                    rows=_received(period, source=key[0], **({"method": key[1]} if key[1] else {})),
+                    rows=_behind("net", period, source=key[0], method=key[1]),
+                    column=5,
                 )
                 for key, one in ordered
             ],
@@ -203,14 +226,11 @@ def methods(session: Session, user_id: UUID, home: str, period: Period, today: d
 
 def fees(session: Session, user_id: UUID, home: str, period: Period, today: date) -> Report:
     """What each gateway took of what it collected in a period."""
-    found = session.execute(_FEES, _values(user_id, home, period, today))
-    sums = summed(
-        session, user_id, home, found, ("amount", "fee"), key=lambda row: row.connection_id, counts=("many", "unsaid"),
-        main="amount",
-    )  # fmt: skip
+    found = sums(session, user_id, home, charged(period, today), ("connection",), main="amount")
     names = {row.id: row.name for row in session.execute(_CONNECTIONS, {"user": user_id})}
-    volume, fee = sums.total("amount"), sums.total("fee")
-    ordered = sorted(sums.by_key.items(), key=lambda one: (-one[1]["fee"], names.get(one[0], "")))
+    volume, fee = found.total("amount"), found.total("fee")
+    by_connection = {key: one for (key,), one in found.by_key.items()}
+    ordered = sorted(by_connection.items(), key=lambda one: (-one[1]["fee"], names.get(one[0], "")))
     report = Report(
         name="fees",
         title="Gateway fees",
@@ -221,16 +241,24 @@ def fees(session: Session, user_id: UUID, home: str, period: Period, today: date
         home=home,
         since=period.since,
         until=period.until,
-        apart=dict(sums.apart),
+        apart=found.apart,
     )
-    collected = _received(period, source="gateway")
     report.figures = [
-        Figure(label="Fees", kind="money", value=fee, currency=home, rows=collected),
-        Figure(label="Collected", kind="money", value=volume, currency=home, rows=collected),
-        Figure(label="Share", kind="percent", value=percent(fee, volume), note="of what was collected"),
+        Figure(label="Fees", kind="money", value=fee, currency=home, rows=_behind("fee", period)),
+        Figure(label="Collected", kind="money", value=volume, currency=home, rows=_behind("amount", period)),
+        Figure(
+            label="Share",
+            kind="percent",
+            value=percent(fee, volume),
+            note="of what was collected",
+            rows=_behind("fee", period),
+        ),
     ]
     if fee:
-        points = [Point(names.get(key, "Gateway")[:18], one["fee"]) for key, one in ordered[:_BARS]]
+        points = [
+            Point(names.get(key, "Gateway"), one["fee"], rows=_behind("fee", period, connection=key))
+            for key, one in ordered[:_BARS]
+        ]
         report.picture = Picture(label="Fees by gateway", kind="money", points=points)
     report.tables = [
         Table(
@@ -251,7 +279,8 @@ def fees(session: Session, user_id: UUID, home: str, period: Period, today: date
                         percent(one["fee"], one["amount"]), one["unsaid"],
                     ),
                     currency=home,
-                    rows=collected,
+                    rows=_behind("fee", period, connection=key),
+                    column=3,
                 )
                 for key, one in ordered
             ],

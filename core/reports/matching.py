@@ -5,54 +5,68 @@ from __future__ import annotations
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core.reports.homing import day_of, summed
 from core.reports.periods import Period
-from core.reports.shape import Column, Figure, Picture, Point, Report, Row, Rows, Table, percent
+from core.reports.shape import Column, Figure, Picture, Point, Report, Row, Table, percent
+from core.reports.sources import Source, behind, sums
 
-_LINES = text(
-    f"SELECT stands, currency, {day_of('occurred_at::date')} AS day, count(*) AS many, sum(amount)::bigint AS amount "
-    "FROM (SELECT transactions.currency, transactions.occurred_at, transactions.amount, CASE "
-    "WHEN transactions.match_state = 'none' THEN 'open' "
-    "WHEN transactions.match_state = 'proposed' THEN 'proposed' "
+_CREDITS = (
+    "SELECT 'transaction' AS kind, transactions.id, transactions.narration AS label, NULL::uuid AS contact_id, "
+    "occurred_at::date AS day, currency, "
+    "CASE WHEN currency = :home THEN CAST(:today AS date) ELSE occurred_at::date END AS rate_day, "
+    "amount, 1 AS many, {parts} FROM transactions WHERE user_id = :user AND status = 'posted' "
+    "AND amount > 0 AND duplicate_of IS NULL AND {which}"
+)
+_STANDS = (
+    "CASE WHEN match_state = 'none' THEN 'open' WHEN match_state = 'proposed' THEN 'proposed' "
     "WHEN EXISTS (SELECT FROM matches WHERE matches.transaction_id = transactions.id AND matches.state = 'accepted' "
-    "AND matches.actor = 'engine') THEN 'automatic' ELSE 'person' END AS stands FROM transactions "
-    "WHERE transactions.user_id = :user AND transactions.occurred_at >= CAST(:since AS date) "
-    "AND transactions.occurred_at < CAST(:until AS date) + 1 AND transactions.status = 'posted' "
-    "AND transactions.amount > 0 AND transactions.duplicate_of IS NULL) AS lines GROUP BY 1, 2, 3"
+    "AND matches.actor = 'engine') THEN 'automatic' ELSE 'person' END"
 )
-_AGES = text(
-    f"SELECT age, currency, {day_of('occurred_at::date')} AS day, count(*) AS many, sum(amount)::bigint AS amount "
-    "FROM (SELECT currency, occurred_at, amount, CASE WHEN days <= 7 THEN 0 WHEN days <= 30 THEN 1 "
-    "WHEN days <= 90 THEN 2 ELSE 3 END AS age FROM (SELECT currency, occurred_at, amount, "
-    "CAST(:today AS date) - occurred_at::date AS days FROM transactions WHERE user_id = :user AND status = 'posted' "
-    "AND amount > 0 AND match_state <> 'accepted' AND duplicate_of IS NULL) AS waiting) AS aged GROUP BY 1, 2, 3"
-)
+_DAYS = "(CAST(:today AS date) - occurred_at::date)"
 STANDS = {
-    "automatic": ("Matched by itself", "accepted"),
-    "person": ("Matched by a person", "accepted"),
-    "proposed": ("To be looked at", "proposed"),
-    "open": ("Nothing found", "none"),
+    "automatic": "Matched by itself",
+    "person": "Matched by a person",
+    "proposed": "To be looked at",
+    "open": "Nothing found",
 }
 AGES = ("Up to a week", "Up to a month", "Up to three months", "Older")
 
 
+def lines(period: Period, today: date) -> Source:
+    """Credits on the bank lines of a period, by what became of them."""
+    return Source(
+        sql=_CREDITS.format(
+            parts=f"{_STANDS} AS stands, match_state NOT IN ('none', 'proposed') AS done",
+            which="occurred_at >= CAST(:since AS date) AND occurred_at < CAST(:until AS date) + 1",
+        ),
+        values={"since": period.since, "until": period.until, "today": today},
+        parts=("stands", "done"),
+        measures=("amount",),
+    )
+
+
+def waiting(today: date) -> Source:
+    """Credits on bank lines that are open today, by their age (a place in AGES)."""
+    return Source(
+        sql=_CREDITS.format(
+            parts=f"CASE WHEN {_DAYS} <= 7 THEN 0 WHEN {_DAYS} <= 30 THEN 1 WHEN {_DAYS} <= 90 THEN 2 "
+            "ELSE 3 END AS age, 'open' AS state",
+            which="match_state IN ('none', 'proposed')",
+        ),
+        values={"today": today},
+        parts=("state", "age"),
+        measures=("amount",),
+    )
+
+
 def reconciliation(session: Session, user_id: UUID, home: str, period: Period, today: date) -> Report:
     """What became of the credits that bank lines of a period brought, and how old the open ones are."""
-    values = {"user": user_id, "home": home, "since": period.since, "until": period.until, "today": today}
-    lines = session.execute(_LINES, values)
-    sums = summed(
-        session, user_id, home, lines, ("amount",), counts=("many",), key=lambda row: row.stands, main="amount"
-    )
-    waiting = session.execute(_AGES, {"user": user_id, "home": home, "today": today})
-    ages = summed(
-        session, user_id, home, waiting, ("amount",), counts=("many",), key=lambda row: row.age, main="amount"
-    )
-    many = sums.total("many")
-    automatic = sums.of("automatic").get("many", 0)
-    matched = automatic + sums.of("person").get("many", 0)
+    found = sums(session, user_id, home, lines(period, today), ("stands",), main="amount")
+    ages = sums(session, user_id, home, waiting(today), ("age",), main="amount")
+    many = found.total("many")
+    automatic = found.of("automatic")["many"]
+    matched = automatic + found.of("person")["many"]
     report = Report(
         name="reconciliation",
         title="Reconciliation",
@@ -64,18 +78,28 @@ def reconciliation(session: Session, user_id: UUID, home: str, period: Period, t
         home=home,
         since=period.since,
         until=period.until,
-        apart=dict(sums.apart),
+        apart=found.apart,
     )
+    since, until = period.since, period.until
     report.figures = [
-        Figure(label="Reconciled", kind="percent", value=percent(matched, many), note=f"{matched} of {many} lines"),
-        Figure(label="By itself", kind="percent", value=percent(automatic, many), note="nobody had to look"),
+        Figure(
+            label="Reconciled", kind="percent", value=percent(matched, many), note=f"{matched} of {many} lines",
+            rows=behind("many", since, until, done="true"),
+        ),
+        Figure(
+            label="By itself", kind="percent", value=percent(automatic, many), note="nobody had to look",
+            rows=behind("many", since, until, stands="automatic"),
+        ),
         Figure(
             label="Open today", kind="money", value=ages.total("amount"), currency=home,
-            note=f"{ages.total('many')} lines", rows=Rows("transactions", {"match_state": "none"}),
+            note=f"{ages.total('many')} lines", rows=behind("amount", state="open"),
         ),
     ]  # fmt: skip
     if ages.by_key:
-        points = [Point(word, ages.of(place).get("amount", 0), late=place > 1) for place, word in enumerate(AGES)]
+        points = [
+            Point(word, ages.of(place)["amount"], late=place > 1, rows=behind("amount", state="open", age=place))
+            for place, word in enumerate(AGES)
+        ]
         report.picture = Picture(label="What is open, by age", kind="money", points=points)
     report.tables = [
         Table(
@@ -86,10 +110,11 @@ def reconciliation(session: Session, user_id: UUID, home: str, period: Period, t
                 Row(
                     cells=(word, one["many"], one["amount"], percent(one["many"], many)),
                     currency=home,
-                    rows=Rows("transactions", {"match_state": state}),
+                    rows=behind("amount", since, until, stands=stands),
+                    column=2,
                 )
-                for stands, (word, state) in STANDS.items()
-                if (one := sums.by_key.get(stands)) is not None
+                for stands, word in STANDS.items()
+                if (one := found.of(stands))
             ],
         ),
         Table(
@@ -97,9 +122,14 @@ def reconciliation(session: Session, user_id: UUID, home: str, period: Period, t
             title="Open today, by age",
             columns=(Column("Age"), Column("Lines", "number"), Column("Amount", "money")),
             rows=[
-                Row(cells=(word, one["many"], one["amount"]), currency=home)
+                Row(
+                    cells=(word, one["many"], one["amount"]),
+                    currency=home,
+                    rows=behind("amount", state="open", age=place),
+                    column=2,
+                )
                 for place, word in enumerate(AGES)
-                if (one := ages.by_key.get(place)) is not None
+                if (one := ages.of(place))
             ],
         ),
     ]

@@ -39,6 +39,16 @@ class Period:
         """How many days it has."""
         return (self.until - self.since).days + 1
 
+    def before(self) -> Period:
+        """As many months before it, to the same day of the month, where it begins with one; else as many days."""
+        if self.since.day != 1:
+            return Period(self.since - timedelta(days=self.days), self.since - timedelta(days=1))
+        months = (self.until.year - self.since.year) * 12 + self.until.month - self.since.month + 1
+        last = month_of(self.until, 1 - months) - timedelta(days=1)
+        ends_month = (self.until + timedelta(days=1)).day == 1
+        until = last if ends_month else last.replace(day=min(last.day, self.until.day))
+        return Period(month_of(self.since, -months), until)
+
 
 def month_of(day: date, months: int = 0) -> date:
     """The first day of a day's month, or of one so many months later."""

@@ -10,37 +10,37 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core.reports.homing import summed
-from core.reports.periods import Period, month_of
-from core.reports.shape import Column, Figure, Picture, Point, Report, Row, Rows, Table, percent
+from core.bulk import Rows as Columns
+from core.reports.outstanding import dso, owed_until
+from core.reports.shape import Column, Figure, Picture, Point, Report, Row, Table, percent
+from core.reports.sources import Source, behind, sums
 
 BUCKETS = ("Not due", "1–30 days", "31–60 days", "61–90 days", "Over 90 days")  # noqa: RUF001 - a dash between numbers.
-_NAMES = ("current", "late_30", "late_60", "late_90", "older")
-_EDGES = ((None, 0), (1, 30), (31, 60), (61, 90), (91, None))
 WEEKS = 13
 SHOWN = 200
 # Nobody pays half a year late as a rule, nor a month early.
 _DELAYS = (-30, 180)
 _LOOK_BACK = 365
 
-_AGEING = text(
-    "SELECT owed.contact_id, contacts.name, owed.currency, CAST(:today AS date) AS day, "
-    "sum(amount_due) FILTER (WHERE late <= 0)::bigint AS current, "
-    "sum(amount_due) FILTER (WHERE late BETWEEN 1 AND 30)::bigint AS late_30, "
-    "sum(amount_due) FILTER (WHERE late BETWEEN 31 AND 60)::bigint AS late_60, "
-    "sum(amount_due) FILTER (WHERE late BETWEEN 61 AND 90)::bigint AS late_90, "
-    "sum(amount_due) FILTER (WHERE late > 90)::bigint AS older, "
-    "sum(amount_due)::bigint AS due "
-    "FROM (SELECT contact_id, currency, amount_due, CAST(:today AS date) - due_date AS late FROM invoices "
-    "WHERE seller_id = :user AND status IN ('open', 'partial')) AS owed "
-    "JOIN contacts ON contacts.id = owed.contact_id GROUP BY 1, 2, 3"
+_OPEN = (
+    "SELECT 'invoice' AS kind, invoices.id, invoices.number AS label, invoices.contact_id, invoices.due_date AS day, "
+    "invoices.currency, CAST(:today AS date) AS rate_day, invoices.amount_due AS due, 1 AS many, {parts} "
+    "FROM invoices {joins}WHERE invoices.seller_id = :user AND invoices.status IN ('open', 'partial')"
 )
-_OPEN = text(
-    "SELECT owed.contact_id, contacts.name, owed.currency, CAST(:today AS date) AS day, owed.due_date, owed.due "
-    "FROM (SELECT contact_id, currency, due_date, sum(amount_due)::bigint AS due FROM invoices "
-    "WHERE seller_id = :user AND status IN ('open', 'partial') GROUP BY 1, 2, 3) AS owed "
-    "JOIN contacts ON contacts.id = owed.contact_id"
+_LATE = "(CAST(:today AS date) - invoices.due_date)"
+_AGED = _OPEN.format(
+    parts=f"CASE WHEN {_LATE} <= 0 THEN 0 WHEN {_LATE} <= 30 THEN 1 WHEN {_LATE} <= 60 THEN 2 "
+    f"WHEN {_LATE} <= 90 THEN 3 ELSE 4 END AS age, {_LATE} > 0 AS late, invoices.contact_id AS customer",
+    joins="",
 )
+_DELAYED = Columns(contact="uuid", delay="integer")
+_WEEK = "((greatest(CAST(:today AS date), invoices.due_date + coalesce(usual.delay, 0)) - CAST(:monday AS date)) / 7)"
+_COMING = _OPEN.format(
+    # What should have come already is expected this week; what comes later than the last week is one heap.
+    parts=f"least({_WEEK}, {WEEKS}) AS week, {_WEEK} < 4 AS soon, invoices.contact_id AS customer",
+    joins=f"LEFT JOIN {_DELAYED.source('usual')} ON usual.contact = invoices.contact_id ",
+)
+_NAMES = text("SELECT id, name FROM contacts WHERE user_id = :user AND id = ANY(:ids)")
 # By what was paid, so that a small payment counts little.
 _USUAL = text(
     "SELECT invoices.contact_id, round(sum((paid.day - invoices.due_date) * paid.amount) / sum(paid.amount))::integer "
@@ -49,17 +49,31 @@ _USUAL = text(
     "LEFT JOIN payment_targets AS target ON target.payment_id = payments.id "
     "WHERE payments.user_id = :user AND payments.occurred_at >= :since AND payments.allocated > 0 "
     "AND payments.source <> 'credit_note') AS paid JOIN invoices ON invoices.id = paid.invoice_id "
-    "WHERE paid.amount > 0 GROUP BY 1"
+    "WHERE paid.amount > 0 AND invoices.seller_id = :user GROUP BY 1"
 )
+
+__all__ = ["ageing", "coming", "dso", "expected", "owed", "owed_until", "usual"]
+
+
+def owed(today: date) -> Source:
+    """Every open invoice, by its age (a place in BUCKETS) and customer."""
+    return Source(sql=_AGED, values={"today": today}, parts=("age", "late", "customer"), measures=("due",))
+
+
+def names(session: Session, user_id: UUID, ids: list[UUID]) -> dict[UUID, str]:
+    """What contacts of a seller are called."""
+    return {row.id: row.name for row in session.execute(_NAMES, {"user": user_id, "ids": ids})}
 
 
 def ageing(session: Session, user_id: UUID, home: str, today: date) -> Report:
     """What customers owe today, by how late it is."""
-    rows = session.execute(_AGEING, {"user": user_id, "today": today}).all()
-    names = {row.contact_id: row.name for row in rows}
-    sums = summed(session, user_id, home, rows, (*_NAMES, "due"), key=lambda row: row.contact_id, main="due")
-    total = sums.total("due")
-    late = total - sums.total("current")
+    found = sums(session, user_id, home, owed(today), ("customer", "age"), main="due")
+    by_age, by_contact = Counter[int](), dict[UUID, Counter[int]]()
+    for (contact, age), one in found.by_key.items():
+        by_age[age] += one["due"]
+        by_contact.setdefault(contact, Counter())[age] += one["due"]
+    total, ages = by_age.total(), range(len(BUCKETS))
+    late = total - by_age[0]
     report = Report(
         name="ageing",
         title="Receivables by age",
@@ -67,28 +81,26 @@ def ageing(session: Session, user_id: UUID, home: str, today: date) -> Report:
         home=home,
         since=None,
         until=today,
-        apart=dict(sums.apart),
+        apart=found.apart,
     )
     report.figures = [
-        Figure(label="Owed to you", kind="money", value=total, currency=home, rows=_open()),
+        Figure(label="Owed to you", kind="money", value=total, currency=home, rows=behind("due")),
         Figure(
             label="Late", kind="money", value=late, currency=home, note=_share(late, total),
-            rows=Rows("invoices", {"status": "overdue"}),
+            rows=behind("due", late="true"),
         ),
         Figure(
-            label="Over 90 days late", kind="money", value=sums.total("older"), currency=home,
-            note=_share(sums.total("older"), total), rows=_aged(4, today),
+            label="Over 90 days late", kind="money", value=by_age[4], currency=home,
+            note=_share(by_age[4], total), rows=behind("due", age=4),
         ),
     ]  # fmt: skip
     report.picture = Picture(
         label="What is owed, by how late it is",
         kind="money",
-        points=[
-            Point(label, sums.total(name), late=place > 0)
-            for place, (label, name) in enumerate(zip(BUCKETS, _NAMES, strict=True))
-        ],
+        points=[Point(BUCKETS[age], by_age[age], late=age > 0, rows=behind("due", age=age)) for age in ages],
     )
-    ordered = sorted(sums.by_key.items(), key=lambda one: (-one[1]["due"], names[one[0]]))
+    known = names(session, user_id, list(by_contact))
+    ordered = sorted(by_contact.items(), key=lambda one: (-one[1].total(), known[one[0]]))
     report.tables = [
         Table(
             name="ages",
@@ -96,12 +108,13 @@ def ageing(session: Session, user_id: UUID, home: str, today: date) -> Report:
             columns=(Column("Age"), Column("Owed", "money"), Column("Share", "percent")),
             rows=[
                 Row(
-                    cells=(label, sums.total(name), percent(sums.total(name), total)),
+                    cells=(BUCKETS[age], by_age[age], percent(by_age[age], total)),
                     currency=home,
-                    rows=_aged(place, today),
+                    rows=behind("due", age=age),
+                    column=1,
                 )
-                for place, (label, name) in enumerate(zip(BUCKETS, _NAMES, strict=True))
-                if sums.by_key
+                for age in ages
+                if by_contact
             ],
         ),
         Table(
@@ -110,9 +123,10 @@ def ageing(session: Session, user_id: UUID, home: str, today: date) -> Report:
             columns=(Column("Customer"), *(Column(label, "money") for label in BUCKETS), Column("Owed", "money")),
             rows=[
                 Row(
-                    cells=(names[key], *(one[name] for name in _NAMES), one["due"]),
+                    cells=(known[key], *(one[age] for age in ages), one.total()),
                     currency=home,
-                    rows=Rows("invoices", {"status": "unpaid", "contact_id": str(key)}),
+                    rows=behind("due", customer=key),
+                    column=6,
                 )
                 for key, one in ordered[:SHOWN]
             ],
@@ -122,46 +136,38 @@ def ageing(session: Session, user_id: UUID, home: str, today: date) -> Report:
     return report
 
 
-def _open() -> Rows:
-    return Rows("invoices", {"status": "unpaid"})
-
-
-def _aged(place: int, today: date) -> Rows:
-    least, most = _EDGES[place]
-    filters = {"status": "unpaid"}
-    if most is not None:
-        filters["due_from"] = (today - timedelta(days=most)).isoformat()
-    if least is not None:
-        filters["due_to"] = (today - timedelta(days=least)).isoformat()
-    return Rows("invoices", filters)
-
-
 def _share(part: int, whole: int) -> str:
     found = percent(part, whole)
     return "" if found is None else f"{found} % of all"
 
 
+def usual(session: Session, user_id: UUID, today: date) -> dict[UUID, int]:
+    """How many days late each customer usually pays."""
+    found = session.execute(_USUAL, {"user": user_id, "since": today - timedelta(days=_LOOK_BACK)})
+    return {row.contact_id: min(max(row.delay, _DELAYS[0]), _DELAYS[1]) for row in found}
+
+
+def coming(today: date, delays: dict[UUID, int]) -> Source:
+    """Every open invoice, by the week in which it is expected and by customer."""
+    known = _DELAYED.parameters([{"contact": contact, "delay": delay} for contact, delay in delays.items()])
+    monday = today - timedelta(days=today.weekday())
+    return Source(
+        sql=_COMING,
+        values={"today": today, "monday": monday, **known},
+        parts=("week", "soon", "customer"),
+        measures=("due",),
+    )
+
+
 def expected(session: Session, user_id: UUID, home: str, today: date) -> Report:
     """What should come in by week, each customer paying as late as they usually do."""
-    usual = {
-        row.contact_id: min(max(row.delay, _DELAYS[0]), _DELAYS[1])
-        for row in session.execute(_USUAL, {"user": user_id, "since": today - timedelta(days=_LOOK_BACK)})
-    }
-    rows = session.execute(_OPEN, {"user": user_id, "today": today}).all()
-    monday = today - timedelta(days=today.weekday())
-
-    def week(row: Any) -> int:
-        day = max(today, row.due_date + timedelta(days=usual.get(row.contact_id, 0)))
-        weeks: int = (day - monday).days // 7
-        return min(weeks, WEEKS)
-
-    sums = summed(session, user_id, home, rows, ("due",), key=lambda row: (week(row), row.contact_id), main="due")
-    by_week: Counter[int] = Counter()
-    by_contact: Counter[UUID] = Counter()
-    for (place, contact), one in sums.by_key.items():
+    delays = usual(session, user_id, today)
+    found = sums(session, user_id, home, coming(today, delays), ("week", "customer"), main="due")
+    by_week, by_contact = Counter[int](), Counter[Any]()
+    for (place, contact), one in found.by_key.items():
         by_week[place] += one["due"]
         by_contact[contact] += one["due"]
-    names = {row.contact_id: row.name for row in rows}
+    monday = today - timedelta(days=today.weekday())
     spans = [(monday + timedelta(weeks=place), f"{monday + timedelta(weeks=place):%-d %b}") for place in range(WEEKS)]
     report = Report(
         name="expected",
@@ -169,32 +175,46 @@ def expected(session: Session, user_id: UUID, home: str, today: date) -> Report:
         how=(
             "What is due of every open invoice, on its due date plus the customer's usual delay: the days between due "
             "date and payment over the last year, weighted by what was paid. A customer without payments is taken at "
-            "their word. What should have come already is expected this week."
+            "their word. What should have come already is expected this week. Other currencies by today's rate."
         ),
         home=home,
         since=today,
         until=monday + timedelta(weeks=WEEKS, days=-1),
-        apart=dict(sums.apart),
+        apart=found.apart,
     )
     month = sum(by_week[place] for place in range(4))
     report.figures = [
-        Figure(label="Expected this week", kind="money", value=by_week[0], currency=home),
-        Figure(label="In four weeks", kind="money", value=month, currency=home, note="this week included"),
-        Figure(label=f"Later than {WEEKS} weeks", kind="money", value=by_week[WEEKS], currency=home),
-    ]
-    if rows:
+        Figure(
+            label="Expected this week", kind="money", value=by_week[0], currency=home, rows=behind("due", week=0),
+        ),
+        Figure(
+            label="In four weeks", kind="money", value=month, currency=home, note="this week included",
+            rows=behind("due", soon="true"),
+        ),
+        Figure(
+            label=f"Later than {WEEKS} weeks", kind="money", value=by_week[WEEKS], currency=home,
+            rows=behind("due", week=WEEKS),
+        ),
+    ]  # fmt: skip
+    if by_contact:
         report.picture = Picture(
             label="Expected cash in, by the week that begins on",
             kind="money",
-            points=[Point(label, by_week[place]) for place, (_, label) in enumerate(spans)],
+            points=[
+                Point(label, by_week[place], rows=behind("due", week=place)) for place, (_, label) in enumerate(spans)
+            ],
         )
-    shown = [Row(cells=(day, by_week[place]), currency=home) for place, (day, _) in enumerate(spans) if by_week[place]]
+    known = names(session, user_id, list(by_contact))
     report.tables = [
         Table(
             name="weeks",
             title="By week",
             columns=(Column("Week from", "date"), Column("Expected", "money")),
-            rows=shown,
+            rows=[
+                Row(cells=(day, by_week[place]), currency=home, rows=behind("due", week=place), column=1)
+                for place, (day, _) in enumerate(spans)
+                if by_week[place]
+            ],
         ),
         Table(
             name="customers",
@@ -202,9 +222,10 @@ def expected(session: Session, user_id: UUID, home: str, today: date) -> Report:
             columns=(Column("Customer"), Column("Usual delay", "days"), Column("Owed", "money")),
             rows=[
                 Row(
-                    cells=(names[contact], usual.get(contact), amount),
+                    cells=(known[contact], delays.get(contact), amount),
                     currency=home,
-                    rows=Rows("invoices", {"status": "unpaid", "contact_id": str(contact)}),
+                    rows=behind("due", customer=contact),
+                    column=2,
                 )
                 for contact, amount in by_contact.most_common(SHOWN)
             ],
@@ -212,90 +233,3 @@ def expected(session: Session, user_id: UUID, home: str, today: date) -> Report:
         ),
     ]
     return report
-
-
-_SALES = text(
-    "SELECT currency, least((date_trunc('month', issue_date) + interval '1 month - 1 day')::date, :until) AS day, "
-    "date_trunc('month', issue_date)::date AS month, sum(total)::bigint AS amount FROM invoices "
-    "WHERE seller_id = :user AND status NOT IN ('draft', 'void') AND issue_date <= :until GROUP BY 1, 2, 3"
-)
-_RECEIVED = text(
-    "SELECT currency, least((date_trunc('month', occurred_at) + interval '1 month - 1 day')::date, :until) AS day, "
-    "date_trunc('month', occurred_at)::date AS month, sum(allocated)::bigint AS amount FROM payments "
-    "WHERE user_id = :user AND allocated > 0 AND occurred_at < CAST(:until AS date) + 1 GROUP BY 1, 2, 3"
-)
-
-
-def dso(session: Session, user_id: UUID, home: str, period: Period) -> Report:
-    """How many days of sales are still owed, at the end of each month of a period."""
-    values = {"user": user_id, "until": period.until}
-    sold = summed(
-        session, user_id, home, session.execute(_SALES, values), ("amount",), key=lambda row: row.month, main="amount"
-    )
-    paid = summed(
-        session, user_id, home, session.execute(_RECEIVED, values), ("amount",), key=lambda row: row.month,
-        main="amount",
-    )  # fmt: skip
-    months, first = [], month_of(period.since)
-    while first <= period.until:
-        months.append(first)
-        first = month_of(first, 1)
-    rows = []
-    for month in months:
-        end = min(month_of(month, 1) - timedelta(days=1), period.until)
-        owed = sum(one["amount"] for key, one in sold.by_key.items() if key <= month)
-        owed -= sum(one["amount"] for key, one in paid.by_key.items() if key <= month)
-        window = [month_of(month, -back) for back in range(3)]
-        sales = sum(sold.of(one).get("amount", 0) for one in window)
-        days = (end - window[-1]).days + 1
-        rows.append(
-            (month, end, owed, sales, (owed * days * 2 + sales) // (2 * sales) if sales > 0 and owed >= 0 else None)
-        )
-    newest = rows[-1] if rows else None
-    report = Report(
-        name="dso",
-        title="Days sales outstanding",
-        how=(
-            "What is owed at the end of a month, divided by what was invoiced in that month and the two before it, "
-            "times the days of these months. An invoice counts from its date, a payment from the day it was made; "
-            "other currencies by the rate at the month's end."
-        ),
-        home=home,
-        since=period.since,
-        until=period.until,
-        apart=dict(Counter(sold.apart) - Counter(paid.apart)),
-    )
-    if newest is not None:
-        report.figures = [
-            Figure(label="Sales outstanding", kind="days", value=newest[4], note=f"on {newest[1].isoformat()}"),
-            Figure(label="Owed", kind="money", value=newest[2], currency=home, rows=_open()),
-            Figure(label="Invoiced in three months", kind="money", value=newest[3], currency=home),
-        ]
-    if any(row[4] is not None for row in rows):
-        report.picture = Picture(
-            label="Days sales outstanding, by month",
-            kind="days",
-            points=[Point(f"{row[0]:%b %y}", row[4] or 0) for row in rows],
-        )
-    report.tables = [
-        Table(
-            name="months",
-            title="By month",
-            columns=(
-                Column("Month's end", "date"),
-                Column("Owed", "money"),
-                Column("Invoiced in three months", "money"),
-                Column("Days", "days"),
-            ),
-            rows=[
-                Row(cells=(end, owed, sales, days), currency=home, rows=_issued(month_of(month, -2), end))
-                for month, end, owed, sales, days in rows
-                if owed or sales
-            ],
-        )
-    ]  # fmt: skip
-    return report
-
-
-def _issued(since: date, until: date) -> Rows:
-    return Rows("invoices", {"issued_from": since.isoformat(), "issued_to": until.isoformat()})

@@ -7,12 +7,12 @@ from datetime import date
 from typing import Any, Literal
 
 Kind = Literal["text", "money", "number", "percent", "date", "days"]
-Of = Literal["invoices", "payments", "transactions", "credit_notes"]
+Of = Literal["rows", "invoices", "credit_notes"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Where the rows behind a figure are listed: a list, and its filters as the API names them."""
+    """Where the rows behind a figure are: the report's own list, or one document; filters as the API has them."""
 
     of: Of
     filters: dict[str, str]
@@ -28,15 +28,18 @@ class Figure:
     note: str = ""
     currency: str | None = None
     rows: Rows | None = None
+    # The same of the period before, where it was asked for.
+    before: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One bar of a picture, in minor units or days; `late` ones are shown as a warning."""
+    """One bar of a picture, in minor units or days, and the rows behind it; `late` ones are shown as a warning."""
 
     label: str
     amount: int
     late: bool = False
+    rows: Rows | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +61,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Cells in the order of the columns, the currency of those that are money, and the rows behind it."""
+    """Cells in the order of the columns, the currency of those that are money, and the rows behind it.
+
+    `column` is the cell that the rows behind it add up to; None where they add up to none.
+    """
 
     cells: tuple[Any, ...]
     currency: str
     rows: Rows | None = None
+    column: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +96,7 @@ class Report:
     until: date
     figures: list[Figure] = field(default_factory=list)
     picture: Picture | None = None
+    before: tuple[date, date] | None = None
     tables: list[Table] = field(default_factory=list)
     apart: dict[str, int] = field(default_factory=dict)
 

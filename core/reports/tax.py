@@ -1,216 +1,323 @@
 """The tax summary of a period, in the sections of GSTR-1: what a seller or their accountant files from.
 
-Amounts are as they stand on the documents, each currency by itself: a return is filed in rupees, and what was
-invoiced in other money is for the accountant to convert by the rate that the law names.
+Amounts are in the home currency, by the rate of the document's day: a return is filed in rupees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core.reports.periods import Period
+from core.reports import filings, gst, gstr1
+from core.reports.periods import Period, month_of
 from core.reports.shape import Column, Figure, Picture, Point, Report, Row, Rows, Table
+from core.reports.sources import Source, at_home, behind, converted, sums
 
 # What a file holds at most of a section.
 SHOWN = 10_000
-_INVOICES = (
-    "FROM invoices JOIN invoice_items AS item ON item.invoice_id = invoices.id "
-    "WHERE invoices.seller_id = :user AND invoices.status NOT IN ('draft', 'void') "
-    "AND invoices.issue_date BETWEEN :since AND :until"
-)
-_PARTS = (
-    "sum(item.net)::bigint AS taxable, sum(item.cgst)::bigint AS cgst, sum(item.sgst)::bigint AS sgst, "
-    "sum(item.igst)::bigint AS igst"
-)
-_TOTALS = text(
-    "SELECT currency, sum(subtotal)::bigint AS taxable, sum(tax)::bigint AS tax, sum(cgst)::bigint AS cgst, "
-    "sum(sgst)::bigint AS sgst, sum(igst)::bigint AS igst FROM invoices WHERE seller_id = :user "
-    "AND status NOT IN ('draft', 'void') AND issue_date BETWEEN :since AND :until GROUP BY 1 ORDER BY 1"
-)
-_B2B = text(
-    "SELECT invoices.id, invoices.buyer_gstin, contacts.name, invoices.number, invoices.issue_date, invoices.total, "
-    f"invoices.currency, invoices.place_of_supply, invoices.reverse_charge, item.tax_rate, {_PARTS} "
-    f"{_INVOICES.replace('WHERE', 'JOIN contacts ON contacts.id = invoices.contact_id WHERE', 1)} "
-    "AND invoices.tax_regime = 'gst' AND invoices.buyer_gstin IS NOT NULL "
-    "GROUP BY invoices.id, contacts.name, item.tax_rate ORDER BY invoices.issue_date, invoices.number, item.tax_rate "
-    "LIMIT :most"
-)
-_B2C = text(
-    f"SELECT invoices.place_of_supply, item.tax_rate, invoices.currency, {_PARTS} {_INVOICES} "
-    "AND invoices.tax_regime = 'gst' AND invoices.buyer_gstin IS NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-)
-_PLAIN = text(
-    "SELECT item.tax_rate, invoices.currency, sum(item.net)::bigint AS taxable, sum(item.tax)::bigint AS tax, "
-    f"count(DISTINCT invoices.id) AS many {_INVOICES} AND invoices.tax_regime = 'plain' GROUP BY 1, 2 ORDER BY 2, 1"
-)
-_HSN = text(
-    "SELECT item.hsn, item.unit, item.tax_rate, invoices.currency, sum(item.quantity) AS quantity, "
-    f"{_PARTS} {_INVOICES} AND invoices.tax_regime = 'gst' GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4 LIMIT :most"
-)
-_NOTES = text(
-    "SELECT notes.number, notes.issue_date, notes.buyer_gstin, contacts.name, invoices.number AS invoice, "
-    "notes.currency, notes.total, notes.place_of_supply, notes.subtotal, notes.cgst, notes.sgst, notes.igst, notes.tax "
-    "FROM credit_notes AS notes JOIN contacts ON contacts.id = notes.contact_id "
-    "JOIN invoices ON invoices.id = notes.invoice_id WHERE notes.seller_id = :user AND notes.status = 'issued' "
-    "AND notes.issue_date BETWEEN :since AND :until ORDER BY notes.issue_date, notes.number LIMIT :most"
-)
 _DOCUMENTS = text(
     "SELECT 'Invoices' AS kind, series, year, (array_agg(number ORDER BY sequence))[1] AS first, "
     "(array_agg(number ORDER BY sequence DESC))[1] AS last, count(*) AS many, "
     "count(*) FILTER (WHERE status = 'void') AS cancelled FROM invoices WHERE seller_id = :user "
-    "AND sequence IS NOT NULL AND issue_date BETWEEN :since AND :until GROUP BY series, year "
+    "AND sequence IS NOT NULL AND status <> 'draft' AND issue_date BETWEEN :since AND :until GROUP BY series, year "
     "UNION ALL SELECT 'Credit notes', series, year, (array_agg(number ORDER BY sequence))[1], "
     "(array_agg(number ORDER BY sequence DESC))[1], count(*), count(*) FILTER (WHERE status = 'void') "
-    "FROM credit_notes WHERE seller_id = :user AND issue_date BETWEEN :since AND :until GROUP BY series, year "
-    "ORDER BY 1 DESC, 2, 3"
+    "FROM credit_notes WHERE seller_id = :user AND status IN ('issued', 'void') "
+    "AND issue_date BETWEEN :since AND :until GROUP BY series, year ORDER BY 1 DESC, 2, 3"
+)
+_LISTED = (
+    "SELECT listed.*, contacts.name FROM (SELECT section, kind, id, label, contact_id, day, gstin, place, "
+    "reverse_charge, charged, original, "
+    f"{at_home('value')} AS value, rate, "
+    + ", ".join(f"sum({at_home(name)})::bigint AS {name}" for name in gst.MEASURES)
+    + " FROM ({lines}) AS line WHERE section = ANY(:sections) AND factor IS NOT NULL "
+    "GROUP BY section, kind, id, label, contact_id, day, gstin, place, reverse_charge, charged, original, value, "
+    "currency, factor, rate ORDER BY day, label, rate LIMIT :most) AS listed "
+    "JOIN contacts ON contacts.id = listed.contact_id ORDER BY day, label, rate"
 )
 _MONEY = tuple(Column(head, "money") for head in ("Taxable", "CGST", "SGST", "IGST"))
 _RATE = Column("Rate", "percent")
+_HEAD = (Column("Number"), Column("Date", "date"), Column("Customer"))
+_BY = ("section", "place", "rate", "hsn", "unit", "buyers", "supply", "kind")
+Sums = dict[tuple[Any, ...], Counter[str]]
 
 
-def _parts(row: Any) -> tuple[int, int, int, int]:
-    return row.taxable, row.cgst, row.sgst, row.igst
+def issued(session: Session, user_id: UUID, since: date, until: date) -> list[dict[str, Any]]:
+    """The runs of numbers of a period: {kind, series, first, last, many, cancelled}."""
+    rows = session.execute(_DOCUMENTS, {"user": user_id, "since": since, "until": until})
+    return [row._asdict() for row in rows]
 
 
-def _rate(row: Any) -> str:
-    return format(row.tax_rate.normalize(), "f")
+def _parts(one: Counter[str], prefix: str = "") -> tuple[int, ...]:
+    return tuple(one[f"{prefix}{name}"] for name in gst.MEASURES)
 
 
-def _rows(found: Iterable[Any], period: Period, cells: Any, **filters: str) -> list[Row]:
-    of = _issued(period, **filters)
-    return [Row(cells=cells(row), currency=row.currency, rows=of) for row in found]
+def _by(found: Sums, names: tuple[str, ...], **only: str) -> list[tuple[tuple[Any, ...], Counter[str]]]:
+    """The sums of the keys that are as `only` says, added up by some of their columns, in order."""
+    place = {name: _BY.index(name) for name in _BY}
+    added: Sums = {}
+    for key, one in found.items():
+        if all(key[place[name]] == value for name, value in only.items()):
+            added.setdefault(tuple(key[place[name]] for name in names), Counter()).update(one)
+    return sorted(added.items(), key=lambda each: tuple(_sortable(part) for part in each[0]))
 
 
-def _issued(period: Period, **filters: str) -> Rows:
-    return Rows("invoices", {"issued_from": period.since.isoformat(), "issued_to": period.until.isoformat(), **filters})
+def _sortable(value: Any) -> tuple[float, str]:
+    try:
+        return float(value), ""
+    except (TypeError, ValueError):
+        return 0.0, str(value or "")
 
 
 def tax(session: Session, user_id: UUID, home: str, period: Period) -> Report:
     """The tax of a period by the sections of GSTR-1."""
-    values = {"user": user_id, "since": period.since, "until": period.until, "most": SHOWN}
-    totals = session.execute(_TOTALS, values).all()
-    mine = next((row for row in totals if row.currency == home), None)
+    source = gst.lines(period.since, period.until)
+    added = sums(session, user_id, home, source, _BY, main="taxable")
+    found: Sums = added.by_key
+
+    def total(measure: str) -> int:
+        return sum(one[measure] for one in found.values())
+
+    def rows(measure: str, **parts: object) -> Rows:
+        return behind(measure, period.since, period.until, **parts)
+
     report = Report(
         name="tax",
         title="Tax summary",
         how=(
             "Invoices and credit notes of the period by their own date, in the sections of GSTR-1. Drafts and "
-            "cancelled documents are left out; the documents table counts the cancelled. Each currency by itself."
+            "cancelled documents are left out; the documents table counts the cancelled. Other currencies by the rate "
+            "of the document's day. Lines at 0 % are nil rated, whatever the law calls them."
         ),
         home=home,
         since=period.since,
         until=period.until,
-        apart={row.currency: row.taxable for row in totals if row.currency != home},
+        apart=added.apart,
     )
-    names = ("taxable", "tax", "cgst", "sgst", "igst")
-    taxable, tax_sum, cgst, sgst, igst = (0 if mine is None else getattr(mine, name) for name in names)
-    notes = session.execute(_NOTES, values).all()
-    credited = sum(row.tax for row in notes if row.currency == home)
     report.figures = [
-        Figure(label="Taxable", kind="money", value=taxable, currency=home, rows=_issued(period, currency=home)),
+        Figure(label="Taxable", kind="money", value=total("invoiced"), currency=home, rows=rows("invoiced")),
         Figure(
-            label="Tax invoiced",
-            kind="money",
-            value=tax_sum,
-            currency=home,
+            label="Tax invoiced", kind="money", value=total("invoiced_tax"), currency=home, rows=rows("invoiced_tax"),
             note="what buyers pay under reverse charge is not in it",
         ),
-        Figure(label="Tax of credit notes", kind="money", value=credited, currency=home, note="to be taken off"),
+        Figure(
+            label="Tax of credit notes", kind="money", value=total("credited"), currency=home, note="to be taken off",
+            rows=rows("credited"),
+        ),
+    ]  # fmt: skip
+    kinds = [(name.upper(), f"net_{name}") for name in ("cgst", "sgst", "igst")]
+    if any(total(measure) for _, measure in kinds):
+        report.picture = Picture(
+            label="Tax by kind, less credit notes, reverse charge included",
+            kind="money",
+            points=[Point(word, total(measure), rows=rows(measure)) for word, measure in kinds],
+        )
+    sql, values = converted(session, user_id, home, source)
+    listed = session.execute(
+        text(_LISTED.format(lines=sql)),
+        {**values, "most": SHOWN, "sections": ["b2b", "b2b_rc", "b2cl", "exp", "cdnr", "cdnur"]},
+    ).all()
+    report.tables = [
+        _summary(found, home, rows),
+        *_documents(list(listed), home),
+        *_grouped(found, home, rows),
+        _corrections(session, user_id, home, period),
+        _series(session, user_id, home, period),
+        _plain(found, home, rows),
     ]
-    if cgst or sgst or igst:
-        points = [Point("CGST", cgst), Point("SGST", sgst), Point("IGST", igst)]
-        report.picture = Picture(label="Tax by kind, reverse charge included", kind="money", points=points)
-    report.tables = [*_sales(session, values, period), *_rest(session, values, period, notes)]
     return report
 
 
-def _sales(session: Session, values: dict[str, Any], period: Period) -> list[Table]:
-    b2b = session.execute(_B2B, values).all()
-    b2c = session.execute(_B2C, values).all()
-    head = ("GSTIN", "Customer", "Invoice")
-    return [
-        Table(
-            name="b2b",
-            title="B2B: to registered customers, by invoice and rate",
-            columns=(
-                *(Column(one) for one in head), Column("Date", "date"), Column("Value", "money"),
-                Column("Place of supply"), Column("Reverse charge"), _RATE, *_MONEY,
-            ),
+def _summary(found: Sums, home: str, rows: Any) -> Table:
+    named = dict(_by(found, ("section",)))
+    return Table(
+        name="sections",
+        title="Sections of the return",
+        columns=(Column("Section"), *_MONEY),
+        rows=[
+            Row(cells=(words, *_parts(one)), currency=home, rows=rows("taxable", section=section), column=1)
+            for section, words in gst.SECTIONS.items()
+            if (one := named.get((section,))) is not None
+        ],
+        note="Credit notes of 9B are shown as they are, and are to be taken off.",
+    )
+
+
+def _documents(listed: list[Any], home: str) -> list[Table]:
+    """What a return lists one by one."""
+
+    def table(name: str, title: str, sections: set[str], columns: tuple[Column, ...], cells: Any) -> Table:
+        return Table(
+            name=name,
+            title=title,
+            columns=(*_HEAD, *columns, Column("Value", "money"), _RATE, *_MONEY),
             rows=[
                 Row(
-                    cells=(
-                        row.buyer_gstin, row.name, row.number, row.issue_date, row.total, row.place_of_supply,
-                        "Y" if row.reverse_charge else "N", _rate(row), *_parts(row),
-                    ),
-                    currency=row.currency,
-                    rows=Rows("invoices", {"id": str(row.id)}),
+                    cells=(row.label, row.day, row.name, *cells(row), row.value, row.rate,
+                           row.taxable, row.cgst, row.sgst, row.igst),
+                    currency=home,
+                    rows=Rows("invoices" if row.kind == "invoice" else "credit_notes", {"id": str(row.id)}),
                 )
-                for row in b2b
+                for row in listed
+                if row.section in sections
             ],
-        ),
+        )  # fmt: skip
+
+    place = Column("Place of supply")
+    return [
+        table("b2b", "B2B: to registered customers, by invoice and rate (4)", {"b2b", "b2b_rc"},
+              (Column("GSTIN"), place, Column("Reverse charge")),
+              lambda row: (row.gstin, row.place, "Y" if row.reverse_charge else "N")),
+        table("b2cl", "B2C large: to other states, above the limit (5)", {"b2cl"}, (place,), lambda row: (row.place,)),
+        table("exp", "Exports (6A)", {"exp"}, (Column("Payment of tax"),),
+              lambda row: ("With" if row.charged else "Without",)),
+        table("cdnr", "Credit notes to registered customers (9B)", {"cdnr"},
+              (Column("Invoice"), Column("GSTIN"), place), lambda row: (row.original, row.gstin, row.place)),
+        table("cdnur", "Credit notes of exports and B2C large (9B)", {"cdnur"},
+              (Column("Invoice"), place), lambda row: (row.original, row.place)),
+    ]  # fmt: skip
+
+
+def _grouped(found: Sums, home: str, rows: Any) -> list[Table]:
+    """What a return adds up."""
+    nil = [
+        Row(cells=(f"{words}, to {whom}", one["taxable"]), currency=home, column=1,
+            rows=rows("taxable", section="nil", supply=supply, buyers=buyers))
+        for (supply, buyers), one in _by(found, ("supply", "buyers"), section="nil")
+        for words in ("Inside the state" if supply == "intra" else "To other states",)
+        for whom in ("registered customers" if buyers == "b2b" else "others",)
+    ]  # fmt: skip
+    return [
         Table(
-            name="b2c",
-            title="B2C: to everybody else, by place of supply and rate",
+            name="b2cs",
+            title="B2C others, by place of supply and rate, less credit notes (7)",
             columns=(Column("Place of supply"), _RATE, *_MONEY),
-            rows=_rows(b2c, period, lambda row: (row.place_of_supply, _rate(row), *_parts(row))),
+            rows=[
+                Row(cells=(place, rate, *_parts(one)), currency=home, column=2,
+                    rows=rows("taxable", section="b2cs", place=place, rate=rate))
+                for (place, rate), one in _by(found, ("place", "rate"), section="b2cs")
+            ],
+        ),
+        Table(
+            name="nil",
+            title="Nil rated and exempt, less credit notes (8)",
+            columns=(Column("Supplies"), Column("Amount", "money")),
+            rows=nil,
+        ),
+        *(
+            Table(
+                name=f"hsn_{buyers}",
+                title=f"HSN summary, {buyers.upper()}, less credit notes (12)",
+                columns=(Column("HSN"), Column("Unit"), Column("Quantity", "number"), _RATE, *_MONEY),
+                rows=[
+                    Row(
+                        cells=(hsn, unit, format(one["quantity"], "f").rstrip("0").rstrip(".") if "." in
+                               format(one["quantity"], "f") else str(one["quantity"]), rate, *_parts(one, "net_")),
+                        currency=home, column=4,
+                        rows=rows("net_taxable", hsn=hsn, unit=unit, rate=rate, buyers=buyers),
+                    )
+                    for (hsn, unit, rate), one in _by(found, ("hsn", "unit", "rate"), buyers=buyers)
+                ],
+            )
+            for buyers in ("b2b", "b2c")
         ),
     ]  # fmt: skip
 
 
-def _rest(session: Session, values: dict[str, Any], period: Period, notes: Iterable[Any]) -> list[Table]:
-    hsn = session.execute(_HSN, values).all()
-    plain = session.execute(_PLAIN, values).all()
-    documents = session.execute(_DOCUMENTS, values).all()
-    return [
-        Table(
-            name="hsn",
-            title="HSN summary",
-            columns=(Column("HSN"), Column("Unit"), Column("Quantity", "number"), _RATE, *_MONEY),
-            rows=_rows(
-                hsn,
-                period,
-                lambda row: (row.hsn, row.unit, format(row.quantity.normalize(), "f"), _rate(row), *_parts(row)),
-            ),
+def _plain(found: Sums, home: str, rows: Any) -> Table:
+    return Table(
+        name="plain",
+        title="Other taxes, by rate, less credit notes",
+        columns=(_RATE, Column("Taxable", "money"), Column("Tax", "money")),
+        rows=[
+            Row(cells=(rate, one["taxable"], one["plain"]), currency=home, column=1,
+                rows=rows("taxable", section="plain", rate=rate))
+            for (rate,), one in _by(found, ("rate",), section="plain")
+        ],
+    )  # fmt: skip
+
+
+def _series(session: Session, user_id: UUID, home: str, period: Period) -> Table:
+    head = ("Kind", "Series", "From", "To")
+    return Table(
+        name="documents",
+        title="Documents issued, by series (13)",
+        columns=(*(Column(one) for one in head), Column("In all", "number"), Column("Cancelled", "number")),
+        rows=[
+            Row(
+                cells=(one["kind"], one["series"], one["first"], one["last"], one["many"], one["cancelled"]),
+                currency=home,
+            )
+            for one in issued(session, user_id, period.since, period.until)
+        ],
+    )
+
+
+def _corrections(session: Session, user_id: UUID, home: str, period: Period) -> Table:
+    """What the return of the period's last month corrects."""
+    month = month_of(period.until)
+    found = filings.corrections(session, user_id, home, month)
+    return Table(
+        name="amendments",
+        title="Corrections of filed months (9A, 9C, 10)",
+        columns=(
+            Column("Filed in"), Column("Number"), Column("What happened"), Column("Filed as"), Column("Is now"),
+            Column("Filed taxable", "money"), Column("Taxable now", "money"), Column("Tax now", "money"),
         ),
-        Table(
-            name="credit_notes",
-            title="Credit notes",
-            columns=(
-                Column("Credit note"), Column("Date", "date"), Column("Invoice"), Column("GSTIN"), Column("Customer"),
-                Column("Place of supply"), Column("Value", "money"), *_MONEY,
-            ),
-            rows=[
-                Row(
-                    cells=(
-                        row.number, row.issue_date, row.invoice, row.buyer_gstin, row.name, row.place_of_supply,
-                        row.total, row.subtotal, row.cgst, row.sgst, row.igst,
-                    ),
-                    currency=row.currency,
-                )
-                for row in notes
-            ],
+        rows=[_correction(one, home) for one in found[:SHOWN]],
+        note=f"For the return of {month:%B %Y}.",
+        more=max(0, len(found) - SHOWN),
+    )  # fmt: skip
+
+
+def _correction(one: filings.Correction, home: str) -> Row:
+    seen = one.now or one.was or {}
+    if one.was is None:
+        happened = "Came late: is listed among this month's"
+    elif one.now is None:
+        happened = "Cancelled"
+    else:
+        happened = "Changed"
+    if not gstr1.uploadable(one):
+        happened += "; the file cannot say it"
+
+    def sum_of(facts: filings.Facts | None, *names: str) -> int | None:
+        return None if facts is None else sum(line[name] for line in facts["lines"] for name in names)
+
+    return Row(
+        cells=(
+            f"{one.month:%b %Y}", seen["number"], happened,
+            None if one.was is None else gstr1.section_of(one.was).upper(),
+            None if one.now is None else gstr1.section_of(one.now).upper(),
+            sum_of(one.was, "taxable"), sum_of(one.now, "taxable"), sum_of(one.now, "cgst", "sgst", "igst"),
         ),
-        Table(
-            name="documents",
-            title="Documents issued, by series",
-            columns=(
-                Column("Kind"), Column("Series"), Column("From"), Column("To"), Column("In all", "number"),
-                Column("Cancelled", "number"),
-            ),
-            rows=[
-                Row(cells=(row.kind, row.series, row.first, row.last, row.many, row.cancelled), currency="INR")
-                for row in documents
-            ],
-        ),
-        Table(
-            name="plain",
-            title="Other taxes, by rate",
-            columns=(_RATE, Column("Invoices", "number"), Column("Taxable", "money"), Column("Tax", "money")),
-            rows=_rows(plain, period, lambda row: (_rate(row), row.many, row.taxable, row.tax)),
-        ),
-    ]  # fmt: skip
+        currency=home,
+        rows=Rows("invoices" if seen["kind"] == "invoice" else "credit_notes", {"id": str(one.document_id)}),
+    )  # fmt: skip
+
+
+def upload(session: Session, user_id: UUID, home: str, month: date) -> dict[str, Any]:
+    """The file of a month for the portal. Of a filed month it says what was filed."""
+    corrected = filings.corrections(session, user_id, home, month)
+    months = {
+        one: filings.facts(session, user_id, home, gst.lines(one, filings.last_day(one)))
+        for one in {each.month for each in corrected if each.was is not None}
+    }
+    return gstr1.upload(
+        filings.gstin(session, user_id) or "",
+        month,
+        filings.documents(session, user_id, home, month),
+        corrected,
+        months,
+        issued(session, user_id, month, filings.last_day(month)),
+    )
+
+
+def source(period: Period) -> Source:
+    """The lines that the summary adds up."""
+    return gst.lines(period.since, period.until)

@@ -35,16 +35,56 @@ class ReportQuery(BaseModel):
     seller: UUID | None = Field(None, description="Whose report; operators only.")
 
 
+class ShowQuery(ReportQuery):
+    """A report."""
+
+    compare: bool = Field(False, description="Whether figures say what they were in the period before.")
+
+
 class TableQuery(ReportQuery):
     """A table of a report as a file."""
 
     format: Literal["csv", "xlsx"] = "csv"
 
 
-class ReportRows(Output):
-    """The list that the rows behind a figure are in (such as /api/invoices), and its filters."""
+class RowsQuery(ReportQuery):
+    """The rows behind a figure, as its `rows` name them."""
 
-    of: Literal["invoices", "payments", "transactions", "credit_notes"]
+    measure: str | None = Field(None, max_length=40, description="What is added up.")
+    part: Annotated[str, Field(max_length=400)] = ""
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    cursor: str | None = None
+
+
+class ReportRowItem(Output):
+    """One document, payment or bank line: its part of the figure in its own currency and at home, in minor units."""
+
+    kind: Literal["invoice", "credit_note", "payment", "transaction"]
+    id: UUID
+    label: str
+    who: str
+    day: date
+    currency: str
+    amount: int
+    home_amount: int
+
+
+class ReportRowsOutput(Output):
+    """A page of the rows behind a figure; all together, on this page or not, are `count` and come to `total`."""
+
+    items: list[ReportRowItem]
+    next_cursor: str | None
+    total: int
+    count: int
+    measure: str
+    kind: Literal["money", "number"]
+    home: str
+
+
+class ReportRows(Output):
+    """Where the rows behind a figure are: `rows` of this report, with these filters, or one document by its id."""
+
+    of: Literal["rows", "invoices", "credit_notes"]
     filters: dict[str, str]
 
 
@@ -56,6 +96,7 @@ class ReportFigure(Output):
     value: int | str | None
     note: str
     currency: str | None
+    before: int | str | None = Field(description="The same in the period before, where it was asked for.")
     rows: ReportRows | None
 
 
@@ -65,6 +106,7 @@ class ReportPoint(Output):
     label: str
     amount: int
     late: bool
+    rows: ReportRows | None
 
 
 class ReportPicture(Output):
@@ -87,6 +129,7 @@ class ReportRow(Output):
 
     cells: list[int | str | date | None]
     currency: str
+    column: int | None = Field(description="The cell that the rows behind it add up to.")
     rows: ReportRows | None
 
 

@@ -28,10 +28,21 @@ def index() -> Response:
 
 
 @blueprint.get("/<report>")
-@operation("reports", {200: models.ReportOutput}, query=models.ReportQuery, problems=(404,))
-def show(report: str, query: models.ReportQuery) -> Response:
+@operation("reports", {200: models.ReportOutput}, query=models.ShowQuery, problems=(404,))
+def show(report: str, query: models.ShowQuery) -> Response:
     """A report: its figures, its picture, its tables, and how it is worked out."""
     return reply(reporting.shown(_made(report, query)))
+
+
+@blueprint.get("/<report>/rows")
+@operation("reports", {200: models.ReportRowsOutput}, query=models.RowsQuery, problems=(404,))
+def rows(report: str, query: models.RowsQuery) -> Response:
+    """What a figure is made of: invoices, credit notes, payments or bank lines, and what they come to."""
+    person = auth.actor()
+    with services().database.session() as session:
+        seller = reporting.whose(session, person, query.seller)
+        asked = query.model_dump(exclude={"seller"})
+        return reply(reporting.rows(session, seller, report, auth.now().date(), **asked))
 
 
 @blueprint.get("/<report>/<table>")
@@ -55,4 +66,5 @@ def _made(report: str, query: models.ReportQuery) -> reports.Report:
             period=query.period,
             since=query.since,
             until=query.until,
+            compare=getattr(query, "compare", False),
         )

@@ -29,6 +29,7 @@ class Bar:
     label: str
     amount: int
     late: bool
+    url: str = ""
 
 
 def line(values: Sequence[int]) -> Line | None:
@@ -42,8 +43,8 @@ def line(values: Sequence[int]) -> Line | None:
     return Line(line=drawn, area=f"{drawn} L{WIDTH} {HEIGHT} L0 {HEIGHT} Z", top=top)
 
 
-def bars(columns: Sequence[tuple[str, int, bool]]) -> list[Bar]:
-    """Bars for (label, amount, late), scaled to the largest."""
+def bars(columns: Sequence[tuple[str, int, bool]], urls: Sequence[str] = ()) -> list[Bar]:
+    """Bars for (label, amount, late), scaled to the largest, and where each leads; what is below nothing has none."""
     if not columns:
         return []
     top = max(*(amount for _, amount, _ in columns), 1)
@@ -52,12 +53,13 @@ def bars(columns: Sequence[tuple[str, int, bool]]) -> list[Bar]:
     return [
         Bar(
             x=place * step + (step - width) / 2,
-            y=HEIGHT - HEIGHT * amount / top,
+            y=HEIGHT - HEIGHT * max(0, amount) / top,
             width=width,
-            height=HEIGHT * amount / top,
+            height=HEIGHT * max(0, amount) / top,
             label=label,
             amount=amount,
             late=late,
+            url=urls[place] if urls else "",
         )
         for place, (label, amount, late) in enumerate(columns)
     ]

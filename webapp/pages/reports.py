@@ -8,36 +8,57 @@ from datetime import date
 from typing import Any, cast
 from uuid import UUID
 
-from flask import Response, request, url_for
+from flask import Response, flash, make_response, redirect, request, url_for
 
 from core import reports as core_reports
-from core.errors import Invalid
+from core.errors import Conflict, Invalid, NotFound
 from core.identity import Role
 from core.ids import parse_id
 from core.reports.shape import Report, Rows
 from webapp import reporting
 from webapp.auth import page_login_required
 from webapp.pages import blueprint, charts
-from webapp.pages.shell import Look, choice, looking, only
+from webapp.pages.shell import Look, choice, cursor, looking, only
 
-_LISTS = {"invoices": "pages.invoices", "payments": "pages.payments", "transactions": "pages.transactions"}
+_DOCUMENTS = {
+    "invoices": ("pages.invoice", "invoice_id"),
+    "credit_notes": ("pages.credit_note", "note_id"),
+    "invoice": ("pages.invoice", "invoice_id"),
+    "credit_note": ("pages.credit_note", "note_id"),
+    "payment": ("pages.payment", "payment_id"),
+    "transaction": ("pages.transaction", "transaction_id"),
+}
 # What the first page shows of each: enough to see where to look.
 _OVERVIEW = ("ageing", "expected", "income", "dso")
 # A page has so many rows of a table; its file has them all.
 MOST = 200
 
 
-def _link(rows: Rows | None) -> str | None:
-    if rows is None or rows.of not in _LISTS:
-        return None
-    if rows.of == "invoices" and (identity := rows.filters.get("id")):
-        return url_for("pages.invoice", invoice_id=UUID(identity))
-    return url_for(_LISTS[rows.of], **cast("dict[str, Any]", rows.filters))
+def _document(kind: str, identity: str) -> str:
+    name, argument = _DOCUMENTS[kind]
+    return url_for(name, **{argument: UUID(identity)})  # type: ignore[arg-type]
 
 
-def _bars(report: Report) -> list[charts.Bar]:
+def _linking(name: str, kept: dict[str, str]) -> Callable[[Rows | None], str | None]:
+    """Where the rows behind a figure of a report are shown."""
+
+    def link(rows: Rows | None) -> str | None:
+        if rows is None:
+            return None
+        if rows.of != "rows":
+            return _document(rows.of, rows.filters["id"])
+        return url_for("pages.report_rows", name=name, **cast("dict[str, Any]", {**rows.filters, **kept}))
+
+    return link
+
+
+def _bars(report: Report, kept: dict[str, str]) -> list[charts.Bar]:
     picture = report.picture
-    return [] if picture is None else charts.bars([(one.label, one.amount, one.late) for one in picture.points])
+    link = _linking(report.name, kept)
+    if picture is None:
+        return []
+    return charts.bars([(one.label, one.amount, one.late) for one in picture.points],
+                       [link(one.rows) or "" for one in picture.points])  # fmt: skip
 
 
 def _days() -> dict[str, Any]:
@@ -66,7 +87,7 @@ def _shared(look: Look, seller: UUID | None, **more: Any) -> dict[str, Any]:
     kept = {"seller": str(seller)} if look.actor.is_operator and seller else {}
     if look.actor.is_operator:
         more["sellers"] = reporting.sellers(look.db)
-    return {"names": core_reports.NAMES, "periods": core_reports.PERIODS, "kept": kept, "rows_url": _link, **more}
+    return {"names": core_reports.NAMES, "periods": core_reports.PERIODS, "kept": kept, **more}
 
 
 @blueprint.get("/reports")
@@ -79,9 +100,9 @@ def reports() -> Response:
         if seller is not None:
             today = look.now.date()
             made = [reporting.make(look.db, seller, name, today) for name in _OVERVIEW]
-        return look.show(
-            "pages/reports.html", **_shared(look, seller, found=[(one, _bars(one)) for one in made], name=None)
-        )
+        shared = _shared(look, seller, name=None)
+        found = [(one, _bars(one, shared["kept"])) for one in made]
+        return look.show("pages/reports.html", **shared, found=found, linking=_linking)
 
 
 @blueprint.get("/reports/<name>")
@@ -94,19 +115,91 @@ def report(name: str) -> Response:
             return look.show("pages/reports.html", **_shared(look, None, found=[], name=None))
         asked, refused = _days(), ""
         try:
-            made = reporting.make(look.db, seller, name, look.now.date(), **asked)
+            made = reporting.make(look.db, seller, name, look.now.date(), **asked, compare=True)
         except Invalid as error:
             asked, refused = {}, f"{error.field.replace('_', ' ').capitalize()} {error.message}"
-            made = reporting.make(look.db, seller, name, look.now.date())
+            made = reporting.make(look.db, seller, name, look.now.date(), compare=True)
         has_period = core_reports.NAMES[name][1]
-        chosen = None if asked.get("since") or asked.get("until") else asked.get("period") or "last_12_months"
+        chosen = (
+            None if asked.get("since") or asked.get("until") else asked.get("period") or core_reports.usual_period(name)
+        )
+        shared = _shared(look, seller, report=made, name=name, has_period=has_period, chosen=chosen)
         return look.show(
-            "pages/report.html",
-            **_shared(
-                look, seller, report=made, bars=_bars(made), name=name, has_period=has_period, chosen=chosen,
-                refused=refused, most=MOST, file_url=_files(look, seller, name, asked),
-            ),
+            "pages/report.html", **shared, bars=_bars(made, shared["kept"]), refused=refused, most=MOST,
+            file_url=_files(look, seller, name, asked), rows_url=_linking(name, shared["kept"]),
+            filing=_filing(look, seller, made) if name == "tax" else None,
         )  # fmt: skip
+
+
+def _filing(look: Look, seller: UUID, made: Report) -> dict[str, Any]:
+    """What the tax summary says of its last month: whether its return is filed, and what may be done."""
+    from core.reports import filings  # noqa: PLC0415
+    from core.reports.periods import month_of  # noqa: PLC0415
+
+    month = month_of(made.until)
+    months = filings.months(look.db, seller)
+    kept = next((one for one in months if one["month"] == month), None)
+    newest = months[0]["month"] if months else None
+    return {
+        "month": month,
+        "filed": kept,
+        "may_file": kept is None and filings.last_day(month) < look.now.date() and (newest is None or newest < month),
+        "may_reopen": kept is not None and newest == month,
+        "gstin": filings.gstin(look.db, seller),
+    }
+
+
+@blueprint.get("/reports/<name>/rows")
+@page_login_required
+def report_rows(name: str) -> Response:
+    """The rows behind a figure."""
+    with looking() as look:
+        seller = _seller(look)
+        if seller is None:
+            return look.show("pages/reports.html", **_shared(look, None, found=[], name=None))
+        days = _days()
+        found = reporting.rows(
+            look.db, seller, name, look.now.date(), **days, cursor=cursor(),
+            measure=request.args.get("measure") or None, part=request.args.get("part", ""),
+        )  # fmt: skip
+        for one in found["items"]:
+            one["url"] = _document(one["kind"], one["id"])
+        return look.show(
+            "pages/report_rows.html", **_shared(look, seller, name=name, found=found, title=core_reports.NAMES[name][0],
+                                                since=days["since"], until=days["until"])
+        )  # fmt: skip
+
+
+@blueprint.post("/reports/tax/<month>/file")
+@page_login_required
+def file_tax_month(month: str) -> Response:
+    """Mark a month as filed."""
+    return _mark(month, filed=True)
+
+
+@blueprint.post("/reports/tax/<month>/reopen")
+@page_login_required
+def reopen_tax_month(month: str) -> Response:
+    """Take that back."""
+    return _mark(month, filed=False)
+
+
+def _mark(spelled: str, *, filed: bool) -> Response:
+    from core.reports import filings  # noqa: PLC0415
+
+    month = _day(f"{spelled}-01")
+    with looking() as look:
+        only(look, Role.SELLER)
+        if month is None:
+            raise NotFound("month", spelled)
+        try:
+            (filings.file if filed else filings.reopen)(look.db, look.actor, month, look.now)
+        except (Conflict, Invalid) as error:
+            flash(str(error), "bad")
+        else:
+            flash(f"{month:%B %Y} is {'marked as filed' if filed else 'open again'}.", "good")
+    there = url_for("pages.report", name="tax", since=month, until=filings.last_day(month))
+    return make_response(redirect(there, 303))
 
 
 def _files(look: Look, seller: UUID, name: str, asked: dict[str, Any]) -> Callable[[str, str], str]:

@@ -1,0 +1,222 @@
+"""What figures are made of: rows, their measures in the home currency, and sums of them.
+
+A figure and the list of rows behind it are read from one `Source`, converted row by row, so that the rows add up to
+the figure to the last minor unit. What has no exchange rate on its day is in neither; it is listed apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from urllib.parse import quote, unquote
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from core import paging
+from core.bulk import Rows as Columns
+from core.errors import Invalid
+from core.invoicing import rates
+from core.money import exponent
+from core.reports.shape import Rows
+
+_RATES = Columns(currency="text", day="date", factor="numeric")
+# A row of a list is asked for by what it is part of: so many of these.
+MAX_PART = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Rows of a report.
+
+    `sql` yields kind (invoice, credit_note, payment, transaction), id, label, contact_id, day, currency, rate_day (the
+    day whose exchange rate counts), the columns of `parts`, by which rows are told apart, and those of `measures`,
+    minor units in `currency`; `counts` are measures that are no money. It reads the parameters of `values` and :home.
+    """
+
+    sql: str
+    values: Mapping[str, object]
+    parts: tuple[str, ...]
+    measures: tuple[str, ...]
+    counts: tuple[str, ...] = ("many",)
+    # Yields currency and rate_day of what is in another currency, where that is read faster than the rows themselves.
+    foreign: str = ""
+
+
+@dataclass(slots=True)
+class Sums:
+    """Sums by key in the home currency, and by currency what could not be converted. Minor units."""
+
+    by_key: dict[tuple[Any, ...], Counter[str]] = field(default_factory=dict)
+    apart: dict[str, int] = field(default_factory=dict)
+
+    def total(self, measure: str) -> int:
+        """One measure over all keys."""
+        return sum(one[measure] for one in self.by_key.values())
+
+    def of(self, *key: Any) -> Counter[str]:
+        """The sums of a key."""
+        return self.by_key.get(key, Counter())
+
+
+def part(**parts: object) -> str:
+    """How the rows of a part are asked for: `part(age=4, customer=…)` is "age=4;customer=…"; values are URL-quoted."""
+    return ";".join(f"{name}={quote('' if value is None else str(value), safe='')}" for name, value in parts.items())
+
+
+def behind(measure: str, since: date | None = None, until: date | None = None, **parts: object) -> Rows:
+    """The rows behind a figure of a report: their measure, and of which part."""
+    filters = {"measure": measure, "part": part(**parts)}
+    if since is not None and until is not None:
+        filters |= {"since": since.isoformat(), "until": until.isoformat()}
+    return Rows("rows", {name: value for name, value in filters.items() if value})
+
+
+def converted(session: Session, user_id: UUID, home: str, source: Source) -> tuple[str, dict[str, Any]]:
+    """The source with `factor`, by which its amounts become money at home, and the values it needs."""
+    values: dict[str, Any] = {**source.values, "home": home, "user": user_id}
+    foreign = source.foreign or source.sql
+    other = session.execute(
+        text(f"SELECT DISTINCT currency, rate_day FROM ({foreign}) AS lines WHERE currency <> :home"), values
+    ).all()
+    if not other:
+        return f"SELECT lines.*, 1::numeric AS factor FROM ({source.sql}) AS lines", values
+    known = rates.rates_on(session, user_id, home, {(row.currency, row.rate_day) for row in other})
+    found = [
+        {"currency": currency, "day": day, "factor": rate.scaleb(exponent(home) - exponent(currency))}
+        for (currency, day), rate in sorted(known.items())
+    ]
+    sql = (
+        "SELECT lines.*, CASE WHEN lines.currency = :home THEN 1 ELSE known.factor END AS factor "
+        f"FROM ({source.sql}) AS lines LEFT JOIN {_RATES.source('known')} "
+        "ON known.currency = lines.currency AND known.day = lines.rate_day"
+    )
+    return sql, {**values, **_RATES.parameters(found)}
+
+
+def at_home(measure: str) -> str:
+    """SQL: a measure of `converted` rows as money at home; NULL where no rate is known."""
+    return f"CASE WHEN currency = :home THEN {measure}::bigint ELSE round({measure} * factor)::bigint END"
+
+
+def _measured(measure: str, source: Source) -> str:
+    return measure if measure in source.counts else at_home(measure)
+
+
+def sums(session: Session, user_id: UUID, home: str, source: Source, by: tuple[str, ...], *, main: str) -> Sums:
+    """Add up all measures of a source by the columns `by`. What has no rate is apart, by its `main` measure."""
+    sql, values = converted(session, user_id, home, source)
+    names = (*source.measures, *source.counts)
+    added = ", ".join(f"coalesce(sum({_measured(name, source)}), 0) AS {name}" for name in names)
+    keys = ", ".join(by)
+    found = Sums()
+    rows = session.execute(
+        text(
+            f"SELECT {keys}{', ' if by else ''}CASE WHEN factor IS NULL THEN currency END AS unknown, {added}, "
+            f"sum({main})::bigint AS unconverted FROM ({sql}) AS lines "
+            f"GROUP BY {keys}{', ' if by else ''}unknown ORDER BY {', '.join(str(n + 1) for n in range(len(by) + 1))}"
+        ),
+        values,
+    )
+    for row in rows:
+        if row.unknown is not None:
+            found.apart[row.unknown] = found.apart.get(row.unknown, 0) + row.unconverted
+            continue
+        found.by_key[tuple(getattr(row, name) for name in by)] = Counter(
+            {name: _whole(getattr(row, name)) for name in names}
+        )
+    return found
+
+
+def _whole(value: Any) -> Any:
+    """Sums of money come as numeric; quantities stay so."""
+    return int(value) if value == int(value) else value
+
+
+def _asked(source: Source, spelled: str) -> tuple[list[str], dict[str, str]]:
+    """Conditions for a part. Raises Invalid."""
+    conditions, values = [], {}
+    if len(spelled) > MAX_PART:
+        raise Invalid("part", f"must have at most {MAX_PART} characters")
+    for place, one in enumerate(spelled.split(";") if spelled else []):
+        name, equals, value = one.partition("=")
+        if name not in source.parts or not equals:
+            raise Invalid("part", f"must be name=value pairs of {', '.join(source.parts)}, with ; between them")
+        conditions.append(f"coalesce({name}::text, '') = :part_{place}")
+        values[f"part_{place}"] = unquote(value)
+    return conditions, values
+
+
+def rows(
+    session: Session,
+    user_id: UUID,
+    home: str,
+    source: Source,
+    *,
+    measure: str | None = None,
+    part: str = "",
+    limit: int = 50,
+    cursor: str | None = None,
+) -> dict[str, Any]:
+    """The rows behind a figure, newest first, with what they come to at home: {items, next_cursor, total, count}.
+
+    Rows whose money has no rate, or that add nothing, are not among them. Raises Invalid.
+    """
+    measures = (*source.measures, *source.counts)
+    chosen = measure or measures[0]
+    if chosen not in measures:
+        raise Invalid("measure", f"must be one of {', '.join(measures)}")
+    limit = paging.check_limit(limit)
+    conditions, asked = _asked(source, part)
+    sql, values = converted(session, user_id, home, source)
+    values |= asked
+    where = " AND ".join(["factor IS NOT NULL", *conditions])
+    # A document stands there once, with all its lines that are of the part.
+    inner = (
+        f"SELECT kind, id, label, contact_id, day, currency, sum({chosen}) AS amount, "
+        f"sum({_measured(chosen, source)}) AS home_amount FROM ({sql}) AS lines WHERE {where} "
+        f"GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum({chosen}) <> 0"
+    )
+    whole = session.execute(
+        text(f"SELECT coalesce(sum(home_amount), 0)::bigint AS total, count(*) AS many FROM ({inner}) AS lines"), values
+    ).one()
+    after = ""
+    if cursor:
+        _, day, identity = paging.after_key(cursor)
+        after = "WHERE (day, id) < (CAST(:after_day AS date), CAST(:after_id AS uuid)) "
+        values |= {"after_day": _day(day), "after_id": identity}
+    page = session.execute(
+        text(
+            f"SELECT page.*, contacts.name AS who FROM (SELECT * FROM ({inner}) AS lines {after}"
+            "ORDER BY day DESC, id DESC LIMIT :limit) AS page "
+            "LEFT JOIN contacts ON contacts.id = page.contact_id ORDER BY day DESC, page.id DESC"
+        ),
+        {**values, "limit": limit + 1},
+    ).all()
+    found = paging.page_by_key(list(page), limit, _item, lambda row: ("rows", row.day.isoformat(), row.id))
+    return {**found, "total": whole.total, "count": whole.many, "measure": chosen, "home": home,
+            "kind": "number" if chosen in source.counts else "money"}  # fmt: skip
+
+
+def _day(spelled: str) -> date:
+    try:
+        return date.fromisoformat(spelled)
+    except ValueError as error:
+        raise Invalid("cursor", "is not one that this list gave out") from error
+
+
+def _item(row: Any) -> dict[str, Any]:
+    return {
+        "kind": row.kind,
+        "id": str(row.id),
+        "label": row.label or "",
+        "who": row.who or "",
+        "day": row.day,
+        "currency": row.currency,
+        "amount": int(row.amount),
+        "home_amount": int(row.home_amount),
+    }
