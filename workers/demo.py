@@ -34,6 +34,7 @@ from core.ledger import clearing as ledger_clearing
 from core.money import Money
 from workers import context, demo_books, fetch, normalize
 from workers.demo_market import Market
+from workers.simulators import settlements, till
 from workers.simulators.accounts import demo_account
 from workers.simulators.basiq import DEMO_API_KEY, DEMO_USER, SimulatedTransaction, Simulator
 from workers.simulators.playing import set_api_base
@@ -177,13 +178,11 @@ def load(settings: Settings) -> bool:
             Market(session, settings, people, now).open(password_hash)
         with parts.database.session() as session:
             point(session, settings)
-        _pay(parts, addresses["razorpay"], made, now)
+        collected = _pay(parts, addresses["razorpay"], made, now)
         _bank(parts, addresses["basiq"])
         with parts.database.session() as session:
             demo_books.stock(session, settings, seller, made, now)
-        paid_out = demo_books.settled(
-            parts.database, lambda amount: _settle(parts, addresses["razorpay"], amount, now - timedelta(days=4))
-        )
+        paid_out = _settle(parts, settings, addresses["razorpay"], collected, now - timedelta(days=4))
         demo_books.statement(parts.database, settings, parts.ring, seller, paid_out, now)
     finally:
         parts.database.dispose()
@@ -304,12 +303,13 @@ def point(session: Session, settings: Settings) -> None:
     )
 
 
-def _pay(parts: context.Context, address: _Address, made: list[dict[str, Any]], now: datetime) -> None:
-    """The payments that the gateway reported so far."""
+def _pay(parts: context.Context, address: _Address, made: list[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """The payments that the gateway reported so far, as it told them."""
+    told = []
     for place, (invoice, sale) in enumerate(zip(made, _SALES, strict=True)):
         if sale.paid_percent:
             paid = invoice["total"] * sale.paid_percent // 100
-            _deliver(
+            body = _deliver(
                 parts,
                 "razorpay",
                 "payment.captured",
@@ -322,16 +322,24 @@ def _pay(parts: context.Context, address: _Address, made: list[dict[str, Any]], 
                 # Some days apart, so that the dashboard has a history; all before the gateway paid out.
                 now - timedelta(days=14 - 3 * place, hours=3),
             )
+            told.append(json.loads(body)["payload"]["payment"]["entity"])
     while normalize.drain(parts):
         pass
+    return told
 
 
-def _settle(parts: context.Context, address: _Address, amount: Money, at: datetime) -> None:
-    """The gateway tells that it paid out."""
+def _settle(
+    parts: context.Context, settings: Settings, address: _Address, collected: list[dict[str, Any]], at: datetime
+) -> Money:
+    """The gateway tells that it paid out what it collected less its fees; its report will name the parts."""
+    amount = Money(sum(one["amount"] - one["fee"] for one in collected), "INR")
     changes = Changes(money=amount, external_id=RAZORPAY_ACCOUNT)
-    _deliver(parts, "razorpay", "settlement.processed", address, changes, at)
+    body = _deliver(parts, "razorpay", "settlement.processed", address, changes, at)
+    folder = till.folder_of(settings.data_dir, "razorpay", address.connection_id)
+    settlements.keep(folder, json.loads(body)["payload"]["settlement"]["entity"], collected)
     while normalize.drain(parts):
         pass
+    return amount
 
 
 def _bank(parts: context.Context, address: _Address) -> None:

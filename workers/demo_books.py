@@ -6,7 +6,6 @@ the statement are found by the reconciliation of the first worker that runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -74,17 +73,6 @@ def stock(session: Session, settings: Settings, seller: Actor, made: list[dict[s
 
 def _item(words: str, hsn: str, price: int, rate: str, *, unit: str = "") -> NewItem:
     return NewItem(description=words, hsn=hsn, quantity=Decimal(1), unit=unit, unit_price=price, tax_rate=Decimal(rate))
-
-
-def settled(database: Database, settle: Callable[[Money], None]) -> Money:
-    """Have the gateway pay out what it collected less its fees; returns how much that is."""
-    with database.session() as session:
-        amount = session.scalar(
-            text("SELECT sum(amount - coalesce(fee, 0)) FROM payments WHERE source = 'gateway' AND currency = 'INR'")
-        )
-    paid_out = Money(int(amount), "INR")
-    settle(paid_out)
-    return paid_out
 
 
 def statement(

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from config.settings import Settings
+from connectors import registry
+from connectors.base import Credentials, Page, Response
+from core import intake
 from core.database import Database
+from core.events import Payout, PayoutItem, Record, Trust
+from core.identity import users
+from core.ids import new_id
 from core.migrations import at_head
+from core.payments import payout_queries
 from core.reconciliation import run
+from core.statements import Statement
 from tests.builders import check_sums, make_settings
 from tests.conftest import Servers
+from tests.core.books.trade import problems
 from workers import demo, demo_market
+from workers.simulators import till
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +121,68 @@ def test_lines_wait_for_a_decision_and_the_payout_books_itself(loaded: Database)
         {"state": "accepted", "kind": "payout", "currency": "INR", "exact": None},
     ]
     assert rows(loaded, "SELECT unexplained FROM payouts") == [{"unexplained": 0}]
+
+
+def pulled(settings: Settings, connection_id: UUID) -> list[Record]:
+    """What the simulated gateway answers a pull of the demo's Razorpay connection."""
+    asked = registry.get("razorpay").pull
+    assert asked is not None
+    account = till.Till(
+        slug="razorpay",
+        folder=till.folder_of(settings.data_dir, "razorpay", connection_id),
+        page_url="http://127.0.0.1/pay",
+        webhook_url="http://127.0.0.1/hook",
+    )
+    known = Credentials(secrets={}, settings={}, external_id=None, asked_at=datetime.now(UTC))
+    found: list[Record] = []
+    page = Page(records=(), more=True)
+    while page.more:
+        talk = asked.talk(known, page.cursor, known.moment() - timedelta(days=90))
+        request = next(talk)
+        answer = account.answer("GET", f"{request.url}?{urlencode(request.params)}", {"authorization": "Basic x"}, b"")
+        with pytest.raises(StopIteration) as end:
+            talk.send(Response(status=answer.status, headers={}, body=answer.content))
+        page = end.value.value
+        found += page.records
+    return found
+
+
+def test_the_gateways_report_names_the_parts_of_the_payout_to_the_paisa(settings: Settings, loaded: Database) -> None:
+    [connection] = rows(loaded, "SELECT id, user_id FROM connections WHERE connector = 'razorpay'")
+    told = pulled(settings, connection["id"])
+    assert {type(record) for record in told} == {Payout, PayoutItem}
+    said = [
+        Statement(
+            event_id=new_id(),
+            connection_id=connection["id"],
+            user_id=connection["user_id"],
+            connector="razorpay",
+            trust=Trust.FETCHED,
+            record=record,
+        )
+        for record in told
+    ]
+    with loaded.connect() as database:
+        intake.apply(database, said)
+    with loaded.session() as session:
+        seller = users.find_account(session, "seller@demo.com")
+        assert seller is not None
+        [row] = payout_queries.list_payouts(session, seller.actor)["items"]
+        payout = payout_queries.get_payout(session, seller.actor, UUID(row["id"]))
+    assert (payout["named"], payout["unexplained"]) == (True, 0)
+    assert all(line["named"] and not line["unseen"] and line["payment_id"] for line in payout["lines"])
+    # 2 % and 18 % of those: as gateways here charge.
+    for line in payout["lines"]:
+        assert abs(line["fee"] - line["amount"] * 0.0236) <= 1
+    # Nothing was found by order any more, and what was collected is in the bank or was kept.
+    assert rows(loaded, "SELECT count(*) AS n FROM payout_lines") == [{"n": 0}]
+    clearing = rows(
+        loaded,
+        "SELECT balance FROM ledger_accounts WHERE purpose = 'clearing' AND currency = 'INR' "
+        f"AND owner = 'connection:{connection['id']}'",
+    )
+    assert clearing == [{"balance": 0}]
+    assert problems(loaded) == []
 
 
 def test_no_page_of_the_books_is_empty(loaded: Database) -> None:

@@ -5,6 +5,8 @@ passed over.
 
 * `fresh`: ids made anew. The same text is replaced wherever it stands, also in links and in API answers.
 * `account`: where the connection's account stands. `time`: set to now, in the form that stands there.
+* `fee` and, as a part of it, `tax`: what a gateway keeps of the amount, in the samples that tell it at all; `percent`
+  says how much of a hundred, as text: {"fee": "2", "tax": "18"} is 2 % of the amount, and 18 % of those on top.
 * `amount`, with `minor` for whole minor units or decimal major ones (a path that ends in `:minor` or `:major` says so
   for itself), and `currency`.
 * `invoice`: what names the invoice; the last key is made where its parent object, other than the root, is there.
@@ -21,6 +23,7 @@ import json
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
@@ -33,7 +36,10 @@ from workers.simulators.bodies import Body, taken_apart
 from workers.simulators.places import folder_of
 from workers.simulators.shapes import fresh_id, restated_amount, restated_currency, restated_text, restated_time
 
-_LISTS = ("fresh", "account", "time", "amount", "currency", "invoice", "narration", "payment", "earlier", "stale")
+_LISTS = (
+    "fresh", "account", "time", "amount", "fee", "tax", "currency", "invoice", "narration", "payment", "earlier",
+    "stale",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +64,15 @@ class Script:
     exceptions: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     minor: bool = True
     zone: tzinfo = UTC
+    percent: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def kept(self, money: Money) -> dict[str, Money]:
+        """The fee, tax included, and the tax for an amount; nothing where the script does not say how much it is."""
+        if "fee" not in self.percent:
+            return {}
+        before = Decimal(abs(money.minor)) * self.percent["fee"] / 100
+        tax = round(before * self.percent.get("tax", Decimal(0)) / 100)
+        return {"fee": Money(round(before) + tax, money.currency), "tax": Money(tax, money.currency)}
 
     def of(self, subject: str) -> Mapping[str, tuple[str, ...]]:
         """The paths for an event or an answer of this name."""
@@ -70,7 +85,7 @@ class Script:
 
 def parse(said: Mapping[str, Any]) -> Script:
     """Read a script. Raises ValueError for a key that means nothing, which would be a slip of the pen."""
-    known = {*_LISTS, "minor", "zone", "except", "demo"}
+    known = {*_LISTS, "minor", "zone", "except", "demo", "percent"}
     for where, keys in (("", set(said) - known), *((name, set(more) - set(_LISTS)) for name, more in
                                                     said.get("except", {}).items())):  # fmt: skip
         if keys:
@@ -83,6 +98,7 @@ def parse(said: Mapping[str, Any]) -> Script:
         },
         minor=bool(said.get("minor", True)),
         zone=ZoneInfo(said["zone"]) if "zone" in said else UTC,
+        percent={name: Decimal(share) for name, share in said.get("percent", {}).items()},
     )
 
 
@@ -155,6 +171,11 @@ class Story:
             minor = path.endswith(":minor") or (self.script.minor and not path.endswith(":major"))
             for slot in body.slots(path.removesuffix(":minor").removesuffix(":major")):
                 slot.set(restated_amount(slot.get(), money, minor=minor))
+        for name, kept in self.script.kept(money).items():
+            for slot in _slots(body, paths[name]):
+                # Where nothing is said, as of what is not collected yet, nothing is kept; the samples' zeros are small.
+                if (said := slot.get()) is not None:
+                    slot.set(restated_amount(said or type(said)(1), kept, minor=self.script.minor))
         for slot in _slots(body, paths["currency"]):
             slot.set(restated_currency(slot.get(), money.currency))
         _drop(body, paths["stale"])

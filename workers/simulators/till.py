@@ -20,6 +20,7 @@ from uuid import UUID
 
 from connectors import registry
 from core.money import Money
+from workers.simulators import settlements
 from workers.simulators.api import Answer
 from workers.simulators.routes import Asked, taken_apart
 from workers.simulators.sending import Built, Changes, build
@@ -189,13 +190,25 @@ def _razorpay(till: Till, asked: Asked, given: Json) -> Json | None:
             if link["status"] != "open":
                 raise ValueError("it can be cancelled only when it is in created status")
             return _plink(till, till.write({**link, "status": "closed"}))
-        case ["GET", "v1", "payments"]:
-            first, last = int(asked.params.get("from", 0)), int(asked.params.get("to", till.seconds))
-            skip, count = int(asked.params.get("skip", 0)), int(asked.params.get("count", 10))
+        case ["GET", "v1", *listed]:
+            return _razorpay_lists(till, listed, asked.params)
+        case _:
+            return None
+
+
+def _razorpay_lists(till: Till, listed: list[str], params: Mapping[str, str]) -> Json | None:
+    match listed:
+        case ["payments"]:
+            first, last = int(params.get("from", 0)), int(params.get("to", till.seconds))
+            skip, count = int(params.get("skip", 0)), int(params.get("count", 10))
             paid = [link["told"]["payload"]["payment"]["entity"] for link in till.all() if "told" in link]
             items = [entity for entity in paid if first <= entity["created_at"] <= last][skip : skip + count]
             return {"entity": "collection", "count": len(items), "items": items}
-        case ["GET", "v1", "refunds" | "disputes" | "settlements"]:
+        case ["settlements"]:
+            return settlements.listed(till.folder, params)
+        case ["settlements", "recon", "combined"]:
+            return settlements.report(till.folder, params)
+        case ["refunds" | "disputes"]:
             return {"entity": "collection", "count": 0, "items": []}
         case _:
             return None
