@@ -20,8 +20,10 @@ _COLUMNS = """
     contacts.id, contacts.user_id, contacts.name, contacts.legal_name, contacts.email, contacts.phone,
     contacts.address, contacts.gstin, contacts.state_code, contacts.currency, contacts.payment_days,
     contacts.tds_rate, contacts.reminders, contacts.notes, contacts.buyer_id, contacts.archived_at,
-    contacts.version, contacts.created_at, contacts.updated_at
+    contacts.version, contacts.created_at, contacts.updated_at,
+    users.name AS seller_name, users.organisation AS seller_organisation
 """
+_FROM = "contacts JOIN users ON users.id = contacts.user_id"
 # Of how many paid invoices, the newest, the days to pay are the mean.
 PAID_LATELY = 100
 
@@ -41,6 +43,8 @@ def _shape(row: Any, balances: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "id": str(row.id),
         "seller_id": str(row.user_id),
+        # Whose customer it is, which an operator who reads all of them must see.
+        "seller": {"id": str(row.user_id), "name": row.seller_name, "organisation": row.seller_organisation},
         "name": row.name,
         "legal_name": row.legal_name,
         "email": row.email,
@@ -94,7 +98,7 @@ def list_contacts(
         )
     rows = session.execute(
         text(
-            f"SELECT {_COLUMNS}, lower(contacts.name) AS key FROM contacts WHERE {' AND '.join(conditions)} "
+            f"SELECT {_COLUMNS}, lower(contacts.name) AS key FROM {_FROM} WHERE {' AND '.join(conditions)} "
             f"ORDER BY {'lower(contacts.name), contacts.id' if order == 'name' else 'contacts.id DESC'} LIMIT :limit"
         ),
         values,
@@ -127,7 +131,7 @@ def open_balances(session: Session, contact_ids: Collection[UUID]) -> dict[UUID,
 def get_contact(session: Session, actor: Actor, contact_id: UUID) -> dict[str, Any]:
     """A contact with its balances (credit that is held included) and how it pays. Raises NotFound."""
     row = session.execute(
-        text(f"SELECT {_COLUMNS} FROM contacts WHERE contacts.id = :id AND {visible(actor)}"),
+        text(f"SELECT {_COLUMNS} FROM {_FROM} WHERE contacts.id = :id AND {visible(actor)}"),
         {"id": contact_id, "actor": actor.id},
     ).one_or_none()
     if row is None:

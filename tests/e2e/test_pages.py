@@ -213,6 +213,16 @@ def test_forms_work_without_javascript(stack: Stack, browser: Browser) -> None:
         page.locator(f"#items-{place}-unit_price").fill(price)
     page.get_by_role("button", name="Make invoice").click()
     expect(page.locator(".totals")).to_contain_text("₹30.00")
+    # A question is shown by its address.
+    page.get_by_label("More to do with this invoice").click()
+    page.get_by_role("link", name="Cancel invoice").click()
+    question = page.get_by_role("dialog", name="Cancel ")
+    expect(question).to_be_visible()
+    question.get_by_role("link", name="Back").click()
+    expect(question).to_be_hidden()
+    page.go_back()
+    question.get_by_role("button", name="Cancel invoice").click()
+    expect(page.locator("#invoice-head")).to_have_attribute("data-stage", "void")
     context.close()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from core.identity import Role
 from core.ids import new_id
@@ -195,12 +196,52 @@ def test_rates_are_kept_by_hand_and_from_files(browser: Browser) -> None:
     assert "Nothing found" in browser.get("/rates?currency=EUR")
 
 
+def test_rates_are_fetched_for_whoever_switches_it_on(world: World, owner: Person, browser: Browser) -> None:
+    page = browser.get("/rates")
+    assert ("Fetch every day" in page, "Fetch now" in page, "In this demo they are made up" in page) == (
+        True,
+        False,
+        True,
+    )
+    browser.post("/rates/feed", 303, "/rates", do="now")
+    assert "Rates are not fetched for you; switch it on first" in browser.get("/rates")
+    browser.post("/rates/feed", 303, "/rates", do="on")
+    page = browser.get("/rates")
+    for words in ("Fetched daily", "Not yet", "Fetch now", "Switch off"):
+        assert words in page
+    found = world.get("/api/rates/feed", owner).body
+    assert (found["on"], found["fetched_at"], found["error"], bool(found["due_at"])) == (True, None, None, True)
+    with world.session() as session:
+        session.execute(
+            text("UPDATE rate_feeds SET error = 'ecb: GET /x answered 500', failures = 1 WHERE user_id = :user"),
+            {"user": owner.actor.id},
+        )
+    page = browser.get("/rates")
+    for words in ("Not reached", "The last try failed", "ecb: GET /x answered 500"):
+        assert words in page
+    assert world.post("/api/rates/feed/fetch", owner).status == 202
+    browser.post("/rates/feed", 303, "/rates", do="off")
+    assert world.get("/api/rates/feed", owner).body["on"] is False
+    assert world.post("/api/rates/feed/fetch", owner).status == 409
+
+
+def test_the_simulated_bank_has_two_files_and_no_more(world: World) -> None:
+    for name, code in (("eurofxref-daily.xml", 200), ("eurofxref-hist-90d.xml", 200), ("eurofxref.xml", 404)):
+        answer = world.app.test_client().get(f"/simulated/ecb/{name}")
+        assert answer.status_code == code
+        assert (b"<Cube time=" in answer.data) is (code == 200)
+
+
 def test_these_pages_are_for_sellers_and_operators_read_them(world: World, owner: Person) -> None:
     invoice = make_invoice(world, owner)
     contact = f"/contacts/{invoice['contact']['id']}"
     operator = Browser(world.browser(world.person(Role.OPERATOR)))
     for path in ("/contacts", contact, f"{contact}/statement", "/credit-notes", "/recurring", "/rates"):
         operator.get(path)
+    # They are everybody's there, so each says whose it is.
+    for path in ("/contacts", contact):
+        assert "Asha Seller" in operator.get(path)
+    assert 'data-label="Seller"' not in Browser(world.browser(owner)).get("/contacts")
     for path in ("/contacts/new", f"{contact}/edit", "/recurring/new", f"/invoices/{invoice['id']}/credit"):
         operator.get(path, 403)
     for role in (Role.BUYER, Role.INVESTOR):

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 
+from webapp.api.invoice_models import Seller
 from webapp.api.models import Currency, Day, Email, Input, Name, Output, PageQuery, Search, Words
 
 _Text = Annotated[str, Field(max_length=200)]
@@ -95,6 +96,7 @@ class CustomerRow(Output):
 
     id: UUID
     seller_id: UUID
+    seller: Seller
     name: str
     legal_name: str
     email: str

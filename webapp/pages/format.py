@@ -199,7 +199,7 @@ _STATES: dict[str, dict[str, State]] = {
         "open": State("Open", "accent"),
         "partially_paid": State("Part paid", "warn"),
         "paid": State("Paid", "good"),
-        "void": State("Void"),
+        "void": State("Voided or deleted"),
     },
     "mirror": {
         "agreed": State("In step", "good"),

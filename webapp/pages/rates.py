@@ -41,9 +41,8 @@ def _page(look: Look, form: Form, status: int = 200, *, wrong: list[tuple[int, s
         wrong=wrong,
         fresh=keeping.FRESH_DAYS,
         today=look.now.date(),
-        feed=rate_feeds.feed(look.db, look.actor.id),
+        fetching=rate_feeds.feed(look.db, look.actor.id),
         made_up=services().settings.rates_base.startswith(f"{services().settings.base_url}/"),
-        now=look.now,
     )
 
 
