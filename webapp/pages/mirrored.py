@@ -23,7 +23,13 @@ from webapp.pages import blueprint, render
 from webapp.pages.forms import Form
 from webapp.pages.shell import Look, choice, cursor, limit, looking, only
 
-STATUSES = {"draft": "Draft", "open": "Open", "partially_paid": "Part paid", "paid": "Paid", "void": "Voided or deleted"}
+STATUSES = {
+    "draft": "Draft",
+    "open": "Open",
+    "partially_paid": "Part paid",
+    "paid": "Paid",
+    "void": "Voided or deleted",
+}
 LINKS = {"unlinked": "Not linked", "linked": "Linked", "differs": "Differ", "conflict": "Conflicts"}
 KINDS = {"create": "making it there", "update": "changing it there", "void": "voiding it there", "payment": "payments"}
 _MOST_CANDIDATES = 20
