@@ -184,4 +184,28 @@ def test_a_dispute_and_a_payout_are_shown(till: Till) -> None:
     assert "1 payment" in page
     page = till.see(f"/payouts/{ids['payout']}")[1]
     assert "Not all of it is explained" in page
+    assert "Found by order, not named by the provider" in page
     assert "Rao" in page
+    with till.world.session() as session:
+        session.execute(text("DELETE FROM payout_lines WHERE subject_id = :payment"), ids)
+        for kind, subject, amount, fee in (("payment", "pay_2", 1010, 10), ("fee", None, -10, 0)):
+            session.execute(
+                text(
+                    "INSERT INTO payout_items (id, user_id, connection_id, object_id, version, payout_object_id, kind, "
+                    "subject_object_id, amount, fee, currency, occurred_at) VALUES (:id, :user, :connection, :name, 1, "
+                    "'s', :kind, :subject, :amount, :fee, 'INR', now())"
+                ),
+                {
+                    "id": new_id(),
+                    "user": till.seller.actor.id,
+                    "connection": connection,
+                    "name": subject or "fee_1",
+                    "kind": kind,
+                    "subject": subject,
+                    "amount": amount,
+                    "fee": fee,
+                },
+            )
+    page = till.see(f"/payouts/{ids['payout']}")[1]
+    for words in ("Named by the provider", "One part is not known here yet", "pay_2", "Fee of the gateway", "fee_1"):
+        assert words in page
