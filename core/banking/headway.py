@@ -41,3 +41,16 @@ def decided_at(session: Session, actor: Actor, moment: datetime, limit: int) -> 
             {"actor": actor.id, "moment": moment, "limit": limit},
         )
     )
+
+
+def decided_last(session: Session, actor: Actor) -> tuple[datetime, int] | None:
+    """When this person last accepted lines that stand, and how many in that moment; None when they never did."""
+    row = session.execute(
+        text(
+            "SELECT decided_at, count(*) AS lines FROM matches WHERE user_id = :actor AND decided_by = :actor "
+            "AND state = 'accepted' AND decided_at = (SELECT max(decided_at) FROM matches WHERE user_id = :actor "
+            "AND decided_by = :actor AND state = 'accepted') GROUP BY decided_at"
+        ),
+        {"actor": actor.id},
+    ).one_or_none()
+    return None if row is None else (row.decided_at, row.lines)

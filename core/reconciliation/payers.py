@@ -22,7 +22,8 @@ _WORDS = re.compile(r"[A-Za-z0-9_]+")
 # An address at a bank, and none of mail.
 _ADDRESS = re.compile(r"([A-Za-z0-9._-]+)@([A-Za-z][A-Za-z0-9]+)(?![A-Za-z0-9]|\.[A-Za-z])")
 # An IBAN in groups of four has nine.
-_MOST_GROUPS, _LEAST_ACCOUNT, _MOST_ACCOUNT = 9, 8, 64
+_MOST_GROUPS, _MOST_IN_GROUP = 9, 6
+_LEAST_ACCOUNT, _MOST_ACCOUNT = 8, 64
 
 
 def written_accounts(text: str) -> list[str]:
@@ -41,10 +42,10 @@ def written_accounts(text: str) -> list[str]:
         joined = ""
         for word in words[start : start + _MOST_GROUPS]:
             joined += word
-            if len(joined) > _MOST_ACCOUNT:
-                break
-            if len(joined) >= _LEAST_ACCOUNT:
+            if _LEAST_ACCOUNT <= len(joined) <= _MOST_ACCOUNT:
                 found += [joined.upper(), joined]
+            if len(word) > _MOST_IN_GROUP:
+                break
     return list(dict.fromkeys(found))
 
 

@@ -110,6 +110,21 @@ def test_all_that_is_sure_is_accepted_together_and_taken_back_together(desk: Des
     assert [desk.due(one) for one in invoices] == [one["total"] for one in invoices]
 
 
+def test_what_was_accepted_together_is_taken_back_by_a_form_of_its_own(desk: Desk) -> None:
+    invoices = [desk.invoice(amount) for amount in (510_00, 520_00)]
+    for one, amount in zip(invoices, (510_00, 520_00), strict=True):
+        desk.line(amount, f"NEFT {one['number']}")
+    desk.judge()
+    token = desk.page().partition('name="csrf_token" value="')[2].partition('"')[0]
+    assert "Take back the last" not in desk.page(tab="done")
+    assert desk.client.post("/reconcile/sure", data={"csrf_token": token}).status_code == 303
+    form = desk.page(tab="done").partition("Take back the last 2")[0].rpartition("<form")[2]
+    at = form.partition('name="at" value="')[2].partition('"')[0]
+    done = desk.client.post("/reconcile/undo", data={"csrf_token": token, "at": at})
+    assert (done.status_code, [desk.due(one) for one in invoices]) == (303, [510_00, 520_00])
+    assert "Take back the last" not in desk.page(tab="done")
+
+
 def test_much_is_taken_back_in_parts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webapp.pages.reconcile.UNDONE_AT_ONCE", 2)
     invoices = [desk.invoice(300_00 + place) for place in range(3)]

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from core import audit
 from core.banking import open_invoices
-from core.banking.headway import decided_at, headway
+from core.banking.headway import decided_at, decided_last, headway
 from core.errors import Conflict, Invalid, NotFound
 from core.identity import Role
 from core.ids import parse_id
@@ -69,7 +69,10 @@ def reconcile() -> Response:
         )
         decided = [UUID(one["id"]) for one in found["items"] if one["match_state"] == "accepted"]
         held = {str(line): names for line, names in overruling.held_by_investors(look.db, decided).items()}
-        return look.show("pages/reconcile.html", **found, far=far, tab=tab, tabs=TABS, search=search(), held=held)
+        last = decided_last(look.db, look.actor) if tab == "done" else None
+        return look.show(
+            "pages/reconcile.html", **found, far=far, tab=tab, tabs=TABS, search=search(), held=held, last=last
+        )
 
 
 def _choosing(look: Look, line_id: UUID, form: Form, status: int = 200) -> Response:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from core.bulk import Rows, array
+from core.ids import new_id
 from core.reconciliation import generator, run
 from tests.builders import NOW, Clockwork, Shop, check_sums, open_shop, worker
 
@@ -20,6 +21,9 @@ _INVOICES = Rows(
     sequence="integer", status="text", currency="text", issue_date="date", due_date="date", subtotal="bigint",
     tax="bigint", total="bigint",
 )  # fmt: skip
+_ACCOUNTS = Rows(
+    id="uuid", user_id="uuid", contact_id="uuid", kind="text", value="text", key="text", created_at="timestamptz"
+)
 _LINES = Rows(
     id="uuid", user_id="uuid", connection_id="uuid", account_object_id="text", object_id="text", version="bigint",
     status="text", amount="bigint", currency="text", narration="text", counterparty="text", bank_reference="text",
@@ -71,6 +75,14 @@ def furnish(shop: Shop, seed: int, lines: int, invoices: int) -> dict[str, gener
                     "trust": "fetched",
                 }
                 for one in book.lines
+            ),
+        )  # fmt: skip
+        connection.execute(
+            text(_ACCOUNTS.insert("payer_accounts")),
+            _ACCOUNTS.parameters(
+                {"id": new_id(), "user_id": user, "contact_id": one.contact_id, "value": key, "key": key,
+                 "kind": "upi_collect" if "@" in key else "virtual_account", "created_at": NOW}
+                for key, one in book.accounts.items()
             ),
         )  # fmt: skip
     return {str(line): told for line, told in truth.items()}
