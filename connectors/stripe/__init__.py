@@ -19,7 +19,7 @@ from connectors.signatures import TimestampedHmac
 from connectors.stripe import asking, records
 from connectors.stripe.records import THIN, Told, event_name, external_id, told_at
 from connectors.tables import each
-from core.events import Record
+from core.events import Payout, Record
 
 # From this API version on refund.* tells of every refund; before, charge.refunded may be all there is.
 REFUNDS_ARE_TOLD = "2024-10-28"
@@ -48,6 +48,14 @@ def read_invoice_payment(told: Told) -> Reading:
         return []
     identity, invoice = by.identifier(kind), told.thing.identifier("invoice")
     return Fetch(talk=partial(asking.fetch_invoice_payment, told, kind, identity, invoice))
+
+
+def read_reconciled(told: Told) -> Reading:
+    """Stripe knows by now what is in a payout that it made by itself. One that a person asked for has no list."""
+    found = records.payout_of(told)
+    if not told.thing.optional_boolean("automatic"):
+        return found
+    return next((Fetch(talk=partial(asking.fetch_parts, one)) for one in found if isinstance(one, Payout)), found)
 
 
 def read_refreshed(told: Told) -> Reading:
@@ -95,7 +103,8 @@ EVENTS: dict[str, Reader] = {
     **_of(_one(records.invoice_of), "invoice.", "overpaid will_be_due marked_uncollectible voided deleted"),
     **_of(read_invoice_payment, "invoice_payment.", "paid"),
     **_of(records.credit_note_of, "credit_note.", "created updated voided"),
-    **_of(records.payout_of, "payout.", "created updated paid failed canceled reconciliation_completed"),
+    **_of(records.payout_of, "payout.", "created updated paid failed canceled"),
+    **_of(read_reconciled, "payout.", "reconciliation_completed"),
     **_of(_one(records.account_of), "financial_connections.account.", "created deactivated disconnected reactivated"),
     **_of(_one(records.account_of), "financial_connections.account.", "refreshed_balance"),
     **_of(read_refreshed, "financial_connections.account.", "refreshed_transactions"),

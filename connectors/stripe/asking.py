@@ -18,6 +18,7 @@ from connectors.stripe.records import (
     external_id,
     intent_of,
     invoice_of,
+    item_of,
     money,
     references,
     refunds_of,
@@ -109,6 +110,13 @@ def fetch_transactions(account: events.BankAccount, credentials: base.Credential
         )
         lines.append(line)
     return [account, *lines]
+
+
+def fetch_parts(payout: events.Payout, credentials: base.Credentials) -> base.Talk:
+    """A payout with the movements of the balance that Stripe put into it."""
+    asked = {"payout": payout.object_id, "expand[]": "data.source"}
+    listed = yield from _list(credentials, "/v1/balance_transactions", asked)
+    return [payout, *(item for entry in listed for item in item_of(entry, payout.object_id))]
 
 
 def fetch_related(read: Callable[[Told], base.Reading], item: Payload, credentials: base.Credentials) -> base.Talk:

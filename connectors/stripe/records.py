@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 
 from connectors import naming
-from connectors.payload import Payload
+from connectors.payload import Payload, micros
 from connectors.shapes import Moved
 from connectors.tables import words
 from core import events
@@ -220,6 +221,44 @@ def payout_of(told: Told) -> list[events.Record]:
         bank_reference=thing.text_at("trace_id", "value"),
     )
     return [payout]
+
+
+# What moves the balance, by reporting_category, and the object that it is for.
+PARTS: Mapping[str, tuple[Literal["payment", "refund", "dispute"], str]] = {
+    "charge": ("payment", "charge"),
+    "refund": ("refund", "refund"),
+    "refund_failure": ("refund", "refund"),
+    "dispute": ("dispute", "dispute"),
+    "dispute_reversal": ("dispute", "dispute"),
+}
+
+
+def item_of(entry: Payload, payout_id: str) -> list[events.Record]:
+    """A balance transaction in a payout; the payout itself is listed among them, and is none of its parts.
+
+    Stripe's fees of their own (for billing, for accounts) have a category, too; the rest adjusts.
+    """
+    source, category = entry.optional_at("source"), entry.text("reporting_category")
+    if category == "payout":
+        entry.at("source").same("id", payout_id)
+        return []
+    identity = source.identifier("id") if source else None
+    kind, thing = PARTS.get(category, (None, ""))
+    if kind is not None and (source is None or source.optional_text("object") != thing):
+        kind = None
+    subject = (payment_id(source) or identity) if source and kind == "payment" else identity
+    at = entry.epoch("created")
+    item = events.PayoutItem(
+        object_id=entry.identifier("id"),
+        version=micros(at),
+        payout_id=payout_id,
+        kind=kind or ("fee" if category == "fee" else "adjustment"),
+        subject_id=subject if kind else None,
+        money=money(entry, "amount"),
+        fee=money(entry, "fee"),
+        occurred_at=at,
+    )
+    return [item]
 
 
 def invoice_of(told: Told) -> events.MirroredInvoice:

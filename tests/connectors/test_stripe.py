@@ -28,6 +28,7 @@ from core.events import (
     Payment,
     PaymentStatus,
     Payout,
+    PayoutItem,
     PayoutStatus,
     Record,
     Reference,
@@ -601,3 +602,48 @@ def test_without_a_key_nothing_is_asked() -> None:
     with pytest.raises(StopIteration) as end:
         next(connector.api.authorize(credentials()))
     assert end.value.value.headers["Authorization"] == "Bearer sk_test_1"
+
+
+# Payouts and what they hold.
+
+PO = "po_1RledgerwireDemo000001"
+
+
+def test_a_payout_that_stripe_made_is_told_with_the_movements_that_are_in_it() -> None:
+    api = Stripe()
+    payout, *parts = fetch(said("payout.reconciliation_completed"), api)
+    assert isinstance(payout, Payout)
+    told = [one for one in parts if isinstance(one, PayoutItem)]
+    assert [(one.kind, one.subject_id, one.money.minor, one.fee.minor) for one in told] == [
+        ("payment", "pi_1RledgerwireDemo000001", 200000, 6100),
+        # A charge without an intent is the payment itself.
+        ("payment", "ch_1RledgerwireDemo000002", 80000, 2600),
+        ("refund", "re_1RledgerwireDemo000001", -20000, 0),
+        ("dispute", "dp_1RledgerwireDemo000001", -7500, 1500),
+        ("fee", None, -1300, 0),
+    ]
+    assert {one.payout_id for one in told} == {PO}
+    # The payout is among its own movements, and is none of its parts.
+    assert sum(one.money.minor - one.fee.minor for one in told) == payout.money.minor
+    first, second = (dict(one.params) for one in api.asked)
+    assert first == {"limit": "100", "payout": PO, "expand[]": "data.source"}
+    assert second == {**first, "starting_after": "txn_1RledgerwireDemo000007"}
+
+
+def test_a_payout_that_a_person_asked_for_has_no_list_of_parts() -> None:
+    body = said("payout.reconciliation_completed")
+    body["data"]["object"]["automatic"] = False
+    assert [type(one) for one in reading(body)] == [Payout]
+    body["data"]["object"] |= {"automatic": True, "amount": -100}
+    assert reading(body) == []
+
+
+def test_a_movement_of_an_unknown_kind_is_an_adjustment() -> None:
+    page = json.loads(samples.api("stripe", "balance_transactions_page_2"))
+    page["data"] = [
+        {**page["data"][0], "reporting_category": "risk_reserved_funds", "source": None},
+        # An old dispute names the charge, which is the payment and not the dispute.
+        {**page["data"][1], "source": {"id": "ch_9", "object": "charge"}},
+    ]
+    _, *parts = fetch(said("payout.reconciliation_completed"), Stripe(balance_transactions=page))
+    assert [(one.kind, one.subject_id) for one in parts if isinstance(one, PayoutItem)] == [("adjustment", None)] * 2
