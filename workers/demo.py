@@ -32,6 +32,7 @@ from core.invoicing import invoices, profiles
 from core.invoicing.invoices import NewInvoice, NewItem
 from core.ledger import clearing as ledger_clearing
 from core.money import Money
+from core.syncing import schedule
 from workers import context, demo_books, fetch, normalize
 from workers.demo_market import Market
 from workers.simulators import settlements, till
@@ -183,6 +184,9 @@ def load(settings: Settings) -> bool:
         with parts.database.session() as session:
             demo_books.stock(session, settings, seller, made, now)
         paid_out = _settle(parts, settings, addresses["razorpay"], collected, now - timedelta(days=4))
+        with parts.database.session() as session:
+            # The first worker that runs asks the gateway what is in its payout.
+            schedule.begin(session, addresses["razorpay"].connection_id, now)
         demo_books.statement(parts.database, settings, parts.ring, seller, paid_out, now)
     finally:
         parts.database.dispose()

@@ -17,7 +17,7 @@ from connectors import registry
 from connectors.base import Credentials, Page, Response
 from core import intake
 from core.database import Database
-from core.events import Payout, PayoutItem, Record, Trust
+from core.events import Payment, Payout, PayoutItem, Record, Trust
 from core.identity import users
 from core.ids import new_id
 from core.migrations import at_head
@@ -150,7 +150,7 @@ def pulled(settings: Settings, connection_id: UUID) -> list[Record]:
 def test_the_gateways_report_names_the_parts_of_the_payout_to_the_paisa(settings: Settings, loaded: Database) -> None:
     [connection] = rows(loaded, "SELECT id, user_id FROM connections WHERE connector = 'razorpay'")
     told = pulled(settings, connection["id"])
-    assert {type(record) for record in told} == {Payout, PayoutItem}
+    assert {type(record) for record in told} == {Payment, Payout, PayoutItem}
     said = [
         Statement(
             event_id=new_id(),

@@ -20,7 +20,7 @@ def keep(folder: Path, settlement: Json, payments: Sequence[Json]) -> None:
     place = folder / "settled"
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     rows = [_row(settlement, payment) for payment in payments]
-    written = json.dumps({"settlement": settlement, "rows": rows})
+    written = json.dumps({"settlement": settlement, "payments": list(payments), "rows": rows})
     (place / f"{settlement['id']}.json").write_text(written, encoding="utf-8")
 
 
@@ -49,6 +49,11 @@ def _row(settlement: Json, payment: Json) -> Json:
 
 def _all(folder: Path) -> list[Json]:
     return [json.loads(path.read_bytes()) for path in sorted((folder / "settled").glob("*.json"))]
+
+
+def collected(folder: Path) -> list[Json]:
+    """The payments that were settled."""
+    return [payment for one in _all(folder) for payment in one["payments"]]
 
 
 def listed(folder: Path, params: Mapping[str, str]) -> Json:

@@ -202,6 +202,7 @@ def _razorpay_lists(till: Till, listed: list[str], params: Mapping[str, str]) ->
             first, last = int(params.get("from", 0)), int(params.get("to", till.seconds))
             skip, count = int(params.get("skip", 0)), int(params.get("count", 10))
             paid = [link["told"]["payload"]["payment"]["entity"] for link in till.all() if "told" in link]
+            paid += settlements.collected(till.folder)
             items = [entity for entity in paid if first <= entity["created_at"] <= last][skip : skip + count]
             return {"entity": "collection", "count": len(items), "items": items}
         case ["settlements"]:
