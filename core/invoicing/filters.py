@@ -26,6 +26,12 @@ LATE: Final = "invoices.status IN ('open', 'partial') AND invoices.due_date < (n
 _GROUPS: Final = {"unpaid": "invoices.status IN ('open', 'partial')", "overdue": LATE}
 FILTERS: Final = tuple(dict.fromkeys((*STATUSES, *_GROUPS)))
 
+# What an invoice's stage says of what is paid of it; of the others that nothing is.
+_STAGED: Final = {
+    **{stage: f"= '{stage}'" for stage in ("draft", "paid", "void", "partial")},
+    "overdue": "IN ('open', 'partial')",
+}
+
 # Orders: what is compared beside the id, and the type of what a cursor holds of it. A minus is the other way round.
 _KEYS: Final = {
     "due": ("invoices.due_date", "date"),
@@ -75,10 +81,10 @@ _EXACT: Final = {
 }
 
 
-def conditions(asked: Filters, actor: Actor, *, few: bool = True) -> tuple[list[str], dict[str, Any]]:
+def conditions(asked: Filters, actor: Actor, found_by: search.Found | None = None) -> tuple[list[str], dict[str, Any]]:
     """SQL conditions on invoices joined with contacts and their newest financing, and their values. Raises Invalid.
 
-    `few` is what core.lists.search.rare says of the words that are searched for.
+    `found_by` is what core.lists.search.find says of the words that are searched for.
     """
     found: list[str] = []
     values: dict[str, Any] = {}
@@ -91,7 +97,9 @@ def conditions(asked: Filters, actor: Actor, *, few: bool = True) -> tuple[list[
         values["payment_status"] = asked.payment_status
     if asked.stage:
         _one_of("stage", asked.stage, stages.STAGES)
-        found.append(f"{stages.SQL} = :stage")
+        # The first part finds the few by an index.
+        paid = _STAGED.get(asked.stage, "= 'open'")
+        found.append(f"invoices.status {paid} AND {stages.SQL} = :stage")
         values["stage"] = asked.stage
     for name, condition in _EXACT.items():
         value = getattr(asked, name)
@@ -102,7 +110,7 @@ def conditions(asked: Filters, actor: Actor, *, few: bool = True) -> tuple[list[
         found.append(condition)
         values[name] = value
     if asked.search:
-        searched, more = search.condition(asked.search, actor, few=few)
+        searched, more = search.condition(asked.search, actor, found_by or search.Found())
         found.append(searched)
         values |= more
     return found, values
@@ -131,6 +139,8 @@ class Order:
     sql: str
     after: str | None
     values: dict[str, Any]
+    # What all of the list are anyway, said so that an index is found.
+    where: str | None = None
 
     def key(self, row: Any) -> tuple[str, str, UUID]:
         """The place of a row that has the columns of KEYS, for a cursor."""
@@ -160,14 +170,24 @@ def order(asked: Filters, actor: Actor, cursor: str | None) -> Order:
     key, kind = _KEYS[asked.sort.lstrip("-")]
     direction = "DESC" if down else "ASC"
     after_sql, values = None, {}
+    by_name = kind == "uuid" and actor.role is Role.SELLER
     if cursor:
         name, spelled, identity = paging.after_key(cursor)
         if name != asked.sort:
             raise Invalid("cursor", "is not one that this order gave out")
         place = "(SELECT lower(name) FROM contacts WHERE id = :after_key)" if kind == "uuid" else ":after_key"
         after_sql = f"({key}, invoices.id) {'<' if down else '>'} ({place}, :after)"
+        if by_name:
+            # Two tables' columns have no index together; the names alone have.
+            after_sql += f" AND {key} {'<=' if down else '>='} {place}"
         values = {"after_key": _value(spelled, kind), "after": identity}
-    return Order(name=asked.sort, sql=f"{key} {direction}, invoices.id {direction}", after=after_sql, values=values)
+    return Order(
+        name=asked.sort,
+        sql=f"{key} {direction}, invoices.id {direction}",
+        after=after_sql,
+        values=values,
+        where="contacts.user_id = :actor" if by_name else None,
+    )
 
 
 def _value(spelled: str, kind: str) -> Any:

@@ -173,9 +173,9 @@ def _listed(
     but: str | None = None,
 ) -> list[Any]:
     """Rows of a list; only the one whose number has the normal form `key`, or all but that with `but`."""
-    few = not asked.search or searching.rare(session, asked.search, actor)
-    conditions, values = filtering.conditions(asked, actor, few=few)
-    conditions = [visible(actor), *conditions, *([order.after] if order.after else [])]
+    sought = searching.find(session, asked.search, actor) if asked.search else None
+    conditions, values = filtering.conditions(asked, actor, sought)
+    conditions = [visible(actor), *conditions, *(each for each in (order.where, order.after) if each)]
     conditions += ["invoices.number_key = :key"] if key is not None else []
     conditions += ["invoices.number_key IS DISTINCT FROM :but"] if but is not None else []
     rows = session.execute(
@@ -187,8 +187,8 @@ def _listed(
 
 def matching(session: Session, actor: Actor, asked: Filters, limit: int) -> list[tuple[UUID, str | None]]:
     """The ids and numbers of all that a list with these filters holds, oldest first, up to `limit`."""
-    few = not asked.search or searching.rare(session, asked.search, actor)
-    conditions, values = filtering.conditions(asked, actor, few=few)
+    sought = searching.find(session, asked.search, actor) if asked.search else None
+    conditions, values = filtering.conditions(asked, actor, sought)
     rows = session.execute(
         text(
             f"SELECT invoices.id, invoices.number FROM {_FROM} WHERE {' AND '.join([visible(actor), *conditions])} "

@@ -11,17 +11,21 @@ Every word must be found, each in one of these ways:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core import paging
+from core.bulk import array
 from core.identity import Actor, Role
 from core.invoicing.references import number_key
 
 MAX_WORDS = 8
-_FEW = 5000
+_FEW = 2000
+_BY_INDEX = text("SELECT set_config('enable_seqscan', :scans, true)")
 _MAX_WORD = 60
 _PART, _NEARLY, _SWAPPED, _LONGEST_SWAPPED = 3, 4, 5, 12
 # PostgreSQL's own 0.6 misses a letter that was left out of a short word.
@@ -39,18 +43,18 @@ def _lexeme(word: str) -> str:
     return f"'{plain}':*"
 
 
-def _ways(place: int, word: str) -> tuple[str, dict[str, Any]]:
-    """The condition under which a text has a word, and its values."""
+def _ways(place: int, word: str, *, near: bool) -> tuple[str, dict[str, Any]]:
+    """The condition under which a text has a word, and its values; `near` takes typing errors too."""
     name = f"word_{place}"
     ways = [f"texts.words @@ to_tsquery('simple', :{name}_begins)"]
     values: dict[str, Any] = {f"{name}_begins": _lexeme(word)}
     if len(word) >= _PART:
         ways.append(f"texts.body LIKE lower(:{name}_part)")
         values[f"{name}_part"] = paging.contains(word)
-    if len(word) >= _NEARLY and word.isalpha():
+    if near and len(word) >= _NEARLY and word.isalpha():
         ways.append(f"lower(:{name}) <% texts.body")
         values[name] = word
-    if _SWAPPED <= len(word) <= _LONGEST_SWAPPED and word.isalpha():
+    if near and _SWAPPED <= len(word) <= _LONGEST_SWAPPED and word.isalpha():
         # To trigrams two neighbours changed about are four of six wrong.
         for at in range(len(word) - 1):
             ways.append(f"texts.body LIKE lower(:{name}_swap_{at})")
@@ -58,7 +62,7 @@ def _ways(place: int, word: str) -> tuple[str, dict[str, Any]]:
     return f"({' OR '.join(ways)})", values
 
 
-def _texts(search: str, actor: Actor) -> tuple[str, dict[str, Any]] | None:
+def _texts(search: str, actor: Actor, *, near: bool = True) -> tuple[str, dict[str, Any]] | None:
     """The query for the ids whose texts have every word; None where there is no word."""
     words = _words(search)
     if not words:
@@ -66,34 +70,52 @@ def _texts(search: str, actor: Actor) -> tuple[str, dict[str, Any]] | None:
     conditions = ["texts.seller_id = :actor"] if actor.role is Role.SELLER else []
     values: dict[str, Any] = {}
     for place, word in enumerate(words):
-        way, more = _ways(place, word)
+        way, more = _ways(place, word, near=near)
         conditions.append(way)
         values |= more
     return f"SELECT texts.invoice_id FROM invoice_texts AS texts WHERE {' AND '.join(conditions)}", values
 
 
-def rare(session: Session, search: str, actor: Actor) -> bool:
-    """Whether few texts have the words. To be asked before `condition`, in the same transaction.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The invoices that have the words, where they are few; else whether typing errors count."""
 
-    PostgreSQL cannot tell beforehand how many a search finds. Of few it must begin with them; of many it must walk
-    along the list until a page is full. Either way for the other takes seconds. It also says how near is near.
+    ids: list[UUID] | None = None
+    near: bool = True
+
+
+def find(session: Session, search: str, actor: Actor) -> Found:
+    """Look the words up, so far that `condition` knows how to go on. To be asked before it, in the same transaction.
+
+    PostgreSQL cannot tell beforehand how many a search finds. Few are named one by one; for many the list is walked
+    along until a page is full. Either way for the other takes seconds, and so does reading all texts instead of the
+    index, which is why that is forbidden here. Where the words as they are written find many, what is nearly so is
+    not looked for: to judge a text by its trigrams costs fifty times as much. It also says how near is near.
     """
     session.execute(
         text("SELECT set_config('pg_trgm.word_similarity_threshold', :similarity, true)"), {"similarity": _SIMILARITY}
     )
-    if actor.role is Role.INVESTOR or (found := _texts(search, actor)) is None:
-        return True
-    query, values = found
-    count = session.scalar(
-        text(f"SELECT count(*) FROM ({query} LIMIT {_FEW + 1}) AS found"), {**values, "actor": actor.id}
-    )
-    return count is not None and count <= _FEW
+    if actor.role is Role.INVESTOR:
+        return Found()
+    for near in (False, True):
+        found = _texts(search, actor, near=near)
+        if found is None:
+            return Found()
+        query, values = found
+        session.execute(_BY_INDEX, {"scans": "off"})
+        ids = list(session.scalars(text(f"{query} LIMIT {_FEW + 1}"), {**values, "actor": actor.id}))
+        session.execute(_BY_INDEX, {"scans": "on"})
+        if len(ids) > _FEW:
+            return Found(near=near)
+        if near:
+            return Found(ids=ids)
+    raise AssertionError
 
 
-def condition(search: str, actor: Actor, *, few: bool = True) -> tuple[str, dict[str, Any]]:
+def condition(search: str, actor: Actor, found: Found) -> tuple[str, dict[str, Any]]:
     """The condition under which an invoice is found, and its values; it uses the parameter :actor.
 
-    For a query that reads invoices joined with contacts and users (the seller); `few` is what `rare` said. Nobody
+    For a query that reads invoices joined with contacts and users (the seller); `found` is what `find` said. Nobody
     finds out by searching what they are not shown: to investors an invoice is its number and its customer's name.
     """
     if actor.role is Role.INVESTOR:
@@ -101,18 +123,18 @@ def condition(search: str, actor: Actor, *, few: bool = True) -> tuple[str, dict
             "(invoices.number ILIKE :search OR contacts.name ILIKE :search)",
             {"search": paging.contains(search)},
         )
-    texts = _texts(search, actor)
+    texts = _texts(search, actor, near=found.near)
     if texts is None:
         return "false", {}
     query, values = texts
-    if few:
-        query = f"WITH found AS MATERIALIZED ({query}) SELECT invoice_id FROM found"
-    found = f"invoices.id IN ({query})"
+    sought = f"EXISTS ({query} AND texts.invoice_id = invoices.id)"
+    if found.ids is not None:
+        sought, values = "invoices.id = ANY(CAST(:found AS uuid[]))", {"found": array(found.ids, "uuid")}
     if actor.role is not Role.BUYER:
-        return found, values
+        return sought, values
     # To a buyer an invoice is its seller's.
     values["search"] = paging.contains(search)
-    return f"({found} OR users.name ILIKE :search OR users.organisation ILIKE :search)", values
+    return f"({sought} OR users.name ILIKE :search OR users.organisation ILIKE :search)", values
 
 
 def named(search: str | None, actor: Actor) -> str | None:

@@ -166,7 +166,7 @@ def test_nobody_finds_what_they_may_not_see(desk: Desk) -> None:
 def test_an_investor_does_not_search_what_they_are_not_shown() -> None:
     investor = Actor.__new__(Actor)
     object.__setattr__(investor, "role", Role.INVESTOR)
-    sql, _ = search.condition("x", investor)
+    sql, _ = search.condition("x", investor, search.Found())
     assert "texts" not in sql
     assert "email" not in sql
 
