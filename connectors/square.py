@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
+from typing import Literal
 from urllib.parse import quote
 
 from connectors import access, base, lists, naming
@@ -251,6 +252,56 @@ LISTS: Mapping[str, tuple[str, Callable[[Payload], list[Record]]]] = {
 }
 
 
+# Entries of a payout: what each is for, where its details are, and the id that names it. All others adjust.
+PARTS: Mapping[str, tuple[Literal["payment", "refund", "dispute"], str, str]] = {
+    "CHARGE": ("payment", "type_charge_details", "payment_id"),
+    "REFUND": ("refund", "type_refund_details", "refund_id"),
+    "DISPUTE": ("dispute", "type_dispute_details", "dispute_id"),
+}
+
+
+def entry_of(item: Payload, payout: events.Payout) -> events.PayoutItem:
+    """An entry of a payout. What was kept of it is what lies between its gross and its net amount."""
+    gross, net = money(item, "gross_amount_money"), money(item, "net_amount_money")
+    if {gross.currency, net.currency} != {payout.money.currency}:
+        raise item.wrong("net_amount_money", "the currency of the payout")
+    at, known = item.optional_iso("effective_at") or payout.occurred_at, PARTS.get(item.optional_text("type") or "")
+    details = item.optional_at(known[1]) if known else None
+    subject = details.optional_identifier(known[2]) if details and known else None
+    return events.PayoutItem(
+        object_id=item.identifier("id"),
+        version=micros(at),
+        payout_id=item.same("payout_id", payout.object_id),
+        kind=known[0] if known and subject else "adjustment",
+        subject_id=subject,
+        money=gross,
+        fee=gross - net,
+        occurred_at=at,
+    )
+
+
+def _entries(payout_id: str, cursor: str) -> base.Request:
+    path = f"/v2/payouts/{quote(payout_id, safe='')}/payout-entries"
+    return base.Request(method="GET", url=path, params={"limit": "100", **lists.given(cursor=cursor)})
+
+
+def _with_entries(payouts: Sequence[Record]) -> base.Talk:
+    """Payouts, each with its entries once it was paid."""
+    found: list[Record] = []
+    for payout in payouts:
+        found.append(payout)
+        if not isinstance(payout, events.Payout) or payout.status is not PayoutStatus.PAID:
+            continue
+        listed = yield from lists.pages(
+            partial(_entries, payout.object_id),
+            lambda page: page.optional_text("cursor"),
+            where="cursor",
+            most=MAX_PAGES,
+        )
+        found += [entry_of(one, payout) for page in listed for one in page.optional_items("payout_entries")]
+    return found
+
+
 def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> base.PullTalk:
     """One page. The cursor says which list, from when, what the provider's own cursor is and when the pull began."""
     name, begin, began, page = (cursor or f"payments {since.isoformat()} - ").split(" ", 3)
@@ -266,6 +317,8 @@ def pull(credentials: base.Credentials, cursor: str | None, since: datetime) -> 
     following = answer.optional_text("cursor") or ""
     if following and following == page:
         raise MalformedPayload("cursor", "leads in a circle")
+    if name == "payouts":
+        found = yield from _with_entries(found)
     if following:
         return base.Page(records=found, cursor=f"{name} {begin} {began} {following}", more=True)
     left = list(LISTS)[list(LISTS).index(name) + 1 :]
@@ -336,7 +389,7 @@ connector = base.Connector(
     event_name=lambda item: item.identifier("type"),
     external_id=lambda item: item.optional_identifier("merchant_id"),
     api=base.Api(base="https://connect.squareup.com", authorize=access.bearer("access_token", seconds=3600)),
-    pull=base.Pull(talk=pull, what="payments, refunds, disputes and payouts"),
+    pull=base.Pull(talk=pull, what="payments, refunds, disputes and payouts with their entries"),
     register=register,
     brings=("payments", "refunds", "disputes", "payouts", "invoices"),
     fields=(

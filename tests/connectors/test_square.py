@@ -26,6 +26,7 @@ from core.events import (
     Payment,
     PaymentStatus,
     Payout,
+    PayoutItem,
     PayoutStatus,
     Record,
     Reference,
@@ -344,6 +345,9 @@ def test_bank_accounts_and_a_withdrawn_access() -> None:
     )
 
 
+PAYOUT = "po_b345d2c7-90b3-4f0b-a2aa-df1def7f8afc"
+
+
 def test_a_pull_goes_through_every_list_and_begins_again_with_an_overlap() -> None:
     assert connector.pull is not None
     since, cursor, seen = NOW - timedelta(days=90), None, []
@@ -351,13 +355,17 @@ def test_a_pull_goes_through_every_list_and_begins_again_with_an_overlap() -> No
     while more:
         talk = connector.pull.talk(credentials(), cursor, since)
         request = next(talk)
-        paths.append((request.url, request.params.get("cursor")))
         assert ("begin_time" in request.params) == (request.url != "/v2/disputes")
-        kind = request.url.rsplit("/", 1)[-1]
-        page = "payments_page_2" if request.params.get("cursor") else "payments_page_1" if kind == "payments" else kind
-        with pytest.raises(StopIteration) as end:
-            talk.send(Response(status=200, headers={}, body=samples.api("square", page)))
-        found: Page = end.value.value
+        while True:
+            paths.append((request.url, request.params.get("cursor")))
+            kind = request.url.rsplit("/", 1)[-1].replace("-", "_").replace("payout_entries", "payout_entries_page_1")
+            later_page = {"page-2": "payments_page_2", "entries-2": "payout_entries_page_2"}
+            page = later_page.get(request.params.get("cursor", ""), "payments_page_1" if kind == "payments" else kind)
+            try:
+                request = talk.send(Response(status=200, headers={}, body=samples.api("square", page)))
+            except StopIteration as end:
+                found: Page = end.value
+                break
         seen += [type(record).__name__ for record in found.records]
         cursor, more = found.cursor, found.more
     assert paths == [
@@ -366,8 +374,18 @@ def test_a_pull_goes_through_every_list_and_begins_again_with_an_overlap() -> No
         ("/v2/refunds", None),
         ("/v2/disputes", None),
         ("/v2/payouts", None),
+        (f"/v2/payouts/{PAYOUT}/payout-entries", None),
+        (f"/v2/payouts/{PAYOUT}/payout-entries", "entries-2"),
     ]
-    assert seen == ["Payment", "Payment", "Refund", "Dispute", "Payout"]
+    assert seen == ["Payment", "Payment", "Refund", "Dispute", "Payout", *["PayoutItem"] * 4]
+    told = [one for one in found.records if isinstance(one, PayoutItem)]
+    assert [(one.kind, (one.subject_id or "")[:6], one.money.minor, one.fee.minor) for one in told] == [
+        ("payment", "HVdG62", 12000, 378),
+        ("refund", "HVdG62", -2000, -50),
+        ("dispute", "bVTprr", -1500, 0),
+        ("adjustment", "", 1828, 0),
+    ]
+    assert sum(one.money.minor - one.fee.minor for one in told) == 10000
     later = next(connector.pull.talk(credentials(), cursor, since))
     assert later.params["begin_time"] == (NOW - timedelta(days=8)).isoformat()
 
