@@ -118,7 +118,7 @@ _FOREIGN = (
 def _source(which: dict[str, str], values: dict[str, object]) -> Source:
     return Source(
         sql=_sql(which), values=values, parts=PARTS, measures=_ALL, counts=("many", "quantity"),
-        foreign=_FOREIGN.format(**which),
+        foreign=_FOREIGN.format(**which), lines=True,
     )  # fmt: skip
 
 

@@ -12,23 +12,34 @@ from core.reports.shape import Column, Figure, Picture, Point, Report, Row, Rows
 from core.reports.sources import Source, behind, sums
 
 # Invoices from their date on, less what paid them from the day it was paid. `sales` are those of the last three months.
+_INVOICED = (
+    "FROM invoices WHERE seller_id = :user AND status NOT IN ('draft', 'void') AND issue_date <= CAST(:until AS date)"
+)
+_PAID = "FROM payments WHERE user_id = :user AND allocated > 0 AND occurred_at < CAST(:until AS date) + 1"
 _OWED = (
-    "SELECT kind, id, label, contact_id, day, currency, month, owed, 1 AS many, "
-    "least((month + interval '1 month - 1 day')::date, CAST(:until AS date)) AS rate_day, "
-    "CASE WHEN kind = 'invoice' AND day >= CAST(:window AS date) THEN owed ELSE 0 END AS sales FROM ("
-    "SELECT 'invoice' AS kind, id, number AS label, contact_id, issue_date AS day, currency, "
-    "date_trunc('month', issue_date)::date AS month, total AS owed FROM invoices "
-    "WHERE seller_id = :user AND status NOT IN ('draft', 'void') AND issue_date <= CAST(:until AS date) "
-    "UNION ALL SELECT 'payment', id, payer_name, contact_id, occurred_at::date, currency, "
-    "date_trunc('month', occurred_at)::date, -allocated FROM payments "
-    "WHERE user_id = :user AND allocated > 0 AND occurred_at < CAST(:until AS date) + 1) AS moved"
+    "SELECT *, least((month + interval '1 month - 1 day')::date, CAST(:until AS date)) AS rate_day, "
+    "CASE WHEN kind = 'invoice' AND day >= CAST(:window AS date) THEN owed ELSE 0 END AS sales "
+    "FROM (SELECT *, date_trunc('month', day::timestamp)::date AS month FROM ({moved}) AS moved) AS moved"
+)
+_MOVED = (
+    "SELECT 'invoice' AS kind, id, number AS label, contact_id, issue_date AS day, currency, total AS owed, 1 AS many "
+    f"{_INVOICED} UNION ALL SELECT 'payment', id, payer_name, contact_id, occurred_at::date, currency, -allocated, 1 "
+    f"{_PAID}"
+)
+# The months of a million rows are found by their days.
+_OWED_BY_DAY = _OWED.format(
+    moved="SELECT 'invoice' AS kind, issue_date AS day, currency, sum(total) AS owed, count(*) AS many "
+    f"{_INVOICED} GROUP BY issue_date, currency UNION ALL SELECT 'payment', occurred_at::date, currency, "
+    f"-sum(allocated), count(*) {_PAID} GROUP BY occurred_at::date, currency"
 )
 
 
 def owed_until(until: date) -> Source:
     """What was owed at the end of a day, and what was sold in its month and the two before."""
     values = {"until": until, "window": month_of(until, -2)}
-    return Source(sql=_OWED, values=values, parts=("month",), measures=("owed", "sales"))
+    return Source(
+        sql=_OWED.format(moved=_MOVED), added=_OWED_BY_DAY, values=values, parts=("month",), measures=("owed", "sales")
+    )
 
 
 def _behind(measure: str, period: Period, end: date) -> Rows:

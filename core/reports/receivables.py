@@ -21,6 +21,8 @@ SHOWN = 200
 # Nobody pays half a year late as a rule, nor a month early.
 _DELAYS = (-30, 180)
 _LOOK_BACK = 365
+# How a customer usually pays is known from so many payments of all customers, the newest.
+_PAYMENTS = 50_000
 
 _OPEN = (
     "SELECT 'invoice' AS kind, invoices.id, invoices.number AS label, invoices.contact_id, invoices.due_date AS day, "
@@ -45,10 +47,11 @@ _NAMES = text("SELECT id, name FROM contacts WHERE user_id = :user AND id = ANY(
 _USUAL = text(
     "SELECT invoices.contact_id, round(sum((paid.day - invoices.due_date) * paid.amount) / sum(paid.amount))::integer "
     "AS delay FROM (SELECT payments.occurred_at::date AS day, coalesce(target.invoice_id, payments.invoice_id) AS "
-    "invoice_id, coalesce(target.allocated, payments.allocated) AS amount FROM payments "
-    "LEFT JOIN payment_targets AS target ON target.payment_id = payments.id "
-    "WHERE payments.user_id = :user AND payments.occurred_at >= :since AND payments.allocated > 0 "
-    "AND payments.source <> 'credit_note') AS paid JOIN invoices ON invoices.id = paid.invoice_id "
+    "invoice_id, coalesce(target.allocated, payments.allocated) AS amount FROM (SELECT * FROM payments "
+    "WHERE user_id = :user AND occurred_at >= :since AND allocated > 0 AND source <> 'credit_note' "
+    f"ORDER BY occurred_at DESC, id DESC LIMIT {_PAYMENTS}) AS payments "
+    "LEFT JOIN payment_targets AS target ON target.payment_id = payments.id) AS paid "
+    "JOIN invoices ON invoices.id = paid.invoice_id "
     "WHERE paid.amount > 0 AND invoices.seller_id = :user GROUP BY 1"
 )
 

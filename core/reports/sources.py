@@ -7,7 +7,7 @@ the figure to the last minor unit. What has no exchange rate on its day is in ne
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -45,6 +45,10 @@ class Source:
     counts: tuple[str, ...] = ("many",)
     # Yields currency and rate_day of what is in another currency, where that is read faster than the rows themselves.
     foreign: str = ""
+    # Yields the same sums from fewer rows, without ids and labels.
+    added: str = ""
+    # Whether a document has several rows, one a line.
+    lines: bool = False
 
 
 @dataclass(slots=True)
@@ -76,16 +80,26 @@ def behind(measure: str, since: date | None = None, until: date | None = None, *
     return Rows("rows", {name: value for name, value in filters.items() if value})
 
 
-def converted(session: Session, user_id: UUID, home: str, source: Source) -> tuple[str, dict[str, Any]]:
-    """The source with `factor`, by which its amounts become money at home, and the values it needs."""
+_OTHER = (
+    "CASE WHEN currency <> :home THEN currency END AS other, CASE WHEN currency <> :home THEN rate_day END AS other_day"
+)
+
+
+def converted(
+    session: Session, user_id: UUID, home: str, source: Source, others: Collection[tuple[str, date]] | None = None
+) -> tuple[str, dict[str, Any]]:
+    """The source with `factor`, by which its amounts become money at home, and the values it needs.
+
+    `others` are the currencies and days that need one, where they are known already.
+    """
     values: dict[str, Any] = {**source.values, "home": home, "user": user_id}
-    foreign = source.foreign or source.sql
-    other = session.execute(
-        text(f"SELECT DISTINCT currency, rate_day FROM ({foreign}) AS lines WHERE currency <> :home"), values
-    ).all()
-    if not other:
-        return f"SELECT lines.*, 1::numeric AS factor FROM ({source.sql}) AS lines", values
-    known = rates.rates_on(session, user_id, home, {(row.currency, row.rate_day) for row in other})
+    if others is None:
+        foreign = source.foreign or source.sql
+        rows = session.execute(
+            text(f"SELECT DISTINCT currency, rate_day FROM ({foreign}) AS lines WHERE currency <> :home"), values
+        )
+        others = {(row.currency, row.rate_day) for row in rows}
+    known = rates.rates_on(session, user_id, home, others) if others else {}
     found = [
         {"currency": currency, "day": day, "factor": rate.scaleb(exponent(home) - exponent(currency))}
         for (currency, day), rate in sorted(known.items())
@@ -108,28 +122,41 @@ def _measured(measure: str, source: Source) -> str:
 
 
 def sums(session: Session, user_id: UUID, home: str, source: Source, by: tuple[str, ...], *, main: str) -> Sums:
-    """Add up all measures of a source by the columns `by`. What has no rate is apart, by its `main` measure."""
-    sql, values = converted(session, user_id, home, source)
-    names = (*source.measures, *source.counts)
-    added = ", ".join(f"coalesce(sum({_measured(name, source)}), 0) AS {name}" for name in names)
-    keys = ", ".join(by)
-    found = Sums()
+    """Add up all measures of a source by the columns `by`. What has no rate is apart, by its `main` measure.
+
+    Most sellers have one currency: they are added up in one pass, and only what needs rates in a second one.
+    """
+    names, keys = (*source.measures, *source.counts), ", ".join(by)
+    added = ", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in names)
+    values = {**source.values, "home": home, "user": user_id}
     rows = session.execute(
         text(
-            f"SELECT {keys}{', ' if by else ''}CASE WHEN factor IS NULL THEN currency END AS unknown, {added}, "
-            f"sum({main})::bigint AS unconverted FROM ({sql}) AS lines "
-            f"GROUP BY {keys}{', ' if by else ''}unknown ORDER BY {', '.join(str(n + 1) for n in range(len(by) + 1))}"
+            f"SELECT {keys}, {_OTHER}, {added} FROM ({source.added or source.sql}) AS lines "
+            f"GROUP BY {keys}, other, other_day"
         ),
         values,
-    )
-    for row in rows:
-        if row.unknown is not None:
-            found.apart[row.unknown] = found.apart.get(row.unknown, 0) + row.unconverted
-            continue
-        found.by_key[tuple(getattr(row, name) for name in by)] = Counter(
-            {name: _whole(getattr(row, name)) for name in names}
-        )
+    ).all()
+    found = Sums()
+    _add(found, (row for row in rows if row.other is None), by, names)
+    others = {(row.other, row.other_day) for row in rows if row.other is not None}
+    if others:
+        sql, values = converted(session, user_id, home, source, others)
+        added = ", ".join(f"coalesce(sum({_measured(name, source)}), 0) AS {name}" for name in names)
+        where = "WHERE currency <> :home AND factor IS NOT NULL"
+        more = text(f"SELECT {keys}, {added} FROM ({sql}) AS lines {where} GROUP BY {keys}")
+        _add(found, session.execute(more, values), by, names)
+        known = rates.rates_on(session, user_id, home, others)
+        for row in rows:
+            if row.other is not None and (row.other, row.other_day) not in known:
+                found.apart[row.other] = found.apart.get(row.other, 0) + int(getattr(row, main))
     return found
+
+
+def _add(found: Sums, rows: Iterable[Any], by: tuple[str, ...], names: tuple[str, ...]) -> None:
+    for row in rows:
+        sums = found.by_key.setdefault(tuple(getattr(row, name) for name in by), Counter())
+        for name in names:
+            sums[name] += _whole(getattr(row, name))
 
 
 def _whole(value: Any) -> Any:
@@ -172,15 +199,18 @@ def rows(
         raise Invalid("measure", f"must be one of {', '.join(measures)}")
     limit = paging.check_limit(limit)
     conditions, asked = _asked(source, part)
+    where = " AND ".join(["factor IS NOT NULL", f"{chosen} <> 0", *conditions])
     sql, values = converted(session, user_id, home, source)
     values |= asked
-    where = " AND ".join(["factor IS NOT NULL", *conditions])
-    # A document stands there once, with all its lines that are of the part.
-    inner = (
-        f"SELECT kind, id, label, contact_id, day, currency, sum({chosen}) AS amount, "
-        f"sum({_measured(chosen, source)}) AS home_amount FROM ({sql}) AS lines WHERE {where} "
-        f"GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum({chosen}) <> 0"
-    )
+    columns = "kind, id, label, contact_id, day, currency"
+    amounts = f"{chosen} AS amount, {_measured(chosen, source)} AS home_amount"
+    inner = f"SELECT {columns}, {amounts} FROM ({sql}) AS lines WHERE {where}"
+    if source.lines:
+        # A document stands there once, with all its lines that are of the part.
+        inner = (
+            f"SELECT {columns}, sum(amount) AS amount, sum(home_amount) AS home_amount FROM ({inner}) AS lines "
+            f"GROUP BY {columns} HAVING sum(amount) <> 0"
+        )
     whole = session.execute(
         text(f"SELECT coalesce(sum(home_amount), 0)::bigint AS total, count(*) AS many FROM ({inner}) AS lines"), values
     ).one()
