@@ -111,6 +111,23 @@ def basis_of(invoice: Any) -> Basis:
     )
 
 
+def priced(session: Session, actor: Actor, new: NewCreditNote, now: datetime) -> tuple[Any, Totals | None, int]:
+    """The invoice, locked, what the lines come to (None: the whole of it), and the total in minor units.
+
+    Raises Forbidden, NotFound, Invalid naming the field, and Conflict, as `create` does.
+    """
+    invoice = _invoice(session, actor, new.invoice_id)
+    _check(new, invoice, now)
+    left = queries.left_of(session, invoice.id, invoice.total)
+    if left <= 0:
+        raise Conflict("this invoice is credited in full already")
+    totals = None if new.items is None else inputs.check_items(new.items, basis_of(invoice))
+    total = invoice.total if totals is None else totals.total
+    if total > left:
+        raise Invalid("items", f"come to {total} minor units, and {left} are left of the invoice to credit")
+    return invoice, totals, total
+
+
 def create(
     session: Session, actor: Actor, new: NewCreditNote, now: datetime, *, calendar: Calendar | None = None
 ) -> dict[str, Any]:
@@ -121,16 +138,8 @@ def create(
     left of the invoice: the edge has Idempotency-Key for that. Raises Forbidden, NotFound, Invalid naming the field,
     and Conflict (Financed among them).
     """
-    invoice = _invoice(session, actor, new.invoice_id)
-    _check(new, invoice, now)
+    invoice, totals, total = priced(session, actor, new, now)
     _refuse_listed(session, invoice.id)
-    left = queries.left_of(session, invoice.id, invoice.total)
-    if left <= 0:
-        raise Conflict("this invoice is credited in full already")
-    totals = None if new.items is None else inputs.check_items(new.items, basis_of(invoice))
-    total = invoice.total if totals is None else totals.total
-    if total > left:
-        raise Invalid("items", f"come to {total} minor units, and {left} are left of the invoice to credit")
     series = numbering.find(session, actor.id, new.series, kind="credit_note")
     number = numbering.take(session, actor.id, series, new.issue_date)
     identity = new_id()

@@ -252,3 +252,29 @@ def test_these_pages_are_for_sellers_and_operators_read_them(world: World, owner
     stranger = Browser(world.browser(world.person(Role.SELLER)))
     for path in (contact, f"{contact}/edit", f"{contact}/statement", f"/invoices/{invoice['id']}/credit"):
         stranger.get(path, 404)
+
+
+def test_a_credit_note_is_kept_as_a_draft_changed_and_issued(world: World, owner: Person, browser: Browser) -> None:
+    invoice = make_invoice(world, owner)
+    form = f"/invoices/{invoice['id']}/credit"
+    line = {"items-0-description": "Tea", "items-0-quantity": "1", "items-0-unit_price": "5.00"}
+    given = {"reason": "Torn", "issue_date": TODAY.isoformat(), **line}
+    at = browser.post(form, 303, form, keep="draft", **given)
+    assert at.startswith("/credit-notes/drafts/")
+    page = browser.get(at)
+    for words in ("a draft, which credits nothing", 'value="5.00"', 'value="Torn"', "Save draft", "Delete draft"):
+        assert words in page
+    listed = browser.get("/credit-notes")
+    assert (at in listed, "No credit notes yet" in listed) == (True, True)
+    browser.post(at, 303, at, keep="draft", version="1", **{**given, "reason": "Late"})
+    stale = browser.post(at, 409, at, keep="draft", version="1", **{**given, "notes": "Mine"})
+    for words in ("Somebody changed this draft", "Late", "Mine", 'name="version" value="2"'):
+        assert words in stale
+    wrong = browser.post(at, 422, at, keep="issue", version="2", **{**given, "items-0-unit_price": "999.00"})
+    assert "are left of the invoice" in wrong
+    issued = browser.post(at, 303, at, keep="issue", version="2", **given)
+    assert "Torn" in browser.get(issued)
+    browser.get(at, 404)
+    other = browser.post(form, 303, form, keep="draft", **given)
+    browser.post(f"{other}/delete", 303, other)
+    browser.get(other, 404)

@@ -98,6 +98,12 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("credit_notes.send", "POST"): {"owner"},
     ("credit_notes.mails", "GET"): {"owner", "operator"},
     ("credit_notes.preview", "GET"): {"owner"},
+    ("credit_notes.drafts", "GET"): PEOPLE,
+    ("credit_notes.create_draft", "POST"): {"owner"},
+    ("credit_notes.show_draft", "GET"): {"owner", "operator"},
+    ("credit_notes.update_draft", "PUT"): {"owner"},
+    ("credit_notes.delete_draft", "DELETE"): {"owner"},
+    ("credit_notes.issue_draft", "POST"): {"owner"},
     ("rates.index", "GET"): PEOPLE,
     ("reports.index", "GET"): PEOPLE,
     ("reports.show", "GET"): {"owner", "stranger"},
@@ -241,6 +247,7 @@ LISTS = {
     "connections.index": {"owner", "operator"},
     "contacts.index": {"owner", "operator"},
     "credit_notes.index": {"owner", "buyer", "operator"},
+    "credit_notes.drafts": {"owner"},
     "recurring.index": {"owner", "operator"},
     "deliveries.index": {"owner", "operator"},
     "deliveries.refused": {"owner", "operator"},
@@ -319,8 +326,10 @@ def _body(endpoint: str, ids: dict[str, str]) -> Any:
             "payments.allocate": targets,
             "payments.apply_credit": {**targets, "contact_id": ids["contact_id"]},
         }.get(endpoint)
-    if endpoint == "credit_notes.create":
+    if endpoint in {"credit_notes.create", "credit_notes.create_draft"}:
         return {"invoice_id": ids["invoice_id"], "reason": "Torn", "items": [*INVOICE["items"]]}
+    if endpoint == "credit_notes.update_draft":
+        return {"invoice_id": ids["drafted_id"], "reason": "Changed", "items": [*INVOICE["items"]]}
     if endpoint == "recurring.create":
         return {**_PLAN, "contact_id": ids["contact_id"]}
     if endpoint in {"transactions.match", "mirrored_invoices.link"}:
@@ -386,6 +395,7 @@ def scene(world: World) -> Scene:
         "account_id": str(new_id()),
         "bid_id": str(new_id()),
         "note_id": _credit_note(world, owner),
+        **_credit_draft(world, owner),
         **_lists(world, owner, UUID(invoice)),
         "refund_id": str(new_id()),
         "statement_id": _statement(world, owner),
@@ -488,6 +498,13 @@ def _lists(world: World, owner: Person, invoice: UUID) -> dict[str, str]:
         bulk.cancel(session, owner.actor, UUID(job["id"]), now)
         brought = imports.upload(session, owner.actor, "a.csv", invoice_files.template(), now)
     return {"view_id": view["id"], "job_id": job["id"], "import_id": brought["id"]}
+
+
+def _credit_draft(world: World, owner: Person) -> dict[str, str]:
+    """A credit note of the owner's that is not issued, and its invoice."""
+    invoice = world.post("/api/invoices", owner, INVOICE).body["id"]
+    made = world.post("/api/credit-notes/drafts", owner, {"invoice_id": invoice, "reason": "Torn"})
+    return {"draft_id": made.body["id"], "drafted_id": invoice}
 
 
 def _credit_note(world: World, owner: Person) -> str:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from webapp.api.contact_models import Version
 from webapp.api.correspondence_models import InvoiceMail, WrittenMail
 from webapp.api.invoice_models import Contact, Items, Prefix, Seller
 from webapp.api.models import Day, Input, Output, PageQuery, Search, Words
@@ -35,10 +36,65 @@ class CreditNoteInput(Input):
     series: Prefix | None = None
 
 
+class DraftItem(Output):
+    """A line as it was filled in."""
+
+    description: str
+    quantity: str
+    unit_price: int
+    tax_rate: str
+    unit: str
+    hsn: str
+    discount_rate: str
+
+
 class VoidInput(Input):
     """Why, if anybody should know."""
 
     reason: Annotated[str, Field(max_length=500)] = ""
+
+
+class CreditDraftChange(CreditNoteInput):
+    """All of what a draft says from now on. `version` is the one that was read."""
+
+    version: Version | None = None
+
+
+class CreditDraftIssue(Input):
+    """The version that was read, where somebody else's change in between shall stop it."""
+
+    version: Version | None = None
+
+
+class DraftedInvoice(Output):
+    """The invoice that a draft would credit."""
+
+    id: UUID
+    number: str | None
+
+
+class CreditDraft(Output):
+    """A credit note that is not issued: no number, and no effect. `total` in minor units, as it would be now."""
+
+    id: UUID
+    invoice: DraftedInvoice
+    customer: str
+    currency: str
+    total: int
+    version: int
+    reason: str
+    issue_date: date
+    items: list[DraftItem] | None
+    notes: str
+    series: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class CreditDrafts(Output):
+    """My drafts, newest first; at most 100 are kept."""
+
+    items: list[CreditDraft]
 
 
 class WrittenCreditNote(WrittenMail):

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from core.correspondence import credit_mails
 from core.identity import Role
+from core.invoicing import credit_drafts, credit_notes
 from core.invoicing import credit_note_queries as queries
-from core.invoicing import credit_notes
 from core.invoicing.credit_notes import NewCreditNote
 from core.invoicing.totals import NewItem
 from webapp import auth, limits
@@ -38,13 +38,76 @@ def index(query: models.CreditNotesQuery) -> Response:
 @operation("credit_notes", {201: models.CreditNote}, body=models.CreditNoteInput, problems=(404, 409))
 def create(body: models.CreditNoteInput) -> Response:
     """Issue a credit note. Its credit pays the invoice as far as something is due, and is the customer's beyond."""
-    person, now = auth.actor(), auth.now()
-    given = body.model_dump(exclude={"items", "issue_date"})
-    items = None if body.items is None else [NewItem(**item.model_dump()) for item in body.items]
-    new = NewCreditNote(**given, items=items, issue_date=body.issue_date or now.date())
+    person, now, new = auth.actor(), auth.now(), _new(body)
 
     def work(session: Session) -> tuple[dict[str, Any], int]:
         return credit_notes.create(session, person, new, now, calendar=services().rules.calendar), 201
+
+    return once(person, work)
+
+
+def _new(body: models.CreditNoteInput) -> NewCreditNote:
+    given = body.model_dump(exclude={"items", "issue_date", "version"})
+    items = None if body.items is None else [NewItem(**item.model_dump()) for item in body.items]
+    return NewCreditNote(**given, items=items, issue_date=body.issue_date or auth.now().date())
+
+
+@blueprint.get("/drafts")
+@operation("credit_notes", {200: models.CreditDrafts})
+def drafts() -> Response:
+    """My credit notes that are not issued."""
+    person = auth.actor()
+    with services().database.session() as session:
+        return reply({"items": credit_drafts.drafts(session, person)})
+
+
+@blueprint.post("/drafts")
+@operation("credit_notes", {201: models.CreditDraft}, body=models.CreditNoteInput, problems=(404, 409))
+def create_draft(body: models.CreditNoteInput) -> Response:
+    """Keep a credit note without issuing it: no number is taken, and nothing is credited."""
+    person, now, new = auth.actor(), auth.now(), _new(body)
+    return once(person, lambda session: (credit_drafts.make(session, person, new, now), 201))
+
+
+@blueprint.get("/drafts/<uuid:draft_id>")
+@operation("credit_notes", {200: models.CreditDraft}, problems=(404,))
+def show_draft(draft_id: UUID) -> Response:
+    """A credit note that is not issued."""
+    person = auth.actor()
+    with services().database.session() as session:
+        return reply(credit_drafts.get(session, person, draft_id))
+
+
+@blueprint.put("/drafts/<uuid:draft_id>")
+@operation("credit_notes", {200: models.CreditDraft}, body=models.CreditDraftChange, problems=(404, 409))
+def update_draft(draft_id: UUID, body: models.CreditDraftChange) -> Response:
+    """Replace what a draft says. With `version`, a change in between is refused (409) and said."""
+    person, now = auth.actor(), auth.now()
+    with services().database.session() as session:
+        return reply(credit_drafts.update(session, person, draft_id, _new(body), now, expected_version=body.version))
+
+
+@blueprint.delete("/drafts/<uuid:draft_id>")
+@operation("credit_notes", {204: None}, problems=(404,))
+def delete_draft(draft_id: UUID) -> Response:
+    """Throw a draft away."""
+    person = auth.actor()
+    with services().database.session() as session:
+        credit_drafts.delete(session, person, draft_id)
+    return Response(status=204)
+
+
+@blueprint.post("/drafts/<uuid:draft_id>/issue")
+@operation("credit_notes", {201: models.CreditNote}, body=models.CreditDraftIssue, problems=(404, 409))
+def issue_draft(draft_id: UUID, body: models.CreditDraftIssue) -> Response:
+    """Make the credit note of a draft: it takes its number now."""
+    person, now = auth.actor(), auth.now()
+
+    def work(session: Session) -> tuple[dict[str, Any], int]:
+        made = credit_drafts.issue(
+            session, person, draft_id, now, expected_version=body.version, calendar=services().rules.calendar
+        )
+        return made, 201
 
     return once(person, work)
 

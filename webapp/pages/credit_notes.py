@@ -8,11 +8,12 @@ from uuid import UUID
 from flask import Response, current_app, flash, make_response, redirect, request, url_for
 
 from core.correspondence import bounces, credit_mails
+from core.edits import StaleEdit
 from core.errors import Conflict, Invalid
 from core.identity import Role
+from core.invoicing import credit_drafts, links, numbering, queries
 from core.invoicing import credit_note_queries as reading
 from core.invoicing import credit_notes as making
-from core.invoicing import links, numbering, queries
 from core.invoicing.credit_notes import NewCreditNote
 from core.marketplace import words
 from core.money import exponent
@@ -40,7 +41,14 @@ def credit_notes() -> Response:
         found = reading.list_credit_notes(
             look.db, look.actor, limit=limit(), cursor=cursor(), status=status, search=search()
         )
-        return look.show("pages/credit_notes.html", **found, status=status, statuses=STATUSES, search=search())
+        return look.show(
+            "pages/credit_notes.html",
+            **found,
+            status=status,
+            statuses=STATUSES,
+            search=search(),
+            drafts=credit_drafts.drafts(look.db, look.actor),
+        )
 
 
 @blueprint.get("/credit-notes/<uuid:note_id>")
@@ -91,7 +99,18 @@ def send_credit_note(note_id: UUID) -> Response:
     return render.done(f"{made['credit_number']} is on its way to {made['to']}.", target)
 
 
-def _page(look: Look, invoice: dict[str, Any], form: Form, lines: list[dict[str, str]], status: int = 200) -> Response:
+def form_page(
+    look: Look,
+    invoice: dict[str, Any],
+    form: Form,
+    lines: list[dict[str, str]],
+    status: int = 200,
+    *,
+    draft: dict[str, Any] | None = None,
+    version: int | None = None,
+    stale: StaleEdit | None = None,
+) -> Response:
+    """The form, of a new note or of a draft that was read at `version`."""
     series = numbering.list_series(look.db, look.actor.id, "credit_note")
     left = reading.left_of(look.db, UUID(invoice["id"]), invoice["total"])
     return look.show(
@@ -110,10 +129,31 @@ def _page(look: Look, invoice: dict[str, Any], form: Form, lines: list[dict[str,
         exponents={invoice["currency"]: exponent(invoice["currency"])},
         most_lines=MOST_LINES,
         today=look.now.date(),
+        draft=draft,
+        version=version,
+        stale=stale,
     )
 
 
-def _as_invoiced(invoice: dict[str, Any]) -> list[dict[str, str]]:
+def filled(form: Form, lines: list[dict[str, str]], invoice: dict[str, Any]) -> NewCreditNote | None:
+    """What was typed; None when something of it cannot be read."""
+    items = None if form.raw("amount") == "whole" else read_items(form, lines, invoice["currency"])
+    reason, issue_date = form.text("reason", "a reason", limit=500), form.day("issue_date", "a date")
+    notes = form.text("notes", "notes", limit=5000, required=False)
+    if not form or issue_date is None:
+        return None
+    return NewCreditNote(
+        invoice_id=UUID(invoice["id"]),
+        reason=reason,
+        issue_date=issue_date,
+        items=items,
+        notes=notes,
+        series=form.raw("series") or None,
+    )
+
+
+def as_typed(invoice: dict[str, Any], items: list[dict[str, Any]] | None = None) -> list[dict[str, str]]:
+    """Lines as they would be typed: those of the invoice, or others in its currency."""
     return [
         {
             "description": item["description"],
@@ -124,7 +164,7 @@ def _as_invoiced(invoice: dict[str, Any]) -> list[dict[str, str]]:
             "discount_rate": "" if item["discount_rate"] == "0" else item["discount_rate"],
             "tax_rate": "" if item["tax_rate"] == "0" else item["tax_rate"],
         }
-        for item in invoice["items"][:MOST_LINES]
+        for item in (invoice["items"] if items is None else items)[:MOST_LINES]
     ]
 
 
@@ -135,7 +175,7 @@ def new_credit_note(invoice_id: UUID) -> Response:
     with looking() as look:
         only(look, Role.SELLER)
         invoice = queries.get_invoice(look.db, look.actor, invoice_id)
-        return _page(look, invoice, Form({}), _as_invoiced(invoice))
+        return form_page(look, invoice, Form({}), as_typed(invoice))
 
 
 @blueprint.post("/invoices/<uuid:invoice_id>/credit")
@@ -147,35 +187,32 @@ def create_credit_note(invoice_id: UUID) -> Response:
         only(look, Role.SELLER)
         invoice = queries.get_invoice(look.db, look.actor, invoice_id)
         if again:
-            return _page(look, invoice, form, lines)
-        whole = form.raw("amount") == "whole"
-        items = None if whole else read_items(form, lines, invoice["currency"])
-        reason, issue_date = form.text("reason", "a reason", limit=500), form.day("issue_date", "a date")
-        notes = form.text("notes", "notes", limit=5000, required=False)
-        if not form or issue_date is None:
-            return _page(look, invoice, form, lines, 422)
-        new = NewCreditNote(
-            invoice_id=invoice_id,
-            reason=reason,
-            issue_date=issue_date,
-            items=items,
-            notes=notes,
-            series=form.raw("series") or None,
-        )
+            return form_page(look, invoice, form, lines)
+        new = filled(form, lines, invoice)
+        if new is None:
+            return form_page(look, invoice, form, lines, 422)
+        keep = form.raw("keep") == "draft"
         try:
             with look.db.begin_nested():
-                made = making.create(look.db, look.actor, new, look.now, calendar=services().rules.calendar)
+                if keep:
+                    made = credit_drafts.make(look.db, look.actor, new, look.now)
+                else:
+                    made = making.create(look.db, look.actor, new, look.now, calendar=services().rules.calendar)
         except Invalid as error:
-            _blame(form, error, invoice["currency"])
-            return _page(look, invoice, form, lines, 422)
+            blame_note(form, error, invoice["currency"])
+            return form_page(look, invoice, form, lines, 422)
         except Conflict as error:
             form.errors["form"] = spoken(str(error), invoice["currency"])
-            return _page(look, invoice, form, lines, 409)
+            return form_page(look, invoice, form, lines, 409)
+    if keep:
+        flash("The draft is kept. Nothing is credited by it.", "good")
+        return make_response(redirect(url_for("pages.credit_draft", draft_id=made["id"]), 303))
     flash(f"{made['number']} was issued.", "good")
     return make_response(redirect(url_for("pages.credit_note", note_id=made["id"]), 303))
 
 
-def _blame(form: Form, error: Invalid, currency: str) -> None:
+def blame_note(form: Form, error: Invalid, currency: str) -> None:
+    """Put what was refused beside its field, or above the form."""
     name = error.field.replace(".", "-")
     if name == "items" or not (name in _LABELS or name in form.values):
         name = "form"
