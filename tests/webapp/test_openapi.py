@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import jsonschema_rs
@@ -9,6 +10,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
+from pydantic import BaseModel
 from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
@@ -58,6 +60,19 @@ def test_every_endpoint_of_the_api_is_in_it(world: World, document: dict[str, An
 def test_operations_have_names_of_their_own(document: dict[str, Any]) -> None:
     names = [each["operationId"] for methods in document["paths"].values() for each in methods.values()]
     assert len(names) == len(set(names))
+
+
+def test_every_model_has_a_name_of_its_own(document: dict[str, Any]) -> None:
+    # The document knows a model by its name alone: of two, one would be described as the other.
+    waiting, found = [BaseModel], set[type[BaseModel]]()
+    while waiting:
+        found.update(more := waiting.pop().__subclasses__())
+        waiting.extend(more)
+    counted = Counter(
+        model.__name__ for model in found if model.__module__.startswith(("webapp.api.", "webapp.openapi"))
+    )
+    assert document["components"]["schemas"].keys() & counted.keys()
+    assert [name for name, times in counted.items() if times > 1] == []
 
 
 def test_errors_are_described_as_problem_documents(document: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ class WrittenMail(Output):
     number: str | None
 
 
-class Attachment(Output):
+class MailAttachment(Output):
     """What hangs on a mail: made when it is sent. `id` is the invoice's or the payment's."""
 
     kind: Literal["invoice_pdf", "receipt_pdf", "credit_note_pdf"]
@@ -62,7 +62,7 @@ class Preview(Output):
     reply_to: str | None
     subject: str
     text: str
-    attachments: list[Attachment]
+    attachments: list[MailAttachment]
 
 
 class InvoiceMail(Output):
@@ -73,7 +73,7 @@ class InvoiceMail(Output):
     subject: str
     state: Literal["queued", "sent", "failed", "kept"]
     error: str | None
-    attachments: list[Attachment]
+    attachments: list[MailAttachment]
     created_at: datetime
     sent_at: datetime | None
     bounced_at: datetime | None

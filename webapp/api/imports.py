@@ -60,8 +60,8 @@ def remap(import_id: UUID, body: ColumnMapping) -> Response:
 
 
 @blueprint.post("/<uuid:import_id>/confirm")
-@operation("imports", {201: models.Job}, body=models.ConfirmInput, problems=(404, 409))
-def confirm(import_id: UUID, body: models.ConfirmInput) -> Response:
+@operation("imports", {201: models.Job}, body=models.ConfirmImportInput, problems=(404, 409))
+def confirm(import_id: UUID, body: models.ConfirmImportInput) -> Response:
     """Have the invoices made, by a job. The same file makes each of its invoices once, however often it is brought."""
     person = auth.actor()
 

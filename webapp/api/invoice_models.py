@@ -254,7 +254,7 @@ class Line(Output):
     igst: int
 
 
-class Preview(Output):
+class InvoicePreview(Output):
     """What an invoice would come to, in minor units: total is subtotal, tax and rounding."""
 
     lines: list[Line]

@@ -68,7 +68,7 @@ def create(body: models.InvoiceInput) -> Response:
 
 
 @blueprint.post("/preview")
-@operation("invoices", {200: models.Preview}, body=models.PreviewInput)
+@operation("invoices", {200: models.InvoicePreview}, body=models.PreviewInput)
 def preview(body: models.PreviewInput) -> Response:
     """What an invoice would come to. Nothing is written."""
     person, today = auth.actor(), auth.now().date()

@@ -150,7 +150,7 @@ class Import(Output):
     error_count: int
 
 
-class ConfirmInput(Input):
+class ConfirmImportInput(Input):
     """How the invoices are made."""
 
     draft: Flag = False

@@ -43,7 +43,7 @@ class WalletQuery(Input):
     at: Moment | None = None
 
 
-class StatementQuery(PageQuery):
+class WalletStatementQuery(PageQuery):
     """Which movements: one side, and those recorded from `from` on and before `to`."""
 
     type: Literal["credit", "debit"] | None = None
@@ -51,7 +51,7 @@ class StatementQuery(PageQuery):
     until: Annotated[Moment | None, Field(alias="to")] = None
 
 
-class ExportQuery(Input):
+class WalletExportQuery(Input):
     """The same, for the whole of it."""
 
     type: Literal["credit", "debit"] | None = None
@@ -75,7 +75,7 @@ class WalletMovement(Output):
     effective_at: datetime
 
 
-class Statement(Output):
+class WalletStatement(Output):
     """A page of movements, newest first."""
 
     items: list[WalletMovement]

@@ -36,7 +36,7 @@ class TransactionsQuery(PageQuery):
         return self.date_from, self.date_to
 
 
-class TargetInput(Input):
+class MatchTargetInput(Input):
     """What of a line is meant for an invoice."""
 
     invoice_id: UUID
@@ -51,7 +51,7 @@ class MatchInput(Input):
     """
 
     invoice_id: UUID | None = None
-    targets: Annotated[list[TargetInput], Field(max_length=MOST_TARGETS)] = Field(default_factory=list)
+    targets: Annotated[list[MatchTargetInput], Field(max_length=MOST_TARGETS)] = Field(default_factory=list)
     payment_id: UUID | None = None
     payout_id: UUID | None = None
     match_id: UUID | None = None

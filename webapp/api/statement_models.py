@@ -147,7 +147,7 @@ class Statement(StatementRow):
     table: Table | None
 
 
-class Line(Output):
+class BankStatementLine(Output):
     """A line. `row` is where it stands in the file, 0 where that is not known."""
 
     position: int
@@ -167,5 +167,5 @@ class Line(Output):
 class Lines(Output):
     """A page of lines in the order of the file."""
 
-    items: list[Line]
+    items: list[BankStatementLine]
     next_cursor: str | None

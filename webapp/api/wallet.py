@@ -29,8 +29,8 @@ def show(query: models.WalletQuery) -> Response:
 
 
 @blueprint.get("/transactions")
-@operation("wallet", {200: models.Statement}, query=models.StatementQuery)
-def transactions(query: models.StatementQuery) -> Response:
+@operation("wallet", {200: models.WalletStatement}, query=models.WalletStatementQuery)
+def transactions(query: models.WalletStatementQuery) -> Response:
     """The movements of my wallet, newest first, each with the balance after it."""
     person = auth.actor()
     with services().database.session() as session:
@@ -60,8 +60,8 @@ def csv_lines(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
 
 
 @blueprint.get("/transactions.csv")
-@operation("wallet", {200: None}, query=models.ExportQuery)
-def export(query: models.ExportQuery) -> Response:
+@operation("wallet", {200: None}, query=models.WalletExportQuery)
+def export(query: models.WalletExportQuery) -> Response:
     """The same as a file for spreadsheets: amounts as decimal text and in minor units."""
     person = auth.actor()
     with services().database.session() as session:
