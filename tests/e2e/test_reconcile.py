@@ -119,6 +119,11 @@ def test_a_statement_of_500_lines_is_reconciled_by_keys(stack: Stack, signed_in:
     while "TWIN" not in (page.locator("#lines > li[aria-current]").text_content() or ""):
         page.keyboard.press("j")
     expect(row).to_be_focused()
+    page.evaluate(
+        "() => { window.told = []; new MutationObserver((all) => all.forEach((one) => one.addedNodes.forEach("
+        "(card) => window.told.push(card.textContent)))).observe(document.getElementById('toasts'), "
+        "{ childList: true }); }"
+    )
     page.keyboard.press("Enter")
     expect(row).to_have_count(0, timeout=SOON_MS)
     assert sorted(due(stack, *twins)) == [("open", 77_700), ("paid", 0)]
@@ -128,6 +133,19 @@ def test_a_statement_of_500_lines_is_reconciled_by_keys(stack: Stack, signed_in:
     page.keyboard.press("u")
     expect(row).to_have_count(1, timeout=SOON_MS)
     assert due(stack, *twins) == [("open", 77_700)] * 2
+
+    # Rejected by x, and proposed again by u.
+    page.keyboard.press("x")
+    expect(row).to_have_count(0, timeout=SOON_MS)
+    page.keyboard.press("u")
+    expect(row).to_have_count(1, timeout=SOON_MS)
+    expect(page.locator("#spoken")).to_have_text("Proposed again.")
+    # Each was told once: the live feed's own words for the payment are not added.
+    said = page.evaluate("window.told")
+    assert [each.strip() for each in said] == [
+        "Matched: the money is on the books.", "1 line taken back.",
+        "Rejected. It is not proposed again.", "Proposed again.",
+    ]  # fmt: skip
 
     # One that nothing explains, split over two.
     page.goto("/reconcile?tab=suspense")

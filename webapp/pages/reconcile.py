@@ -205,7 +205,7 @@ def accept_proposal(transaction_id: UUID) -> Response:
 @blueprint.post("/reconcile/<uuid:transaction_id>/reject")
 @page_login_required
 def reject_proposal(transaction_id: UUID) -> Response:
-    """Turn what is proposed down, for good."""
+    """Turn what is proposed down, until that is taken back."""
 
     def decide(look: Look) -> tuple[str, str]:
         decisions.reject(look.db, look.actor.id, transaction_id, look.now)
