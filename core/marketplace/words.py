@@ -28,7 +28,8 @@ from core.marketplace.receipts import Claim, Receipt, divide
 from core.marketplace.states import SETTLED, Financing
 from core.payments.merge import Share
 
-_SETTLED = ", ".join(f"'{state.value}'" for state in sorted(SETTLED))
+# The states of `SETTLED`, for IN ().
+SETTLED_SQL = ", ".join(f"'{state.value}'" for state in sorted(SETTLED))
 
 
 class Financed(Conflict):
@@ -46,7 +47,7 @@ class InvestorsRepaid(Conflict):
 _TERMS = text(
     f"SELECT {states.COLUMNS}, ARRAY(SELECT DISTINCT paid_at FROM repayments "
     "WHERE payment_id = financings.id AND financing_id = financings.id) AS bought_back FROM financings "
-    f"WHERE invoice_id = ANY(CAST(:ids AS uuid[])) AND state IN ({_SETTLED})"
+    f"WHERE invoice_id = ANY(CAST(:ids AS uuid[])) AND state IN ({SETTLED_SQL})"
 )
 
 
@@ -128,7 +129,7 @@ _ROOMS = text(
     "WHERE target.invoice_id = invoices.id AND trust = 'manual') AS words "
     "WHERE words.currency = invoices.currency), 0)::bigint AS meant "
     "FROM financings JOIN invoices ON invoices.id = financings.invoice_id "
-    f"WHERE financings.invoice_id = ANY(CAST(:ids AS uuid[])) AND financings.state IN ({_SETTLED}) "
+    f"WHERE financings.invoice_id = ANY(CAST(:ids AS uuid[])) AND financings.state IN ({SETTLED_SQL}) "
     "ORDER BY financings.invoice_id"
 )
 
@@ -170,7 +171,7 @@ def check(connection: Connection, more: Mapping[UUID, int]) -> None:
 # a bank tells of is the investors' first.
 OF_FINANCED = (
     "payments.source = 'manual' AND EXISTS (SELECT FROM payment_targets JOIN financings USING (invoice_id) "
-    f"WHERE payment_targets.payment_id = payments.id AND financings.state IN ({_SETTLED}))"
+    f"WHERE payment_targets.payment_id = payments.id AND financings.state IN ({SETTLED_SQL}))"
 )
 _LINKED = text(
     "SELECT invoices.number "
@@ -178,12 +179,12 @@ _LINKED = text(
     "JOIN transaction_payments ON transaction_payments.payment_id = aimed.payment "
     "JOIN payments ON payments.id = aimed.payment AND payments.source = 'manual' "
     "JOIN financings ON financings.invoice_id = aimed.invoice JOIN invoices ON invoices.id = aimed.invoice "
-    f"WHERE financings.state IN ({_SETTLED}) LIMIT 1"
+    f"WHERE financings.state IN ({SETTLED_SQL}) LIMIT 1"
 )
 _REPAID = text(
     "SELECT financings.id, invoices.number, repaid_principal + repaid_interest AS repaid FROM financings "
     "JOIN invoices ON invoices.id = financings.invoice_id "
-    f"WHERE financings.invoice_id = ANY(CAST(:ids AS uuid[])) AND financings.state IN ({_SETTLED})"
+    f"WHERE financings.invoice_id = ANY(CAST(:ids AS uuid[])) AND financings.state IN ({SETTLED_SQL})"
 )
 
 

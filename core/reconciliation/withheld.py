@@ -29,7 +29,10 @@ _OFFER = text(
     "JOIN invoices ON invoices.id = match_targets.invoice_id "
     "JOIN transactions ON transactions.id = matches.transaction_id "
     "WHERE matches.transaction_id = :id AND matches.user_id = :user AND matches.state = 'accepted' "
-    "AND matches.features ->> 'tds_rate' IS NOT NULL "
+    # A rate explains it, whoever matched it said so, or the seller did when the buyer was asked to confirm.
+    "AND (matches.features ->> 'tds_rate' IS NOT NULL OR matches.short_reason = 'tds' OR EXISTS ("
+    f"SELECT FROM financings WHERE financings.invoice_id = invoices.id AND state IN ({words.SETTLED_SQL}) "
+    "AND document ->> 'tax_withheld' = invoices.amount_due::text)) "
     # Exactly what was kept back is still due: nothing else was paid, and it was not booked before.
     "AND invoices.status = 'partial' AND invoices.amount_due = invoices.total - match_targets.amount "
     "ORDER BY match_targets.position"
@@ -39,7 +42,8 @@ _OFFER = text(
 def offer(session: Session, user_id: UUID, transaction_id: UUID) -> list[dict[str, Any]]:
     """What may be booked as withheld tax: [{invoice_id, number, amount, currency, rate}], minor units and per cent.
 
-    `refused` says why it may not where investors wait for it, and is None otherwise.
+    `rate` is None where it was said to be tax and no rate explains it. `refused` says why it may not be booked where
+    investors wait for it, and is None otherwise.
     """
     rows = session.execute(_OFFER, {"id": transaction_id, "user": user_id}).all()
     rooms = words.rooms(session, [row.id for row in rows])
@@ -83,7 +87,7 @@ def book(
                 date=day_of(row.occurred_at, row.booked_on),
                 targets=[NewTarget(row.id, row.amount_due)],
                 reference=row.bank_reference or "",
-                notes=f"TDS at {row.rate} % of {row.number}",
+                notes=f"TDS at {row.rate} % of {row.number}" if row.rate else f"TDS of {row.number}",
             ),
             now,
             calendar=calendar,

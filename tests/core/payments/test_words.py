@@ -290,6 +290,28 @@ def test_tax_kept_back_of_a_financed_invoice_is_booked_from_its_line(deal: Deal)
     assert (standing(deal), state_of(deal)) == (("paid", FACE), State.REPAID)
 
 
+@pytest.mark.parametrize("said", ["by the seller when the buyer was asked", "by whoever matched the line"])
+def test_tax_that_somebody_said_was_kept_back_is_offered_without_a_rate(deal: Deal, said: str) -> None:
+    found = line(deal, "98000.00")
+    if said.startswith("by whoever"):
+        accept(deal, found, invoice=deal.invoice_id, short_reason="tds")
+    else:
+        with deal.shop.database.connect() as connection:
+            connection.execute(
+                text(
+                    "UPDATE financings SET document = document || '{\"tax_withheld\": 200000}' WHERE invoice_id = :id"
+                ),
+                {"id": deal.invoice_id},
+            )
+        accept(deal, found)
+    with deal.shop.database.session() as session:
+        (offered,) = withheld.offer(session, deal.offer.seller.id, found)
+        assert (offered["amount"], offered["rate"], offered["refused"]) == (FREE, None, None)
+        (made,) = withheld.book(session, deal.shop.seller, found, NOW)
+    assert (made["method"], made["notes"]) == ("tds_withheld", f"TDS of {deal.offer.number}")
+    assert standing(deal) == ("paid", FACE)
+
+
 def test_tax_that_investors_wait_for_is_not_booked_and_the_offer_says_why(context: Clockwork) -> None:
     deal = deals.make(context, face=FACE, now=BEGUN)
     found = line(deal, "98000.00")
