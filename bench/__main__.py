@@ -1,4 +1,4 @@
-"""`python -m bench [s1] [s2] [s3] [s4] [s6] [memory]`: run all benchmarks, or the named ones.
+"""`python -m bench [s1] [s2] [s3] [s4] [s6] [s7] [memory]`: run all benchmarks, or the named ones.
 
 Run them on a machine that does nothing else: the ratios hold on any machine, on a busy one they mean little.
 """
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "s3": "s3_backlog",
     "s4": "s4_fanout",
     "s6": "s6_ledger",
+    "s7": "s7_lists",
     "memory": "memory",
 }
 

@@ -119,6 +119,7 @@ def test_what_is_owed_falls_into_the_ages_at_their_edges(shop: Shop) -> None:
     assert figures(made) == [21_111, 21_100, 6_000]
     assert cells(made, "customers") == [("Rao", 11, 1_100, 5_000, 9_000, 6_000, 21_111)]
 
+
 def test_paid_parts_drafts_and_strangers_are_not_owed(shop: Shop, context: Clockwork) -> None:
     sell(open_shop(context), 777)
     take(shop, sell(shop, 1_000), 400, TODAY)
