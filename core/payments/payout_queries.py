@@ -43,7 +43,9 @@ _LINES = text(
     "AND item.payout_object_id = payouts.object_id AND item.currency = payouts.currency "
     "LEFT JOIN object_keys AS known ON known.connection_id = item.connection_id AND known.kind = item.kind "
     "AND known.object_id = item.subject_object_id WHERE payouts.id = :id) "
-    "SELECT line.*, line.named_id IS NOT NULL AS named, "
+    "SELECT line.kind, line.amount, line.fee, line.net, line.named_id IS NOT NULL AS named, "
+    # A payment is known by when it was made, not by when it was settled.
+    "coalesce(paid.occurred_at, adjustment.occurred_at, line.occurred_at) AS occurred_at, "
     "line.kind IN ('payment', 'refund', 'dispute') AND paid.id IS NULL AND adjustment.id IS NULL AS unseen, "
     "coalesce(paid.id, back.id) AS payment_id, coalesce(paid.payer_name, paid.payer_email, back.payer_name, "
     "back.payer_email) AS payer, coalesce(paid.object_id, adjustment.object_id, line.named_id) AS object_id "
@@ -53,7 +55,7 @@ _LINES = text(
     "AND known.kind = 'payment' AND known.object_id = adjustment.payment_object_id "
     "LEFT JOIN payments AS back ON back.id = known.id "
     # What is missing comes first: it is what somebody looks for.
-    "ORDER BY unseen DESC, line.occurred_at, line.named_id, line.subject_id LIMIT :most"
+    "ORDER BY unseen DESC, occurred_at, line.named_id, line.subject_id LIMIT :most"
 )
 MOST_LINES = 500
 

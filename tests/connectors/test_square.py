@@ -351,6 +351,7 @@ PAYOUT = "po_b345d2c7-90b3-4f0b-a2aa-df1def7f8afc"
 def test_a_pull_goes_through_every_list_and_begins_again_with_an_overlap() -> None:
     assert connector.pull is not None
     since, cursor, seen = NOW - timedelta(days=90), None, []
+    found = Page(records=())
     paths, more = [], True
     while more:
         talk = connector.pull.talk(credentials(), cursor, since)
@@ -364,7 +365,7 @@ def test_a_pull_goes_through_every_list_and_begins_again_with_an_overlap() -> No
             try:
                 request = talk.send(Response(status=200, headers={}, body=samples.api("square", page)))
             except StopIteration as end:
-                found: Page = end.value
+                found = end.value
                 break
         seen += [type(record).__name__ for record in found.records]
         cursor, more = found.cursor, found.more

@@ -167,6 +167,7 @@ def test_the_gateways_report_names_the_parts_of_the_payout_to_the_paisa(settings
     with loaded.session() as session:
         seller = users.find_account(session, "seller@demo.com")
         assert seller is not None
+        run.reconcile(session, seller.actor.id, datetime.now(UTC))
         [row] = payout_queries.list_payouts(session, seller.actor)["items"]
         payout = payout_queries.get_payout(session, seller.actor, UUID(row["id"]))
     assert (payout["named"], payout["unexplained"]) == (True, 0)
@@ -174,6 +175,8 @@ def test_the_gateways_report_names_the_parts_of_the_payout_to_the_paisa(settings
     # 2 % and 18 % of those: as gateways here charge.
     for line in payout["lines"]:
         assert abs(line["fee"] - line["amount"] * 0.0236) <= 1
+    # The line of the bank is the payout.
+    assert payout["transaction_id"] is not None
     # Nothing was found by order any more, and what was collected is in the bank or was kept.
     assert rows(loaded, "SELECT count(*) AS n FROM payout_lines") == [{"n": 0}]
     clearing = rows(
