@@ -166,11 +166,12 @@ _KEY_HEADER = {
     "in": "header",
     "required": False,
     "description": "Makes a repeat of this request harmless for 24 hours.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
 # Fields of the multipart forms, by operation.
 _FORMS: dict[str, Mapping[str, Any]] = {}
 _KEYED = (
+    "bulk.retry",
     "bulk.start",
     "imports.confirm",
     "views.save",
@@ -178,6 +179,9 @@ _KEYED = (
     "connections.create",
     "contacts.create",
     "credit_notes.create",
+    "credit_notes.create_draft",
+    "credit_notes.issue_draft",
+    "credit_notes.send",
     "credit_notes.void",
     "invoices.create",
     "invoices.duplicate",
