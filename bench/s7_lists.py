@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from bench import lists_data
 from bench.world import world
-from core import reports
+from core import paging, reports
 from core.database import Database
 from core.identity import Actor, Role, users
 from core.invoicing import filters, queries
@@ -92,9 +93,9 @@ def _deep(session: Session, actor: Actor, sort: str) -> str | None:
     ).one()
     asked = Filters(sort=sort)
     if sort == "newest":
-        return queries.paging._spell([str(row.id)])  # noqa: SLF001 - a cursor is made as a page would.
+        return paging._spell([str(row.id)])  # noqa: SLF001 - a cursor is made as a page would.
     name, value, identity = filters.order(asked, actor, None).key(row)
-    return queries.paging._spell([name, value, str(identity)])  # noqa: SLF001
+    return paging._spell([name, value, str(identity)])  # noqa: SLF001
 
 
 def books(session: Session, seller: Actor) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -102,8 +103,8 @@ def books(session: Session, seller: Actor) -> Iterator[tuple[str, Callable[[], A
     today = datetime.now(UTC).date()
     for name in reports.NAMES:
         days = period(reports.usual_period(name), None, None, today)
-        yield f"report {name}", lambda name=name, days=days: reports.make(session, seller.id, name, days, today)
-        yield f"rows of {name}", lambda name=name, days=days: reports.rows(session, seller.id, name, days, today)
+        yield f"report {name}", partial(reports.make, session, seller.id, name, days, today)
+        yield f"rows of {name}", partial(reports.rows, session, seller.id, name, days, today)
     year = period("last_12_months", None, None, today)
     yield "report tax, 12 months", lambda: reports.make(session, seller.id, "tax", year, today)
 
@@ -128,7 +129,7 @@ def measure(database: Database, seller_id: UUID) -> dict[str, float]:
             for name, work in things:
                 took = found[name] = timed(work)
                 over = "  over" if took > target else ""
-                print(f"    {name:32} {took:8.0f} ms  {took / floor:9.1f} × floor{over}", flush=True)
+                print(f"    {name:32} {took:8.0f} ms  {took / floor:9.1f} x floor{over}", flush=True)
     return found
 
 

@@ -1,7 +1,7 @@
 """GSTR-1: sections, worked figures, what was filed and what is corrected since, and the file for the portal.
 
-The seller is in Maharashtra (27). Every expected figure was worked out on paper: net × rate, half each to the centre
-and the state inside 27.
+The seller is in Maharashtra (27). Every expected figure was worked out on paper: net times rate, half each to the
+centre and the state inside 27.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def test_each_supply_stands_in_its_section_with_its_tax(shop: Shop) -> None:
         pytest.param(date(2024, 8, 1), 1_00_000_01, True, id="above the new limit"),
     ],
 )
-def test_what_is_large_goes_by_the_limit_of_the_day(shop: Shop, day: date, net: int, large: bool) -> None:  # noqa: FBT001
+def test_what_is_large_goes_by_the_limit_of_the_day(shop: Shop, day: date, net: int, large: bool) -> None:
     # At 18 % under reverse charge nothing is added: the value is the net.
     sell(shop, line(net), day=day, place="07", reverse_charge=True)
     made = summary(shop, day.replace(day=1))
@@ -185,7 +185,7 @@ def test_an_export_in_dollars_is_filed_in_rupees_of_its_day(shop: Shop) -> None:
     sell(shop, line(1_000_01, "0"), place="96", currency="USD")
     sell(shop, line(9_99, "0"), place="96", currency="EUR")
     made = summary(shop)
-    # 1,000.01 × 83.335 = 83,335.83335: half up.
+    # 1,000.01 times 83.335 = 83,335.83335: half up.
     assert [row[-4] for row in cells(made, "exp")] == [83_335_83]
     assert made.apart == {"EUR": 9_99}
 

@@ -97,10 +97,10 @@ def trader(world: World) -> Person:
     rates = f"date,currency,home,rate\n{last},USD,INR,83.335\n{today},USD,INR,84.01\n"
     with world.parts.database.connect() as connection:
         for row in rates.splitlines()[1:]:
-            day, currency, home, rate = row.split(",")
+            when, currency, home, rate = row.split(",")
             connection.execute(
                 text("INSERT INTO exchange_rates VALUES (:user, :currency, :home, :day, :rate, 'hand', now())"),
-                {"user": made.actor.id, "currency": currency, "home": home, "day": day, "rate": rate},
+                {"user": made.actor.id, "currency": currency, "home": home, "day": when, "rate": rate},
             )
     for place, (state, gstin, currency, rate) in enumerate(
         [("29", "29AAFCC9980M1ZR", "INR", "18"), ("27", None, "INR", "5"), ("96", None, "USD", "0"),
