@@ -93,6 +93,23 @@ def test_a_contact_is_written_down_changed_put_away_and_brought_back(world: Worl
     assert "Nothing found" in browser.get("/contacts?search=nobody")
 
 
+def test_accounts_of_a_contact_are_added_refused_in_words_and_removed(world: World, browser: Browser) -> None:
+    places = [browser.post("/contacts/new", name=name, email=f"{name}@acc.test") for name in ("rao", "verma")]
+    first, second = (f"{place}/accounts" for place in places)
+    assert "None yet" in browser.get(first)
+    wrong = browser.post(first, 422, kind="bank_account", value="123", ifsc="HDFC0001234")
+    assert ("8 to 34 letters and digits" in wrong, 'value="123"' in wrong) == (True, True)
+    assert "Must be one of" in browser.post(first, 422, kind="cash", value="12345678")
+    browser.post(first, kind="virtual_account", value="LW12345678", ifsc="ratn0vaapis")
+    assert ("RATN0VAAPIS" in browser.get(first), "LW12345678" in browser.get(places[0])) == (True, True)
+    assert "Another customer has this account" in browser.post(second, 409, kind="virtual_account", value="lw 12345678")
+    remove = browser.get(first).partition('/remove"')[0].rpartition('"')[2]
+    browser.post(f"{remove}/remove")
+    browser.post(second, kind="virtual_account", value="lw 12345678")
+    stranger = world.person(Role.SELLER, f"{new_id()}@example.com")
+    Browser(world.browser(stranger)).get(first, 404)
+
+
 def test_a_contact_shows_what_it_owes_and_its_statement(world: World, owner: Person, browser: Browser) -> None:
     invoice = make_invoice(world, owner)
     place = f"/contacts/{invoice['contact']['id']}"
