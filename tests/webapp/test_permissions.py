@@ -109,7 +109,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("reports.show", "GET"): {"owner", "stranger"},
     ("reports.table", "GET"): {"owner", "stranger"},
     ("reports.rows", "GET"): {"owner", "stranger"},
-    ("tax_months.index", "GET"): {"owner", "stranger"},
+    ("tax_months.months", "GET"): {"owner", "stranger"},
     ("tax_months.file", "POST"): {"owner", "stranger"},
     ("tax_months.reopen", "POST"): {"owner", "stranger"},
     ("tax_months.gstr1", "GET"): {"owner", "stranger"},

@@ -54,7 +54,7 @@ def month_of(spelled: str) -> date:
 
 @blueprint.get("")
 @operation("reports", {200: TaxMonths}, query=Whose)
-def index(query: Whose) -> Response:
+def months(query: Whose) -> Response:
     """The months whose return was marked as filed, newest first."""
     person = auth.actor()
     with services().database.session() as session:
