@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import jsonschema_rs
 from sqlalchemy import text
 
 from tests.webapp.conftest import INVOICE, Person, World
@@ -63,3 +64,13 @@ def test_a_secret_in_an_answer_is_kept_sealed(world: World, seller: Person) -> N
         kept = session.scalars(text("SELECT response::text FROM idempotency_keys")).one()
     assert secret not in kept
     assert world.post("/api/connections", seller, new, Idempotency_Key="a").body == first.body
+
+
+def test_a_key_has_1_to_255_printable_characters_as_the_document_says(world: World, seller: Person) -> None:
+    operation = world.get("/api/openapi.json").body["paths"]["/api/invoices"]["post"]
+    described = next(each["schema"] for each in operation["parameters"] if each["name"] == "Idempotency-Key")
+    keys = {"": False, "a b~": True, "x" * 255: True, "x" * 256: False, "a\tb": False, "\x7f": False, "\xe9": False}
+    for key, fits in keys.items():
+        assert jsonschema_rs.is_valid(described, key) is fits, key
+        answer = world.post("/api/invoices", seller, INVOICE, Idempotency_Key=key)
+        assert answer.status == (201 if fits else 422), key
