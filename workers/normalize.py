@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import structlog
 from sqlalchemy import Connection
@@ -22,16 +23,19 @@ from connectors.base import Connector, Fetch
 from connectors.payload import Payload
 from core import intake
 from core.errors import MalformedPayload, PlatformError
-from core.events import Record, Trust
+from core.events import Payout, PayoutStatus, Record, Trust
 from core.inbox import claim
 from core.inbox.claim import Claimed, Finished
 from core.statements import Statement
+from core.syncing import schedule
 from core.syncing.pages import PULLED
 from workers.context import Context
 
 log = structlog.get_logger(__name__)
 
 BATCH = 500
+# A payout was paid: what is in it is asked for, where a pull tells it, so long after. Reports take a moment.
+_NAMED_AFTER = timedelta(minutes=5)
 # An event that was claimed more often than this is worked on alone.
 _SUSPECT_ATTEMPTS = 3
 
@@ -188,6 +192,10 @@ def statements_of(event: Claimed, records: Sequence[Record], trust: Trust) -> li
     ]
 
 
+def _is_settled(record: Record) -> bool:
+    return isinstance(record, Payout) and record.status is PayoutStatus.PAID and not record.to_third_party
+
+
 def _apply(context: Context, claimed: Sequence[Claimed], read: Read) -> None:
     with context.database.connect() as connection:
         ours = claim.hold(connection, claimed)
@@ -201,6 +209,8 @@ def _apply(context: Context, claimed: Sequence[Claimed], read: Read) -> None:
             for statement in statements_of(event, records, Trust(event.trust))
         ]
         outcome = intake.apply(connection, statements, now=now, calendar=context.calendar)
+        if paid := {one.connection_id for one in statements if _is_settled(one.record)}:
+            schedule.advance(connection, paid, now + _NAMED_AFTER)
         finished = [
             Finished(
                 claimed=event,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -10,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
+from core.bulk import array
 from core.errors import Conflict
 from core.ids import new_id
 
@@ -50,6 +52,18 @@ def hurry(session: Session | Connection, connection_id: UUID, now: datetime) -> 
             text(f"UPDATE {table} SET due_at = least(due_at, :now) WHERE connection_id = :id"),
             {"id": connection_id, "now": now},
         )
+
+
+def advance(connection: Connection, connection_ids: Collection[UUID], until: datetime) -> None:
+    """Pull these connections at `until`, where they are to be pulled later. Others are left as they are."""
+    connection.execute(
+        text(
+            "UPDATE sync_schedules SET due_at = :until WHERE connection_id IN ("
+            "SELECT connection_id FROM sync_schedules WHERE connection_id = ANY(CAST(:ids AS uuid[])) "
+            "AND due_at > :until ORDER BY connection_id FOR UPDATE)"
+        ),
+        {"ids": array(connection_ids, "uuid"), "until": until},
+    )
 
 
 def due(connection: Connection, limit: int, now: datetime) -> list[Due]:

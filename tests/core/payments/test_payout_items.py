@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,8 @@ from core import intake
 from core.events import PayoutItem, PayoutStatus, Record, Trust
 from core.money import Money
 from core.payments import payout_queries, payouts, queries
-from tests.builders import NOW, Clockwork, Json, Shop, open_shop, worker
+from core.syncing import schedule
+from tests.builders import NOW, Clockwork, Json, Shop, open_shop, said, worker
 from tests.core.books.trade import books, problems
 from tests.core.payments.test_payouts import at, back, found, hear, lines, paid, payout
 
@@ -110,9 +112,9 @@ def test_named_parts_explain_a_payout_and_tell_payments_their_fees(shop: Shop) -
 )
 @given(chance=st.randoms(use_true_random=False))
 def test_any_order_and_any_repeat_of_the_news_ends_with_the_same_lines_fees_and_books(
-    context: Clockwork, chance: Random
+    context: Clockwork, straight: Json, chance: Random
 ) -> None:
-    any_order(context, chance)
+    any_order(context, straight, chance)
 
 
 @pytest.mark.long
@@ -122,27 +124,45 @@ def test_any_order_and_any_repeat_of_the_news_ends_with_the_same_lines_fees_and_
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(chance=st.randoms(use_true_random=False))
-def test_many_orders_of_the_news_end_the_same(context: Clockwork, chance: Random) -> None:
-    any_order(context, chance)
+def test_many_orders_of_the_news_end_the_same(context: Clockwork, straight: Json, chance: Random) -> None:
+    any_order(context, straight, chance)
 
 
-def any_order(context: Clockwork, chance: Random) -> None:
-    # A payout that nothing is named of, beside those that are; and one item that went to another payout.
-    moved = item("c", "second", 700, 14, version=0)
-    news = [*STORY, moved, paid("d", 400, 8, 30), payout("third", 392, 60)]
-    straight, crooked = open_shop(context), open_shop(context)
-    hear(straight, *news)
-    told = [*news, *chance.sample(news, 4)]
+# A payout that nothing is named of, beside those that are; and one item that went to another payout.
+NEWS = (
+    *STORY,
+    item("c", "second", 700, 14, version=0),
+    paid("d", 400, 8, 30),
+    payout("third", 392, 60),
+)
+
+
+def ends(context: Clockwork, told: Sequence[Sequence[Record]]) -> Json:
+    """How it stands once batches of news were heard, and somebody looked again."""
+    shop = open_shop(context)
+    for batch in told:
+        hear(shop, *batch)
+    with shop.database.connect() as connection:
+        payouts.look_again(connection, [shop.connection_id])
+    return state(shop)
+
+
+@pytest.fixture(scope="module")
+def straight(context: Clockwork) -> Json:
+    """How it ends when all is told at once."""
+    return ends(context, [NEWS])
+
+
+def any_order(context: Clockwork, straight: Json, chance: Random) -> None:
+    told = [*NEWS, *chance.sample(NEWS, 4)]
     chance.shuffle(told)
+    batches = []
     while told:
-        size = chance.randint(1, 4)
-        hear(crooked, *told[:size])
+        size = chance.randint(1, 5)
+        batches.append(told[:size])
         told = told[size:]
-    for shop in (straight, crooked):
-        with shop.database.connect() as connection:
-            payouts.look_again(connection, [shop.connection_id])
-    assert state(crooked) == state(straight)
-    assert state(straight)["payouts"]["third"]["lines"] == [("d", 392, False, False)]
+    assert ends(context, batches) == straight
+    assert straight["payouts"]["third"]["lines"] == [("d", 392, False, False)]
     assert problems(context.database) == []
 
 
@@ -213,11 +233,31 @@ def test_a_fee_in_another_currency_is_no_fee_of_the_payment(shop: Shop) -> None:
 
 def test_a_hint_names_nothing(shop: Shop) -> None:
     hear(shop, paid("a", 1_000, None, 1), payout("first", 980, 24))
-    said = [replace(one, trust=Trust.HINT) for one in shop.state(item("a", "first", 1_000, 20))]
+    hints = [replace(one, trust=Trust.HINT) for one in shop.state(item("a", "first", 1_000, 20))]
     with shop.database.connect() as connection:
-        intake.apply(connection, said, now=NOW)
+        intake.apply(connection, hints, now=NOW)
     assert not found(shop)["first"]["named"]
     assert shop.one("SELECT fee FROM payments WHERE user_id = :user")["fee"] is None
+
+
+@pytest.mark.parametrize(
+    ("event", "waits", "due"),
+    [
+        pytest.param("payout.paid", timedelta(hours=1), timedelta(minutes=5), id="a while later"),
+        pytest.param("payout.paid", timedelta(minutes=1), timedelta(minutes=1), id="as planned, where that is sooner"),
+        pytest.param("payout.pending", timedelta(hours=1), timedelta(hours=1), id="not before it is paid"),
+    ],
+)
+def test_what_is_in_a_payout_is_asked_for_once_it_is_paid(
+    context: Clockwork, shop: Shop, event: str, waits: timedelta, due: timedelta
+) -> None:
+    now = context.now()
+    with context.database.session() as session:
+        schedule.begin(session, shop.connection_id, now)
+        schedule.put_off(session, shop.connection_id, now + waits, None)
+    shop.hear(said(event, 1, id="po_1", amount_minor=500, currency="INR"))
+    row = shop.one("SELECT due_at FROM sync_schedules WHERE connection_id = :id", id=shop.connection_id)
+    assert row["due_at"] == now + due
 
 
 FOUND_AS_WELL = (
