@@ -17,6 +17,7 @@ from core.reports import filings, gst, gstr1
 from core.reports.periods import Period, month_of
 from core.reports.shape import Column, Figure, Picture, Point, Report, Row, Rows, Table
 from core.reports.sources import Source, at_home, behind, converted, sums
+from core.taxids.gstin import STATES
 
 # What a file holds at most of a section.
 SHOWN = 10_000
@@ -133,6 +134,11 @@ def tax(session: Session, user_id: UUID, home: str, period: Period) -> Report:
     return report
 
 
+def _place(code: str) -> str:
+    """A place of supply as the portal writes it: 29-Karnataka."""
+    return f"{code}-{STATES[code]}" if code in STATES else code
+
+
 def _summary(found: Sums, home: str, rows: Any) -> Table:
     named = dict(_by(found, ("section",)))
     return Table(
@@ -172,14 +178,15 @@ def _documents(listed: list[Any], home: str) -> list[Table]:
     return [
         table("b2b", "B2B: to registered customers, by invoice and rate (4)", {"b2b", "b2b_rc"},
               (Column("GSTIN"), place, Column("Reverse charge")),
-              lambda row: (row.gstin, row.place, "Y" if row.reverse_charge else "N")),
-        table("b2cl", "B2C large: to other states, above the limit (5)", {"b2cl"}, (place,), lambda row: (row.place,)),
+              lambda row: (row.gstin, _place(row.place), "Y" if row.reverse_charge else "N")),
+        table("b2cl", "B2C large: to other states, above the limit (5)", {"b2cl"}, (place,),
+              lambda row: (_place(row.place),)),
         table("exp", "Exports (6A)", {"exp"}, (Column("Payment of tax"),),
               lambda row: ("With" if row.charged else "Without",)),
         table("cdnr", "Credit notes to registered customers (9B)", {"cdnr"},
-              (Column("Invoice"), Column("GSTIN"), place), lambda row: (row.original, row.gstin, row.place)),
+              (Column("Invoice"), Column("GSTIN"), place), lambda row: (row.original, row.gstin, _place(row.place))),
         table("cdnur", "Credit notes of exports and B2C large (9B)", {"cdnur"},
-              (Column("Invoice"), place), lambda row: (row.original, row.place)),
+              (Column("Invoice"), place), lambda row: (row.original, _place(row.place))),
     ]  # fmt: skip
 
 
@@ -198,7 +205,7 @@ def _grouped(found: Sums, home: str, rows: Any) -> list[Table]:
             title="B2C others, by place of supply and rate, less credit notes (7)",
             columns=(Column("Place of supply"), _RATE, *_MONEY),
             rows=[
-                Row(cells=(place, rate, *_parts(one)), currency=home, column=2,
+                Row(cells=(_place(place), rate, *_parts(one)), currency=home, column=2,
                     rows=rows("taxable", section="b2cs", place=place, rate=rate))
                 for (place, rate), one in _by(found, ("place", "rate"), section="b2cs")
             ],

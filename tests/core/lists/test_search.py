@@ -176,7 +176,7 @@ def test_the_indexes_serve_every_way_of_finding(desk: Desk) -> None:
     with desk.database.session() as session:
         session.execute(text("SET LOCAL enable_seqscan = off"))
         for words in ("t", "tur", "turmerik"):
-            sql, values = search.condition(words, operator)
+            sql, values = search.condition(words, operator, search.Found())
             inner = sql[sql.index("FROM") : sql.index(") SELECT invoice_id")]
             plan = "\n".join(session.scalars(text(f"EXPLAIN SELECT texts.invoice_id {inner}"), values))
             assert "Index Scan on invoice_texts_words" in plan

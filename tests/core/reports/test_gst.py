@@ -128,20 +128,23 @@ def test_each_supply_stands_in_its_section_with_its_tax(shop: Shop) -> None:
         (number[charge["id"]], "Y", 2_000_00, "18", 2_000_00, 0, 0, 360_00),
     ]
     assert [(row[0], *row[3:]) for row in cells(made, "b2cl")] == [
-        (number[large["id"]], "07", 1_06_200_00, "18", 90_000_00, 0, 0, 16_200_00)
+        (number[large["id"]], "07-Delhi", 1_06_200_00, "18", 90_000_00, 0, 0, 16_200_00)
     ]
     assert [(row[0], *row[3:]) for row in cells(made, "exp")] == [
         (number[with_tax["id"]], "With", 8_260_00, "18", 7_000_00, 0, 0, 1_260_00),
         (number[without["id"]], "Without", 5_000_00, "0", 5_000_00, 0, 0, 0),
     ]
-    assert cells(made, "b2cs") == [("07", "18", 1_000_00, 0, 0, 180_00), ("27", "12", 1_500_00, 90_00, 90_00, 0)]
+    assert cells(made, "b2cs") == [
+        ("07-Delhi", "18", 1_000_00, 0, 0, 180_00),
+        ("27-Maharashtra", "12", 1_500_00, 90_00, 90_00, 0),
+    ]
     assert cells(made, "nil") == [("To other states, to registered customers", 100_00)]
     assert [row[3:] for row in cells(made, "cdnr")] == [
-        (number[b2b["id"]], BUYER, "29", 1_180_00, "18", 1_000_00, 0, 0, 180_00)
+        (number[b2b["id"]], BUYER, "29-Karnataka", 1_180_00, "18", 1_000_00, 0, 0, 180_00)
     ]
     assert [row[3:] for row in cells(made, "cdnur")] == [
-        (number[large["id"]], "07", 11_800_00, "18", 10_000_00, 0, 0, 1_800_00),
-        (number[without["id"]], "96", 5_000_00, "0", 5_000_00, 0, 0, 0),
+        (number[large["id"]], "07-Delhi", 11_800_00, "18", 10_000_00, 0, 0, 1_800_00),
+        (number[without["id"]], "96-Other country", 5_000_00, "0", 5_000_00, 0, 0, 0),
     ]
     # 10,000 + 2,000 - 1,000 to registered; 90,000 - 10,000 + 1,000 + 7,000 to others.
     assert [(row[0], row[3], row[4], row[7]) for row in cells(made, "hsn_b2b")] == [
