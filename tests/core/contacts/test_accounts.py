@@ -14,9 +14,10 @@ from sqlalchemy.exc import IntegrityError
 from connectors import samples
 from connectors.payload import Payload
 from connectors.razorpay import read_payment
+from core import intake
 from core.contacts import accounts
 from core.errors import Conflict, Forbidden, Invalid, NotFound
-from core.events import RECEIVER, Payment
+from core.events import RECEIVER, Payment, Trust
 from core.identity import Role
 from core.reconciliation import run
 from tests.builders import NOW, Clockwork, Json, add_seller, worker
@@ -164,6 +165,16 @@ def test_money_by_a_virtual_account_is_its_customer_s_whichever_is_told_first(
         deed()
     row = scene.shop.one("SELECT contact_id, invoice_id, allocated FROM payments WHERE user_id = :user")
     assert row == {"contact_id": UUID(invoice["contact"]["id"]), "invoice_id": None, "allocated": 0}
+
+
+def test_where_a_hint_pointed_does_not_decide_whose_confirmed_money_is(scene: Scene) -> None:
+    add(scene, scene.bill(10_000), "virtual_account", VIRTUAL)
+    hinted = credited()
+    with scene.shop.database.connect() as connection:
+        intake.apply(connection, scene.shop.state(hinted, trust=Trust.HINT), now=NOW)
+    scene.tell(replace(hinted, references=(), version=hinted.version + 1))
+    row = scene.shop.one("SELECT contact_id, trust FROM payments WHERE user_id = :user")
+    assert row == {"contact_id": None, "trust": "signed"}
 
 
 def test_an_account_from_which_somebody_pays_is_nothing_that_money_came_by(scene: Scene) -> None:
