@@ -177,11 +177,21 @@ def test_the_indexes_serve_every_way_of_finding(desk: Desk) -> None:
         session.execute(text("SET LOCAL enable_seqscan = off"))
         for words in ("t", "tur", "turmerik"):
             sql, values = search.condition(words, operator, search.Found())
-            inner = sql[sql.index("FROM") : sql.index(") SELECT invoice_id")]
+            inner = sql[sql.index("FROM") : sql.index(" AND texts.invoice_id = invoices.id")]
             plan = "\n".join(session.scalars(text(f"EXPLAIN SELECT texts.invoice_id {inner}"), values))
             assert "Index Scan on invoice_texts_words" in plan
             assert ("Index Scan on invoice_texts_letters" in plan) == (len(words) >= 3)
             assert "Seq Scan" not in plan
+
+
+def test_many_are_found_as_few_are(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = [desk.make(items=[line("saffron threads")])["number"] for _ in range(3)]
+    as_few = [found(desk, words) for words in ("saffron", "safron", "saff thre")]
+    assert as_few == [sorted(numbers)] * 3 or as_few == [numbers[::-1]] * 3 or as_few == [numbers] * 3
+    for few, newest in ((0, {False: (1000, 99), True: (300, 99)}), (2000, {False: (1000, 1), True: (300, 1)})):
+        monkeypatch.setattr(search, "_FEW", few)
+        monkeypatch.setattr(search, "_NEWEST", newest)
+        assert [found(desk, words) for words in ("saffron", "safron", "saff thre")] == as_few
 
 
 def test_long_texts_are_searched_up_to_where_it_is_said(desk: Desk) -> None:
