@@ -124,7 +124,7 @@ def priced(session: Session, actor: Actor, new: NewCreditNote, now: datetime) ->
     totals = None if new.items is None else inputs.check_items(new.items, basis_of(invoice))
     total = invoice.total if totals is None else totals.total
     if total > left:
-        raise Invalid("items", f"come to {total} minor units, and {left} are left of the invoice to credit")
+        raise Invalid("items", f"come to {total} minor units, and {left} minor units are left of the invoice to credit")
     return invoice, totals, total
 
 

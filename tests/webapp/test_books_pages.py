@@ -288,7 +288,7 @@ def test_a_credit_note_is_kept_as_a_draft_changed_and_issued(world: World, owner
     for words in ("Somebody changed this draft", "Late", "Mine", 'name="version" value="2"'):
         assert words in stale
     wrong = browser.post(at, 422, at, keep="issue", version="2", **{**given, "items-0-unit_price": "999.00"})
-    assert "are left of the invoice" in wrong
+    assert "is left of the invoice" in wrong
     issued = browser.post(at, 303, at, keep="issue", version="2", **given)
     assert "Torn" in browser.get(issued)
     browser.get(at, 404)

@@ -121,7 +121,7 @@ def test_what_cannot_be_issued_is_not_kept_either(session: Session, seller: Acto
 def test_a_draft_that_no_longer_fits_is_refused_and_stays(session: Session, seller: Actor) -> None:
     draft, new = drafted(session, seller)
     credit_notes.create(session, seller, note({"id": str(new.invoice_id)}, 5_000), NOW)
-    with pytest.raises(Invalid, match="2125 are left"):
+    with pytest.raises(Invalid, match="2125 minor units are left"):
         credit_drafts.issue(session, seller, UUID(draft["id"]), NOW)
     assert [one["id"] for one in credit_drafts.drafts(session, seller)] == [draft["id"]]
 

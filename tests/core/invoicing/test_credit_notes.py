@@ -136,10 +136,10 @@ def test_a_part_is_taxed_as_its_invoice_and_is_not_rounded(
 def test_notes_are_together_never_more_than_the_invoice(session: Session, seller: Actor) -> None:
     invoice = add_invoice(session, seller, 1_000)
     credit(session, seller, invoice, item(600))
-    with pytest.raises(Invalid, match="400 are left"):
+    with pytest.raises(Invalid, match="400 minor units are left"):
         credit(session, seller, invoice, item(401))
     # All of it is not what is left of it.
-    with pytest.raises(Invalid, match="400 are left"):
+    with pytest.raises(Invalid, match="400 minor units are left"):
         credit(session, seller, invoice)
     credit(session, seller, invoice, item(399))
     credit(session, seller, invoice, item(1))
