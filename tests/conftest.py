@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from config import embedded, settings
+from tests import budget
 from tests.scratch import scratch
 from tests.standing import create, drop, other_path, standing_database
 
@@ -40,6 +41,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from tests.distribution import Deal
 
     return Deal(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test file is imported."""
+    budget.configure(whole=config.option.markexpr != "not long")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

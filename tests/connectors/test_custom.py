@@ -36,11 +36,14 @@ from core.events import (
     TransactionStatus,
 )
 from core.money import Money
+from tests.budget import examples
 
 Json = dict[str, Any]
 CREATED = datetime(2026, 11, 3, 20, 26, 10, tzinfo=UTC)
 PAID = samples.load("custom", "payment.updated")
-QUICK = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(
+    max_examples=examples(150), deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 def changed(*path: str, to: object) -> str:

@@ -18,6 +18,7 @@ from connectors.contract import deliver
 from connectors.signatures import BODY, TIMESTAMP, Hmac, StandardWebhooks, Unsigned, public_key_of
 from connectors.signatures.parts import decode_base64
 from core.errors import Invalid, MalformedPayload, SignatureRejected
+from tests.budget import examples
 
 STANDARD = StandardWebhooks()
 BODY_V1 = b'{"test": 2432232314}'
@@ -317,7 +318,7 @@ NAMES = ["webhook-id", "webhook-timestamp", "webhook-signature", "svix-id", "svi
 SIGNED = [one for one in registry.all().values() if not isinstance(one.signature, Unsigned)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     headers=st.dictionaries(st.sampled_from(NAMES), st.lists(HEADER, max_size=2).map(tuple)),
     body=st.binary(max_size=200),
@@ -341,7 +342,7 @@ NAMED = st.sampled_from(["event", "payload", "payment", "entity", "type", "data"
                          "eventEntity", "created_at", "timestamp", "id", "amount", "currency", "status"])  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     said=st.dictionaries(NAMED, JSON | st.dictionaries(NAMED, JSON | st.dictionaries(NAMED, JSON)), min_size=1),
     connector=st.sampled_from(list(registry.all().values())),
@@ -361,7 +362,7 @@ def test_a_signed_body_of_any_shape_is_read_or_malformed(
         return
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(body=st.binary(max_size=300), connector=st.sampled_from(list(registry.all().values())))
 def test_signed_bytes_of_any_kind_are_opened_or_malformed(body: bytes, connector: Connector) -> None:
     delivery = Delivery(body=body, headers={}, received_at=AT_V1)

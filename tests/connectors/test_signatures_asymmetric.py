@@ -27,6 +27,7 @@ from connectors.contract import deliver
 from connectors.signatures import TRUST_ROOTS, DetachedJws, JwtOverBodyHash, RsaSha256, RsaWithCertificate, jose
 from connectors.signatures.rsa import issue, signed_text
 from core.errors import Invalid, SignatureRejected
+from tests.budget import examples
 
 AT = datetime(2026, 11, 3, 20, 26, 10, tzinfo=UTC)
 URL = "https://ledgerwire.example/api/connectors/any/webhook/0199c0de"
@@ -146,7 +147,7 @@ def test_age_is_judged_at_arrival_on_both_sides(name: str, tolerance: float) -> 
 
 @pytest.mark.parametrize("name", SCHEMES)
 @given(noise=st.one_of(st.text(max_size=40), st.binary(max_size=60).map(lambda raw: f"{segment(raw)}..{segment(raw)}")))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_garbled_headers_and_documents_end_in_a_refusal(name: str, noise: str) -> None:
     delivery = sent(name)
     for header in delivery.headers:

@@ -38,7 +38,7 @@ def heard(page: Page) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("mode", ["eventlet", "gevent", "threading"])
+@pytest.mark.parametrize("mode", ["eventlet", pytest.param("gevent", marks=pytest.mark.long), "threading"])
 def test_a_payment_appears_everywhere_at_once(stack: Stack, signed_in: SignIn, mode: str) -> None:
     made = stack.invoice(1_000_00)
     dashboard = signed_in(mode=mode)

@@ -26,7 +26,10 @@ from core.identity import Role, tokens, users
 from tests.webapp.configured import MASTER_KEY, SECRET_KEY
 from webapp.runtime import MODES
 
-pytestmark = pytest.mark.parametrize("mode", MODES)
+# gevent, which nobody gets without asking for it, is tried in the long run.
+pytestmark = pytest.mark.parametrize(
+    "mode", [pytest.param(mode, marks=pytest.mark.long) if mode == "gevent" else mode for mode in MODES]
+)
 
 
 @dataclass(frozen=True, slots=True)

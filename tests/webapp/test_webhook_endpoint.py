@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 from connectors import registry
 from core.connections import store as connections
 from core.ids import new_id
+from tests.budget import examples
 from tests.webapp.configured import settings_for
 from tests.webapp.gate import GENERIC, LIMIT, OLDER_PLATFORM_SECRET, PLATFORM_SECRET, Address, Gate, expect, said, sized
 from webapp.app import create_app
@@ -396,7 +397,7 @@ HEADERS = st.dictionaries(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES, spoiled=HEADERS, signed=st.booleans(), message_id=st.text("abc.\xe9_", min_size=1, max_size=260))
 def test_nothing_a_stranger_sends_is_our_fault(
     gate: Gate, body: bytes, spoiled: dict[str, str], signed: bool, message_id: str

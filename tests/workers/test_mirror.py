@@ -33,6 +33,7 @@ from core.mirroring.deeds import Deed
 from core.money import Money
 from core.payments import manual
 from core.payments.hand import NewTarget
+from tests.budget import examples
 from tests.builders import Clockwork, Json, Shop, open_shop, payment, worker
 from workers import mirror, sweep
 from workers.simulators.api import Answer
@@ -554,7 +555,7 @@ class Story:
         return len(self.scene.books.ledger.written)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_no_order_of_answers_and_echoes_makes_a_ping_pong(scene: Scene, steps: list[str]) -> None:
     """It comes to rest; nothing is paid twice; and what somebody changed there is never written over."""

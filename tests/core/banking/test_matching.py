@@ -19,6 +19,7 @@ from core.invoicing import invoices
 from core.invoicing.references import candidate_keys, number_key
 from core.money import Money
 from core.reconciliation import decisions
+from tests.budget import some
 from tests.builders import NOW, Clockwork, Json, Shop, check_sums, open_shop, transaction, worker
 
 
@@ -212,7 +213,7 @@ def test_a_listing_of_what_is_pending_ends_the_same_in_any_order(context: Clockw
         PendingSnapshot(object_id="a", version=3),
         PendingSnapshot(object_id="a", version=5),
     ]
-    for order in permutations(told):
+    for order in some(list(permutations(told)), 30):
         shop = open_shop(context)
         for record in order:
             with context.database.connect() as connection:

@@ -30,6 +30,7 @@ from core.files import ANYTHING, Cabinet
 from core.identity import Role
 from core.reconciliation import decisions
 from core.statement_files import Mapping
+from tests.budget import examples
 from tests.builders import NOW, Clockwork, Shop, add_seller, open_shop, transaction, worker
 from tests.core.statement_files.samples import a_csv, sample
 
@@ -157,7 +158,7 @@ lines = st.tuples(
 
 
 @given(whole=st.lists(lines, min_size=1, max_size=8), cuts=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8))))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 def test_files_of_whole_days_in_any_order_and_overlap_end_in_the_same_books(
     context: Clockwork, tmp_path_factory: pytest.TempPathFactory, whole: list[Given], cuts: list[tuple[int, int]]
 ) -> None:

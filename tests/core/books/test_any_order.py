@@ -16,6 +16,7 @@ from sqlalchemy import text
 from core.errors import Conflict, PlatformError
 from core.events import Payment
 from core.payments import manual, refunds
+from tests.budget import examples
 from tests.builders import NOW, Clockwork, Shop, open_shop, worker
 from tests.core.books.trade import (
     Model,
@@ -38,10 +39,10 @@ STEPS = (
     "issue", "issue", "pay", "pay", "pay", "refund", "lose", "void", "correct", "edit", "hand", "hand",
     "drop", "give back", "rewrite", "pay out")  # fmt: skip
 SEEDS = st.integers(0, 10**6)
-FEW = settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=examples(8), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
-MANY = settings(FEW, max_examples=150)
+MANY = settings(FEW, max_examples=examples(150))
 HAPPENINGS = st.lists(st.sampled_from(STEPS), min_size=8, max_size=20)
 
 

@@ -19,6 +19,7 @@ from core.errors import Invalid, NotFound
 from core.events import Payment, PaymentStatus, Record, Reference, Refund, RefundStatus, Trust
 from core.identity import Role
 from core.money import Money
+from tests.budget import examples
 from tests.builders import NOW, Clockwork, Shop, add_seller, open_shop, worker
 
 START = date(2026, 11, 1)
@@ -148,7 +149,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps, day=st.integers(0, 40))
 def test_its_last_balance_is_what_is_due_less_what_is_held(
     context: Clockwork, steps: list[tuple[str, int, int]], day: int

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from core.events import Record, Trust
 from core.identity import Actor
 from core.ids import new_id
+from tests.budget import examples
 from tests.builders import (
     Clockwork,
     Json,
@@ -40,14 +41,14 @@ from workers import fetch, normalize
 SEEDS = st.integers(0, 60)
 QUICK = bounded(
     phases=(Phase.explicit, Phase.generate),
-    max_examples=20,
+    max_examples=examples(20),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     derandomize=True,
 )
 # There are many connectors: a few orders of each in every run, many in the long one.
 ORDERS = {"seed": SEEDS, "chance": st.randoms(use_true_random=False), "sizes": st.lists(st.integers(1, 5), max_size=6)}
-FEW, MANY = bounded(QUICK, max_examples=5), bounded(QUICK, max_examples=60)
+FEW, MANY = bounded(QUICK, max_examples=examples(5)), bounded(QUICK, max_examples=examples(60))
 
 
 @pytest.fixture(scope="module")

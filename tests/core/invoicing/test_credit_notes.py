@@ -31,6 +31,7 @@ from core.marketplace.states import State
 from core.marketplace.words import Financed
 from core.payments import manual
 from core.payments.manual import NewPayment, NewRefund, NewTarget
+from tests.budget import examples
 from tests.builders import NOW, Clockwork, add_invoice, add_seller, worker
 
 TODAY = NOW.date()
@@ -374,7 +375,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_whatever_is_credited_paid_and_taken_back_the_books_agree(
     context: Clockwork, steps: list[tuple[str, int, int]]

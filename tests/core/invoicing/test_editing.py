@@ -26,6 +26,7 @@ from core.invoicing.credit_notes import NewCreditNote
 from core.invoicing.invoices import NewItem
 from core.marketplace import submitting
 from core.marketplace.papers import Papers
+from tests.budget import examples
 from tests.builders import Clockwork, Shop, check_sums, open_shop, payment, refund, worker
 from tests.core.invoicing.desk import KARNATAKA, NOW, TEA, Desk, register
 from tests.core.marketplace.builders import RULES, listed, person
@@ -595,7 +596,7 @@ def perform(shop: Shop, desk: Desk, made: dict[str, Any], paid: list[str], deed:
             desk.do({"issue": invoices.issue, "void": invoices.void, "delete": invoices.delete_draft}[deed], made)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=examples(10))
 @given(story=deeds)
 def test_any_story_of_edits_and_payments_ends_with_sums_that_fit(
     context: Clockwork, story: list[tuple[str, Any]]

@@ -17,6 +17,7 @@ from core.errors import Invalid, NotFound, PlatformError
 from core.invoicing import links, queries
 from core.lists import bulk, imports, invoice_files
 from core.lists.invoice_files import ColumnMapping
+from tests.budget import examples
 from tests.core.invoicing.desk import Desk, register
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -218,7 +219,7 @@ def test_files_that_were_left_are_forgotten(desk: Desk, monkeypatch: pytest.Monk
     assert kept == 2
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(st.binary(max_size=300), st.text(alphabet='a1,;"\n.-€é%', max_size=300).map(str.encode)))
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     try:

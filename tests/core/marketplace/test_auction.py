@@ -14,6 +14,7 @@ from core.errors import Invalid
 from core.marketplace.auction import MIN_BID, Bid, Clearing, Pricing, check_bid, check_terms, clear, hold_for
 from core.marketplace.pricing import percent
 from core.marketplace.rounding import half_up
+from tests.budget import examples
 
 LAKH = 1_00_000_00
 CEILING = percent("12")
@@ -173,7 +174,7 @@ def books(draw: st.DrawFn) -> tuple[list[Bid], int, Decimal, int]:
 
 
 @given(books(), st.sampled_from(Pricing))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_every_clearing_adds_up_and_asks_nobody_for_more_than_was_held(
     book: tuple[list[Bid], int, Decimal, int], pricing: Pricing
 ) -> None:

@@ -33,6 +33,7 @@ from core.marketplace.refusals import (
 )
 from core.marketplace.rules import Rules
 from core.marketplace.states import Financing, State
+from tests.budget import examples
 from tests.builders import NOW
 from tests.core.marketplace.builders import (
     LAKH,
@@ -418,7 +419,7 @@ def run(market: Database, bids: Sequence[tuple[int, int]], pricing: str, rules: 
         assert bidding.replay(session, offer.financing_id).differences == ()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(
     bids=st.lists(st.tuples(st.integers(101, 5 * LAKH), st.integers(0, 400_000)), min_size=1, max_size=6),
     pricing=st.sampled_from(["uniform", "pay_as_bid"]),

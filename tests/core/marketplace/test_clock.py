@@ -279,6 +279,14 @@ def test_many_workers_at_once_look_at_each_financing_once(context: Clockwork) ->
         assert len(moves) == 1
 
 
+def test_a_worker_that_comes_late_to_what_was_due_finds_it_done(context: Clockwork) -> None:
+    deal = deals.make(context)
+    assert tick(context, OVERDUE) == 1
+    # As one does who read what is due before the other looked.
+    with context.database.session() as session:
+        assert not watch.look(session, deal.invoice_id, OVERDUE, RULES)
+
+
 def test_what_a_worker_has_in_hand_is_left_to_it(context: Clockwork) -> None:
     deal = deals.make(context)
     with context.database.connect() as connection:

@@ -30,6 +30,7 @@ from core.marketplace.refusals import (
 )
 from core.marketplace.states import State
 from core.money import MAX_MINOR
+from tests.budget import examples
 from tests.builders import NOW
 from tests.core.marketplace.builders import (
     LAKH,
@@ -541,7 +542,7 @@ def one_deal(market: Database, face: int, rate: str, haircut: str, days: int, cu
     return len(parts)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(
     face=st.integers(min_value=10_000, max_value=5 * LAKH),
     rate=st.decimals(min_value=0, max_value=60, places=4).map(lambda value: f"{value:f}"),

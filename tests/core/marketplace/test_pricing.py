@@ -28,6 +28,7 @@ from core.marketplace.pricing import (
 )
 from core.marketplace.rounding import half_up, split
 from core.money import MAX_MINOR
+from tests.budget import examples
 
 LAKH = 1_00_000_00
 TWELVE = percent("12")
@@ -282,7 +283,7 @@ def check_slices(deal: Terms, amounts: list[int]) -> None:
 
 
 @given(deals(), st.lists(st.integers(1, 10**12), max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_what_is_quoted_in_any_slices_adds_up_to_the_terms(deal: Terms, amounts: list[int]) -> None:
     check_lines(deal)
     check_slices(deal, amounts)

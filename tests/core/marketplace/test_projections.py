@@ -22,6 +22,7 @@ from core.marketplace.projections import (
     short,
 )
 from core.marketplace.waterfall import Recourse
+from tests.budget import examples
 
 LAKH = 1_00_000_00
 HOLDERS = [
@@ -150,7 +151,7 @@ def test_cases_outside_0_to_100_percent_are_refused() -> None:
     st.booleans(),
     st.sampled_from(Recourse),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_all_that_is_paid_reaches_somebody(
     face: int, haircut: Decimal, days: int, late_days: int, paid: Decimal, defaulted: bool, recourse: Recourse
 ) -> None:

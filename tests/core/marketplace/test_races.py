@@ -85,6 +85,7 @@ def test_a_hundred_investors_on_the_last_slice_and_one_gets_it(market: Database)
         assert money(session, offer.seller) == [WELCOME + 90_000_00]
 
 
+@pytest.mark.long
 def test_slices_of_every_size_at_once_fill_a_listing_exactly(market: Database) -> None:
     with market.session() as session:
         offer = listed(session, face=LAKH, ask=90_000_00)
@@ -249,6 +250,7 @@ def test_an_auction_that_many_close_and_bid_in_at_once_closes_once(market: Datab
         assert bidding.replay(session, offer.financing_id).differences == ()
 
 
+@pytest.mark.long
 def test_settlements_that_many_clocks_ring_for_are_posted_once(market: Database) -> None:
     with market.session() as session:
         people = [person(session) for _ in range(6)]
@@ -278,6 +280,7 @@ def test_settlements_that_many_clocks_ring_for_are_posted_once(market: Database)
         assert spendable(session, *people) == money(session, *people)
 
 
+@pytest.mark.long
 def test_sellers_who_fund_each_others_investors_do_not_wait_for_each_other(market: Database) -> None:
     """Wallets cross: many settlements at once pay and are paid from the same few accounts."""
     with market.session() as session:

@@ -15,6 +15,7 @@ from core.marketplace.receipts import Claim, Divided, Receipt, Terms, divide
 from core.marketplace.rounding import split
 from core.marketplace.rules import INDIA
 from core.marketplace.waterfall import Recourse
+from tests.budget import examples
 
 DUE = date(2027, 1, 1)
 BEGUN = datetime(2026, 12, 1, 12, 0, tzinfo=INDIA)
@@ -57,7 +58,7 @@ def total(rows: list[Divided], name: str) -> int:
 
 
 @given(deals(), RECEIPTS)
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 def test_every_unit_goes_somewhere_and_nobody_gets_more_than_is_theirs(
     deal: tuple[Terms, list[Claim]], receipts: list[Receipt]
 ) -> None:
@@ -88,7 +89,7 @@ def test_every_unit_goes_somewhere_and_nobody_gets_more_than_is_theirs(
 
 
 @given(deals(), RECEIPTS, st.randoms(use_true_random=False))
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=examples(50), deadline=None, derandomize=True)
 def test_the_order_in_which_they_are_told_is_nothing_to_it(
     deal: tuple[Terms, list[Claim]], receipts: list[Receipt], chance: Random
 ) -> None:
@@ -98,7 +99,7 @@ def test_the_order_in_which_they_are_told_is_nothing_to_it(
 
 
 @given(deals(), RECEIPTS)
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=examples(50), deadline=None, derandomize=True)
 def test_a_repurchase_makes_the_investors_whole_and_what_comes_then_is_the_sellers(
     deal: tuple[Terms, list[Claim]], receipts: list[Receipt]
 ) -> None:

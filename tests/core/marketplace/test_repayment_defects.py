@@ -16,8 +16,10 @@ from core import intake
 from core.marketplace import receipts, repayment_posting, repayment_rows, repayments, watch
 from core.marketplace.states import State
 from core.marketplace.waterfall import Recourse
+from core.payments import adopt
 from core.payments import apply as payments
 from core.reconciliation import decisions
+from tests.budget import left_to_long
 from tests.builders import NOW, Clockwork, worker
 from tests.core.marketplace import deals, test_clock, test_repayments
 from tests.core.marketplace.test_planted_defects import CAUGHT, spoil
@@ -172,7 +174,7 @@ DEFECTS: list[tuple[str, Callable[[Patch], None], Caught]] = [
     ),
     (
         "a payment that waited repays nobody",
-        spoil(payments.adopt_waiting, "repayments.collect(connection, outcome, now, calendar)", "pass"),
+        spoil(adopt._settle, "repayments.collect(connection, outcome, now, calendar)", "pass"),
         of_deal(test_repayments.test_a_payment_that_waited_for_its_invoice_repays_when_they_meet),
     ),
     (
@@ -203,7 +205,7 @@ DEFECTS: list[tuple[str, Callable[[Patch], None], Caught]] = [
     (
         "the clock does not look again under the lock",
         spoil(watch.look, "financing.due_at is None or financing.due_at > now", "False"),
-        of_clock(test_clock.test_many_workers_at_once_look_at_each_financing_once),
+        of_clock(test_clock.test_a_worker_that_comes_late_to_what_was_due_finds_it_done),
     ),
     (
         "holidays are not kept",
@@ -211,7 +213,7 @@ DEFECTS: list[tuple[str, Callable[[Patch], None], Caught]] = [
         of_clock(test_clock.test_holidays_of_the_installation_lengthen_the_grace),
     ),
 ]
-EACH = [pytest.param(plant, caught_by, id=name) for name, plant, caught_by in DEFECTS]
+EACH = left_to_long([pytest.param(plant, caught_by, id=name) for name, plant, caught_by in DEFECTS], 8)
 
 
 @pytest.mark.parametrize(("plant", "caught_by"), EACH)

@@ -24,6 +24,7 @@ from core.marketplace.waterfall import (
     run,
     shares,
 )
+from tests.budget import examples
 
 LAKH = 1_00_000_00
 FACE, PRINCIPAL, RESERVE = 5 * LAKH, 4 * LAKH, LAKH
@@ -252,7 +253,7 @@ def test_many_receipts_pay_what_one_of_their_sum_pays(parts: list[int], owed: Ow
     st.sampled_from(Recourse),
     st.lists(st.integers(1, 100), min_size=1, max_size=5),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_financing_paid_in_any_parts_at_any_time_is_repaid_when_its_face_is_paid(
     principal: int, reserve: int, receipts: list[tuple[int, int]], recourse: Recourse, weights: list[int]
 ) -> None:

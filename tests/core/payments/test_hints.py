@@ -10,6 +10,7 @@ import pytest
 from core import intake
 from core.events import Payment, PaymentStatus, Record, Reference, Trust
 from core.money import Money
+from tests.budget import some
 from tests.builders import NOW, Clockwork, Shop, books, check_sums, open_shop, worker
 
 
@@ -53,7 +54,7 @@ def test_a_hint_does_not_choose_the_invoice_that_confirmed_money_pays(
         (told(*confirmed), Trust.SIGNED),
         (told(version=2), Trust.FETCHED),
     ]
-    for order in permutations(says):
+    for order in some(list(permutations(says)), 6):
         for together in (False, True):
             shop = open_shop(context)
             for number in ("INV-1", "INV-2"):

@@ -19,6 +19,7 @@ from core.events import Dispute, DisputeStatus, Payment, PaymentStatus, Record, 
 from core.invoicing import invoices
 from core.money import Money
 from core.payments.manual import NewTarget
+from tests.budget import examples
 from tests.builders import NOW, Clockwork, check_sums, worker
 from tests.core.payments.counter import DAY, Counter, aims, open_counter
 
@@ -261,7 +262,9 @@ def tell(context: Clockwork, deeds: list[tuple[str, tuple[Any, ...]]]) -> None:
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=examples(12),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(deeds=st.lists(DEED, min_size=4, max_size=12))
 def test_any_sequence_of_deeds_leaves_what_the_model_says(context: Clockwork, deeds: Any) -> None:
@@ -269,7 +272,7 @@ def test_any_sequence_of_deeds_leaves_what_the_model_says(context: Clockwork, de
 
 
 @pytest.mark.long
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(deeds=st.lists(DEED, min_size=4, max_size=25))
 def test_any_long_sequence_of_deeds_leaves_what_the_model_says(context: Clockwork, deeds: Any) -> None:
     tell(context, deeds)

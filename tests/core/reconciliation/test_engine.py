@@ -18,6 +18,7 @@ from core.reconciliation.features import Booked
 from core.reconciliation.fingerprints import reference_key
 from core.reconciliation.payers import identities
 from core.reconciliation.weights import CURRENT
+from tests.budget import examples
 from tests.core.reconciliation.books import DUE, OWNER, bill, contact, judge, line, numbers
 
 
@@ -256,7 +257,7 @@ def test_what_a_person_rejected_is_not_answered_and_what_they_took_back_is_never
     assert (rejected.tier, undone.tier, undone.features["stops"]) == ("suspense", "suggested", ["undone"])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(0, 10_000))
 def test_the_order_of_lines_and_invoices_decides_nothing(chance: random.Random, seed: int) -> None:
     book, _ = generator.make(seed, 60, 150)
@@ -267,7 +268,7 @@ def test_the_order_of_lines_and_invoices_decides_nothing(chance: random.Random, 
     assert judge_book(again) == judge_book(book)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.dictionaries(st.integers(0, 7), st.dictionaries(st.integers(0, 5), st.integers(1, 100)), max_size=7))
 def test_the_assignment_is_the_best_there_is(edges: dict[int, dict[int, int]]) -> None:
     def best(lines: list[int], free: frozenset[int]) -> int:

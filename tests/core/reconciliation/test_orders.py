@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from core.errors import PlatformError
 from core.events import TransactionStatus
+from tests.budget import examples
 from tests.builders import Clockwork, worker
 from tests.core.reconciliation.scene import Scene, open_scene, other_source, utr
 
@@ -51,7 +52,7 @@ def test_one_payment_comes_of_a_line_that_is_told_by_three_in_any_order(context:
             scene.check()
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(TOLD), max_size=8))
 def test_whatever_is_told_and_run_in_whatever_order_is_posted_once(context: Clockwork, deeds: list[str]) -> None:
     scene = open_scene(context)
@@ -70,7 +71,7 @@ def test_whatever_is_told_and_run_in_whatever_order_is_posted_once(context: Cloc
 DEEDS = ("run", "accept", "undo", "reject", "restore", "ignore", "reopen", "remove", "restate", "elsewhere", "typed")
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(DEEDS), max_size=8))
 def test_no_sequence_of_decisions_and_runs_posts_more_than_came(context: Clockwork, deeds: list[str]) -> None:
     scene, typed = open_scene(context), 0

@@ -15,6 +15,7 @@ from core.risk.facts import Bill, Check, History, Hit, Level, Part, Shared, Velo
 from core.risk.findings import Kind
 from core.risk.scoring import band, expected_loss, judge, priced, score
 from core.risk.weights import CURRENT
+from tests.budget import examples
 from tests.core.risk.worked import TODAY, day, quiet, worked
 
 
@@ -191,13 +192,13 @@ WORSE: dict[str, Callable[[History, int], History]] = {
 
 @pytest.mark.parametrize("change", WORSE)
 @given(history=HISTORIES, by=st.integers(1, 40))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_a_worse_fact_never_lowers_the_points(change: str, history: History, by: int) -> None:
     assert score(WORSE[change](history, by)) >= score(history)
 
 
 @given(history=HISTORIES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_the_points_are_the_sum_of_their_reasons(history: History) -> None:
     found = judge(history)
     assert found.score == min(Decimal(100), sum((finding.points for finding in found.reasons), Decimal(0)))

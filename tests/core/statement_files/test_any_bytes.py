@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from core.errors import PlatformError
 from core.statement_files import MAX_LINES, Mapping, ask, format_of, read
+from tests.budget import examples
 from tests.core.statement_files.samples import FOLDER
 
 _PIECES = st.sampled_from([
@@ -43,14 +44,14 @@ def understood(content: bytes) -> None:
 @example(b"<OFX>" + b"<A>" * 5000)
 @example(b"<Document>" + b"<BkToCstmrStmt>" * 5000)
 @example(b":20:\n:25:\n:60F:\n")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_made_up_files_are_read_or_refused(content: bytes) -> None:
     understood(content)
 
 
 @pytest.mark.parametrize("whole", range(len(_SAMPLES)))
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_spoiled_files_are_read_or_refused(whole: int, data: st.DataObject) -> None:
     content = _SAMPLES[whole]
     at = data.draw(st.integers(0, len(content)))

@@ -90,12 +90,14 @@ def test_a_new_package_is_formatted_short_and_says_what_is_left(scheme: str, tmp
     assert any(line.startswith("gold     pull: ") for line in said)
 
 
+@pytest.mark.long
 def test_the_tests_of_new_packages_pass(tmp_path: Path) -> None:
     for slug, scheme in (("acme_pay", "timestamped-hmac"), ("acme_hint", "unsigned")):
         ledgerwire("new", slug, "--scheme", scheme, "--folder", str(tmp_path / slug))
     assert int(pytest_in(tmp_path, path=ROOT).split(" passed")[0].split()[-1]) > 60
 
 
+@pytest.mark.long
 def test_a_new_connector_of_the_house_is_listed_tested_and_documented(tmp_path: Path) -> None:
     for name in ("connectors", "core", "config", "tests"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
