@@ -328,6 +328,9 @@ def _body(endpoint: str, ids: dict[str, str]) -> Any:
         }.get(endpoint)
     if endpoint in {"credit_notes.create", "credit_notes.create_draft"}:
         return {"invoice_id": ids["invoice_id"], "reason": "Torn", "items": [*INVOICE["items"]]}
+    if endpoint == "credit_notes.issue_draft":
+        # Of another version, so that the draft is still there for what follows.
+        return {"version": 99}
     if endpoint == "credit_notes.update_draft":
         return {"invoice_id": ids["drafted_id"], "reason": "Changed", "items": [*INVOICE["items"]]}
     if endpoint == "recurring.create":
