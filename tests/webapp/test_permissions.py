@@ -23,7 +23,7 @@ from core.kyc import documents as kyc_documents
 from core.lists import bulk, imports, invoice_files, views
 from core.talk import NewComment
 from tests.papers import PDF
-from tests.webapp.conftest import INVOICE, Person, World
+from tests.webapp.conftest import INVOICE, Person, Standing, World
 
 ANYBODY = {"anonymous", "owner", "buyer", "stranger", "investor", "operator"}
 PEOPLE = ANYBODY - {"anonymous"}
@@ -373,6 +373,17 @@ class Scene:
 
 @pytest.fixture
 def scene(world: World) -> Scene:
+    """A scene of one's own, which may be spoiled."""
+    return _set(world)
+
+
+@pytest.fixture(scope="module")
+def shared(standing_file: Standing) -> Scene:
+    """One for all who only look."""
+    return _set(standing_file.world)
+
+
+def _set(world: World) -> Scene:
     owner, buyer = world.person(Role.SELLER, "owner@example.com"), world.person(Role.BUYER, "buyer@example.com")
     operator = world.person(Role.OPERATOR)
     with world.session() as session:
@@ -576,26 +587,26 @@ def test_everybody_gets_what_is_theirs_and_nothing_else(scene: Scene, who: str) 
 
 
 @pytest.mark.parametrize("who", sorted(PEOPLE))
-def test_lists_hold_what_is_theirs_and_nothing_else(scene: Scene, who: str) -> None:
-    theirs = set(scene.ids.values()) - {
-        scene.ids[name] for name in ("token_id", "event_id", "user_id", "kyc_document_id")
+def test_lists_hold_what_is_theirs_and_nothing_else(shared: Scene, who: str) -> None:
+    theirs = set(shared.ids.values()) - {
+        shared.ids[name] for name in ("token_id", "event_id", "user_id", "kyc_document_id")
     }
-    for endpoint, method, rule in _routes(scene.world):
+    for endpoint, method, rule in _routes(shared.world):
         if endpoint not in LISTS:
             continue
-        answer = scene.world.ask(method, rule, scene.people[who])
+        answer = shared.world.ask(method, rule, shared.people[who])
         found = any(identity in str(answer.body) for identity in theirs)
         assert found == (who in LISTS[endpoint]), (who, endpoint, answer.body)
 
 
-def test_a_buyer_sees_a_payment_without_what_is_the_sellers(scene: Scene) -> None:
-    seen = scene.world.get(f"/api/payments/{scene.ids['payment_id']}", scene.people["buyer"]).body
-    assert seen["invoice"]["id"] == scene.ids["invoice_id"]
+def test_a_buyer_sees_a_payment_without_what_is_the_sellers(shared: Scene) -> None:
+    seen = shared.world.get(f"/api/payments/{shared.ids['payment_id']}", shared.people["buyer"]).body
+    assert seen["invoice"]["id"] == shared.ids["invoice_id"]
     assert [seen[name] for name in ("connection", "fee", "payer_email", "transaction_id")] == [None] * 4
     assert (seen["deliveries"], seen["references"]) == ([], [])
 
 
-def test_pages_send_strangers_to_sign_in(scene: Scene) -> None:
+def test_pages_send_strangers_to_sign_in(shared: Scene) -> None:
     open_to_all = {
         "pages.home",
         "pages.login",
@@ -611,33 +622,33 @@ def test_pages_send_strangers_to_sign_in(scene: Scene) -> None:
         "pages.customer_receipt",
         "pages.customer_credit_note",
     }
-    for rule in scene.world.app.url_map.iter_rules():
+    for rule in shared.world.app.url_map.iter_rules():
         if not rule.endpoint.startswith("pages.") or rule.endpoint in open_to_all or "GET" not in (rule.methods or ()):
             continue
         path = rule.rule
         for name in rule.arguments:
             path = path.replace(f"<uuid:{name}>", str(new_id())).replace(f"<{name}>", "x").replace(f"<int:{name}>", "0")
-        answer = scene.world.browser().get(path)
+        answer = shared.world.browser().get(path)
         assert answer.status_code in {302, 303, 401}, (rule.endpoint, answer.status_code)
         if answer.status_code != 401:
             assert "/login" in answer.headers["Location"], rule.endpoint
 
 
-def test_no_page_shows_what_is_somebody_elses(scene: Scene) -> None:
+def test_no_page_shows_what_is_somebody_elses(shared: Scene) -> None:
     values = {
-        "invoice_id": scene.ids["invoice_id"],
-        "payment_id": scene.ids["payment_id"],
-        "transaction_id": scene.ids["transaction_id"],
-        "connection_id": scene.ids["connection_id"],
-        "delivery_id": scene.ids["delivery_id"],
-        "review_id": scene.ids["review_id"],
+        "invoice_id": shared.ids["invoice_id"],
+        "payment_id": shared.ids["payment_id"],
+        "transaction_id": shared.ids["transaction_id"],
+        "connection_id": shared.ids["connection_id"],
+        "delivery_id": shared.ids["delivery_id"],
+        "review_id": shared.ids["review_id"],
     }
     for who in ("stranger", "investor"):
-        browser = scene.world.browser(scene.people[who])
-        of_theirs = f"/mirrored-invoices?connection_id={scene.ids['connection_id']}"
+        browser = shared.world.browser(shared.people[who])
+        of_theirs = f"/mirrored-invoices?connection_id={shared.ids['connection_id']}"
         assert browser.get(of_theirs).status_code in {403, 404}, who
         assert b"N-1" not in browser.get("/mirrored-invoices").data, who
-        for rule in scene.world.app.url_map.iter_rules():
+        for rule in shared.world.app.url_map.iter_rules():
             if not rule.endpoint.startswith("pages.") or "GET" not in (rule.methods or ()) or not rule.arguments:
                 continue
             if not rule.arguments <= set(values):
