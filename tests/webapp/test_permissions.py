@@ -356,7 +356,7 @@ _ROLES_ONLY = (
     "correspondence.mails", "correspondence.list_templates", "correspondence.save_template",
     "correspondence.reset_template", "correspondence.preview_template", "correspondence.show_settings",
     "correspondence.save_settings", "correspondence.bounce",
-    "business.", "invoices.preview", "reports.",
+    "business.", "invoices.preview", "reports.", "tax_months.",
     "statements.bring", "statements.enter",
     "market.fund", "market.bid", "market.withdraw_bid", "kyc.", "ledger.", "registry.", "reviews.", "service_tokens.",
 )  # fmt: skip
@@ -557,7 +557,7 @@ def test_every_endpoint_is_decided_on(world: World) -> None:
 def _path(rule: str, ids: dict[str, str]) -> str:
     path = rule.replace("<kind>", "invoice")
     path = path.replace("<home>/<currency>/<day>", "INR/USD/2026-11-01")
-    path = path.replace("<report>", "ageing").replace("<table>", "ages")
+    path = path.replace("<report>", "ageing").replace("<table>", "ages").replace("<month>", "2020-01")
     for name, identity in ids.items():
         path = path.replace(f"<uuid:{name}>", identity)
     assert "<" not in path, f"the matrix has no value for {rule}"
