@@ -227,6 +227,17 @@ def standing_file(
         made.parts.database.dispose()
 
 
+@pytest.fixture(scope="module")
+def shared_world(standing_file: Standing) -> World:
+    """For tests that leave nothing behind which another would trip over: refusals, above all."""
+    return standing_file.world
+
+
+@pytest.fixture(scope="module")
+def shared_seller(shared_world: World) -> Person:
+    return shared_world.person()
+
+
 @pytest.fixture
 def standing(standing_file: Standing) -> Standing:
     empty(standing_file.world.parts.database)

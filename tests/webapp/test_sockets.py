@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,10 +21,12 @@ from webapp import sockets
 from webapp.sockets import Gateway
 
 
-@pytest.fixture(autouse=True)
-def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def one_process() -> Iterator[None]:
     """Flask-SocketIO's test client knows one process only; test_serve.py has the real thing with Redis."""
-    monkeypatch.setattr(sockets, "FeedManager", lambda _url: socketio.Manager())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sockets, "FeedManager", lambda _url: socketio.Manager())
+        yield
 
 
 class Listener:
@@ -96,8 +99,8 @@ def test_the_rooms_are_those_of_the_role(world: World, role: Role, rooms: set[st
 @pytest.mark.parametrize(
     "auth", [None, {}, {"token": None}, {"token": ""}, {"token": 7}, {"token": "a.b.c"}, {"token": "x" * 9000}, [], "x"]
 )
-def test_a_stranger_is_not_let_in(world: World, auth: object) -> None:
-    assert not Listener(world, auth=auth).connected
+def test_a_stranger_is_not_let_in(shared_world: World, auth: object) -> None:
+    assert not Listener(shared_world, auth=auth).connected
 
 
 def test_a_session_that_ended_is_not_let_in(world: World, seller: Person) -> None:
@@ -140,8 +143,10 @@ def test_parties_join_an_invoices_room_and_nobody_else_does(
     ],
     ids=lambda message: repr(message)[:30],
 )
-def test_garbage_is_answered(world: World, seller: Person, event: str, message: tuple[object, ...]) -> None:
-    listener = by_token(world, seller)
+def test_garbage_is_answered(
+    shared_world: World, shared_seller: Person, event: str, message: tuple[object, ...]
+) -> None:
+    listener = by_token(shared_world, shared_seller)
     answer = listener.ask(event, *message)
     assert answer["ok"] is False
     assert answer["error"]["code"] == "invalid"
@@ -153,12 +158,12 @@ def test_garbage_is_answered(world: World, seller: Person, event: str, message: 
               {f"invoice:{place}": 0 for place in range(60)}],
     ids=lambda rooms: repr(rooms)[:30],
 )  # fmt: skip
-def test_garbage_in_resume_is_answered(world: World, seller: Person, rooms: object) -> None:
-    assert by_token(world, seller).ask("resume", {"rooms": rooms})["error"]["code"] == "invalid"
+def test_garbage_in_resume_is_answered(shared_world: World, shared_seller: Person, rooms: object) -> None:
+    assert by_token(shared_world, shared_seller).ask("resume", {"rooms": rooms})["error"]["code"] == "invalid"
 
 
-def test_an_unknown_event_is_answered(world: World, seller: Person) -> None:
-    assert by_token(world, seller).ask("subscribe", {})["error"]["code"] == "unknown_event"
+def test_an_unknown_event_is_answered(shared_world: World, shared_seller: Person) -> None:
+    assert by_token(shared_world, shared_seller).ask("subscribe", {})["error"]["code"] == "unknown_event"
 
 
 @pytest.mark.parametrize("room", ["operators", "marketplace", "user:{stranger}", "invoice:not-an-id", "everything"])

@@ -104,9 +104,11 @@ def _token(person: Person, **changes: object) -> str:
         pytest.param({"key": "another key, also quite long enough"}, id="another key"),
     ],
 )
-def test_a_token_that_is_not_good_is_refused(world: World, seller: Person, changes: dict[str, object]) -> None:
-    bearer = {"Authorization": f"Bearer {_token(seller, **changes)}"}
-    answer = world.ask("GET", "/api/auth/profile", headers=bearer)
+def test_a_token_that_is_not_good_is_refused(
+    shared_world: World, shared_seller: Person, changes: dict[str, object]
+) -> None:
+    bearer = {"Authorization": f"Bearer {_token(shared_seller, **changes)}"}
+    answer = shared_world.ask("GET", "/api/auth/profile", headers=bearer)
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
@@ -114,8 +116,8 @@ def test_a_token_that_is_not_good_is_refused(world: World, seller: Person, chang
 @pytest.mark.parametrize(
     "header", ["Basic eDp5", "Bearer", "Bearer ", "Bearer a.b.c", "Bearer lws_nothing", "x" * 5000]
 )
-def test_an_authorization_that_is_not_understood_is_refused(world: World, header: str) -> None:
-    assert world.ask("GET", "/api/auth/profile", headers={"Authorization": header}).status == 401
+def test_an_authorization_that_is_not_understood_is_refused(shared_world: World, header: str) -> None:
+    assert shared_world.ask("GET", "/api/auth/profile", headers={"Authorization": header}).status == 401
 
 
 def test_a_cookie_needs_the_csrf_token_to_change_anything(world: World, seller: Person) -> None:

@@ -73,8 +73,10 @@ def _item(**changes: Any) -> bytes:
         pytest.param(_item(description="   "), JSON, 422, id="a blank description"),
     ],
 )
-def test_a_bad_body_is_named(world: World, seller: Person, body: bytes, content_type: str, status: int) -> None:
-    answer = world.ask("POST", "/api/invoices", seller, data=body, content_type=content_type)
+def test_a_bad_body_is_named(
+    shared_world: World, shared_seller: Person, body: bytes, content_type: str, status: int
+) -> None:
+    answer = shared_world.ask("POST", "/api/invoices", shared_seller, data=body, content_type=content_type)
     assert answer.status == status, answer.body
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.body["type"] == f"/problems/{answer.body['code']}"
@@ -106,15 +108,15 @@ def test_a_bad_body_is_named(world: World, seller: Person, body: bytes, content_
         pytest.param("/api/" + "x" * 3000, 404, id="a long way"),
     ],
 )
-def test_a_bad_address_is_answered(world: World, seller: Person, path: str, status: int) -> None:
-    answer = world.ask("GET", path, seller)
+def test_a_bad_address_is_answered(shared_world: World, shared_seller: Person, path: str, status: int) -> None:
+    answer = shared_world.ask("GET", path, shared_seller)
     assert answer.status == status, answer.body
     if status >= 400:
         assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_wrong_method_names_the_right_ones(world: World, seller: Person) -> None:
-    answer = world.ask("PATCH", "/api/invoices", seller, json={})
+def test_a_wrong_method_names_the_right_ones(shared_world: World, shared_seller: Person) -> None:
+    answer = shared_world.ask("PATCH", "/api/invoices", shared_seller, json={})
     assert (answer.status, answer.body["code"]) == (405, "method_not_allowed")
     assert set(answer.headers["Allow"].replace(",", " ").split()) >= {"GET", "POST"}
 
@@ -133,9 +135,9 @@ def test_a_wrong_method_names_the_right_ones(world: World, seller: Person) -> No
     ],
     ids=str,
 )
-def test_signing_in_takes_anything_calmly(world: World, body: Any) -> None:
+def test_signing_in_takes_anything_calmly(shared_world: World, body: Any) -> None:
     for path in ("/api/auth/login", "/api/auth/register", "/api/auth/refresh", "/api/auth/logout"):
-        answer = world.ask("POST", path, data=json.dumps(body), content_type=JSON)
+        answer = shared_world.ask("POST", path, data=json.dumps(body), content_type=JSON)
         assert 400 <= answer.status < 500, (path, answer.body)
 
 
@@ -145,16 +147,16 @@ def test_a_stranger_learns_nothing_of_a_password_in_an_error(world: World) -> No
     assert "planted-secret-value" not in json.dumps(answer.body)
 
 
-def test_pages_get_an_error_page(world: World) -> None:
-    answer = world.app.test_client().get("/nothing", headers={"Accept": "text/html"})
+def test_pages_get_an_error_page(shared_world: World) -> None:
+    answer = shared_world.app.test_client().get("/nothing", headers={"Accept": "text/html"})
     assert answer.status_code == 404
     assert answer.mimetype == "text/html"
 
 
 @pytest.mark.parametrize("path", ["/login", "/invoices/new", "/api/users/preferences"])
-def test_a_part_of_a_form_without_a_name_is_no_failure(world: World, seller: Person, path: str) -> None:
+def test_a_part_of_a_form_without_a_name_is_no_failure(shared_world: World, shared_seller: Person, path: str) -> None:
     body = b"--x\r\nContent-Disposition: form-data\r\n\r\nhello\r\n--x--\r\n"
-    browser = world.browser(seller)
+    browser = shared_world.browser(shared_seller)
     answer = browser.open(
         path, method="PUT" if "api" in path else "POST", data=body, content_type="multipart/form-data; boundary=x"
     )
