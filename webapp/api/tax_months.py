@@ -53,7 +53,7 @@ def month_of(spelled: str) -> date:
 
 
 @blueprint.get("")
-@operation("reports", {200: TaxMonths}, query=Whose)
+@operation("reports", {200: TaxMonths}, query=Whose, problems=(404,))
 def months(query: Whose) -> Response:
     """The months whose return was marked as filed, newest first."""
     person = auth.actor()
@@ -84,7 +84,7 @@ def reopen(month: str) -> Response:
 
 
 @blueprint.get("/<month>/gstr1.json")
-@operation("reports", {200: None}, query=Whose)
+@operation("reports", {200: None}, query=Whose, problems=(404,))
 def gstr1(month: str, query: Whose) -> Response:
     """The return of a month in the shape of the portal's upload, as far as it is publicly described."""
     person = auth.actor()
