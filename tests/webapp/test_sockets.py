@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,12 +20,10 @@ from webapp import sockets
 from webapp.sockets import Gateway
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_process() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flask-SocketIO's test client knows one process only; test_serve.py has the real thing with Redis."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sockets, "FeedManager", lambda _url: socketio.Manager())
-        yield
+    monkeypatch.setattr(sockets, "FeedManager", lambda _url: socketio.Manager())
 
 
 class Listener:
@@ -96,11 +93,10 @@ def test_the_rooms_are_those_of_the_role(world: World, role: Role, rooms: set[st
     assert {room.partition(":")[0] for room in greeting["args"][0]["rooms"]} == rooms
 
 
-@pytest.mark.parametrize(
-    "auth", [None, {}, {"token": None}, {"token": ""}, {"token": 7}, {"token": "a.b.c"}, {"token": "x" * 9000}, [], "x"]
-)
-def test_a_stranger_is_not_let_in(shared_world: World, auth: object) -> None:
-    assert not Listener(shared_world, auth=auth).connected
+def test_a_stranger_is_not_let_in(world: World) -> None:
+    tokens: list[object] = [{"token": token} for token in (None, "", 7, "a.b.c", "x" * 9000)]
+    for auth in (None, {}, *tokens, [], "x"):
+        assert not Listener(world, auth=auth).connected, auth
 
 
 def test_a_session_that_ended_is_not_let_in(world: World, seller: Person) -> None:
@@ -124,46 +120,52 @@ def test_parties_join_an_invoices_room_and_nobody_else_does(
             assert (refused["ok"], refused["error"]["code"]) == (False, "not_found")
 
 
+GARBAGE: list[tuple[object, ...]] = [
+    (),
+    (None,),
+    (7,),
+    ("invoice:x",),
+    ({},),
+    ({"room": None},),
+    ({"room": 7},),
+    ({"room": "x" * 5000},),
+    ({"room": "invoice:\x00"},),
+    ({"room": "\ud83d\ude00"},),
+    ([{"room": "x"}],),
+    ({"room": "user:x"}, {"room": "y"}),
+]
+
+
 @pytest.mark.parametrize("event", ["join", "leave"])
-@pytest.mark.parametrize(
-    "message",
-    [
-        (),
-        (None,),
-        (7,),
-        ("invoice:x",),
-        ({},),
-        ({"room": None},),
-        ({"room": 7},),
-        ({"room": "x" * 5000},),
-        ({"room": "invoice:\x00"},),
-        ({"room": "\ud83d\ude00"},),
-        ([{"room": "x"}],),
-        ({"room": "user:x"}, {"room": "y"}),
-    ],
-    ids=lambda message: repr(message)[:30],
-)
-def test_garbage_is_answered(
-    shared_world: World, shared_seller: Person, event: str, message: tuple[object, ...]
-) -> None:
-    listener = by_token(shared_world, shared_seller)
-    answer = listener.ask(event, *message)
-    assert answer["ok"] is False
-    assert answer["error"]["code"] == "invalid"
-    assert listener.ask("leave", {"room": "invoice:x"})["ok"]
+def test_garbage_is_answered(world: World, seller: Person, event: str) -> None:
+    for message in GARBAGE:
+        listener = by_token(world, seller)
+        answer = listener.ask(event, *message)
+        assert answer["ok"] is False, message
+        assert answer["error"]["code"] == "invalid", message
+        assert listener.ask("leave", {"room": "invoice:x"})["ok"], message
 
 
-@pytest.mark.parametrize(
-    "rooms", [None, [], {}, "x", {"user:x": "1"}, {"user:x": -1}, {"user:x": True}, {"user:x": 2**70}, {"": 1},
-              {f"invoice:{place}": 0 for place in range(60)}],
-    ids=lambda rooms: repr(rooms)[:30],
-)  # fmt: skip
-def test_garbage_in_resume_is_answered(shared_world: World, shared_seller: Person, rooms: object) -> None:
-    assert by_token(shared_world, shared_seller).ask("resume", {"rooms": rooms})["error"]["code"] == "invalid"
+def test_garbage_in_resume_is_answered(world: World, seller: Person) -> None:
+    many = {f"invoice:{place}": 0 for place in range(60)}
+    for rooms in (
+        None,
+        [],
+        {},
+        "x",
+        {"user:x": "1"},
+        {"user:x": -1},
+        {"user:x": True},
+        {"user:x": 2**70},
+        {"": 1},
+        many,
+    ):
+        answer = by_token(world, seller).ask("resume", {"rooms": rooms})
+        assert answer["error"]["code"] == "invalid", rooms
 
 
-def test_an_unknown_event_is_answered(shared_world: World, shared_seller: Person) -> None:
-    assert by_token(shared_world, shared_seller).ask("subscribe", {})["error"]["code"] == "unknown_event"
+def test_an_unknown_event_is_answered(world: World, seller: Person) -> None:
+    assert by_token(world, seller).ask("subscribe", {})["error"]["code"] == "unknown_event"
 
 
 @pytest.mark.parametrize("room", ["operators", "marketplace", "user:{stranger}", "invoice:not-an-id", "everything"])
