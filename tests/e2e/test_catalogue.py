@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from playwright.sync_api import Browser, Page, expect
 
 from connectors import registry, samples
+from tests.budget import left_to_long
 from tests.e2e.conftest import live, sign_in
 from tests.e2e.stack import ROOT, Stack
 from webapp.cli import main
@@ -86,7 +87,7 @@ def heard(page: Page) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("slug", SLUGS)
+@pytest.mark.parametrize("slug", left_to_long(SLUGS, 6))
 def test_what_a_provider_says_stands_on_the_page_at_once(
     slug: str, stack: Stack, dashboard: Page, simulate: Any
 ) -> None:
