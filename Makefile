@@ -20,7 +20,7 @@ run: ready ## set up and start everything; Ctrl-C stops it
 test: ready-dev browser ## set up and run the tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
-test-long: ready-dev browser ## all tests, the long ones too
+test-long: ready-dev browser ## all tests: the long ones, and every case of the others
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder -m "" $(ARGS)
 
 check: ready-dev ## format, lint, types and import contracts
