@@ -23,7 +23,7 @@ from core.ids import new_id
 from core.invoicing.references import candidate_keys
 from core.live.feed import announce_all
 from core.payments import apply as payments
-from core.reconciliation import booking
+from core.reconciliation import booking, succession
 from core.statements import Outcome
 
 # Weights of this version of the rules; stored with every proposal.
@@ -356,9 +356,7 @@ def follow(connection: Connection, rows: Sequence[Mapping[str, Any]], outcome: O
         if state is None or row["amount"] <= 0 or row["currency"] != state.currency:
             lost.append(match.transaction_id)
             continue
-        state.amount, state.version, state.trust = row["amount"], row["version"], row["trust"]
-        state.occurred_at, state.payer_name = row["occurred_at"], row["counterparty"]
-        state.bank_reference, state.description = row["bank_reference"], row["narration"]
+        booking.restate(state, row)
         kept[state.id] = state
     withdraw(connection, lost, outcome)
     payments.settle(connection, kept, {}, outcome, resolve=False)
@@ -387,11 +385,22 @@ def forget(connection: Connection, transaction_ids: Sequence[UUID]) -> None:
         connection.execute(statement, {"ids": ids})
 
 
+_ACCEPTED = text(
+    "SELECT transaction_id FROM matches WHERE transaction_id = ANY(CAST(:ids AS uuid[])) AND state = 'accepted'"
+)
+
+
 def withdraw(connection: Connection, transaction_ids: Sequence[UUID], outcome: Outcome) -> None:
-    """Undo the matches of lines that the bank took back; what was told twice is told once again by the other line."""
+    """Undo the matches of lines that the bank took back; what was told twice is told once again by the other line.
+
+    What its owner uploaded goes on with what was decided, where that may be (`core.reconciliation.succession`).
+    """
     if not transaction_ids:
         return
     ids = array(transaction_ids, "uuid")
+    accepted_ids = connection.scalars(_ACCEPTED, {"ids": ids}).all()
+    if accepted_ids:
+        succession.fall_back(connection, accepted_ids, outcome)
     rows = connection.execute(
         text(
             "SELECT id, transaction_id, kind, subject_id, payment_id, state FROM matches "

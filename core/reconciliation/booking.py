@@ -59,9 +59,12 @@ class Decision:
         return target_key([target.invoice_id for target in self.targets], self.subject_id)
 
 
+LINE_COLUMNS = (
+    "id, user_id, connection_id, account_object_id, status, amount, currency, narration, bank_reference, "
+    "counterparty, occurred_at, booked_on, trust, version, match_state, duplicate_of"
+)
 LOCK_LINES = text(
-    "SELECT id, user_id, connection_id, account_object_id, status, amount, currency, narration, bank_reference, "
-    "counterparty, occurred_at, booked_on, trust, version, match_state, duplicate_of FROM transactions "
+    f"SELECT {LINE_COLUMNS} FROM transactions "
     "WHERE user_id = :user AND id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
 )
 
@@ -286,6 +289,13 @@ def aim(state: PaymentState, targets: Sequence[Target]) -> None:
         state.decide(PaymentTarget(target.invoice_id, target.amount) for target in targets)
 
 
+def restate(state: PaymentState, line: Mapping[str, Any]) -> None:
+    """Let a payment say what its line says (columns of transactions)."""
+    state.amount, state.version, state.trust = line["amount"], line["version"], line["trust"]
+    state.occurred_at, state.payer_name = line["occurred_at"], line["counterparty"]
+    state.bank_reference, state.description = line["bank_reference"], line["narration"]
+
+
 def link_payouts(connection: Connection, lines: Mapping[UUID | None, UUID]) -> None:
     """Write which line a payout arrived as."""
     if lines:
@@ -376,18 +386,40 @@ def tell_line(outcome: Outcome, line: Any, state: str) -> None:
 
 def tell_matched(outcome: Outcome, one: Decision, payment_id: UUID | None, by: UUID | None) -> None:
     """Tell what a line was found to be, and by whom."""
+    invoices = [target.invoice_id for target in one.targets]
+    payout_id = one.subject_id if one.kind == "payout" else None
+    _tell_matched(outcome, one.line, one.kind, invoices, (payment_id, payout_id), "engine" if by is None else "user")
+
+
+def tell_moved(outcome: Outcome, line: Any, match: Any, before: UUID) -> None:
+    """Tell that a line has the match (its row) of the line `before`, which tells of the same money."""
+    subjects = (match.payment_id, match.subject_id if match.kind == "payout" else None)
+    _tell_matched(outcome, line, match.kind, match.invoices, subjects, match.actor, before)
+
+
+def _tell_matched(
+    outcome: Outcome,
+    line: Any,
+    kind: str,
+    invoices: Sequence[UUID],
+    subjects: tuple[UUID | None, UUID | None],
+    by: str,
+    before: UUID | None = None,
+) -> None:
+    payment_id, payout_id = subjects
     outcome.tell(
-        [f"user:{one.line.user_id}"],
+        [f"user:{line.user_id}"],
         "transaction.matched",
         {
-            "transaction_id": str(one.line.id),
-            "kind": one.kind,
-            "invoice_ids": [str(target.invoice_id) for target in one.targets],
+            "transaction_id": str(line.id),
+            "kind": kind,
+            "invoice_ids": [str(one) for one in invoices],
             "payment_id": None if payment_id is None else str(payment_id),
-            "payout_id": str(one.subject_id) if one.kind == "payout" else None,
-            "amount": one.line.amount,
-            "currency": one.line.currency,
-            "by": "engine" if by is None else "user",
+            "payout_id": None if payout_id is None else str(payout_id),
+            "amount": line.amount,
+            "currency": line.currency,
+            "by": by,
+            "instead_of": None if before is None else str(before),
         },
         None,
     )

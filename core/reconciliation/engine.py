@@ -21,7 +21,7 @@ from core.reconciliation.fingerprints import target_key
 from core.reconciliation.score import Desk, alternatives
 from core.reconciliation.weights import CURRENT, Weights
 
-Kind = Literal["invoices", "payment", "payout", "duplicate", "none"]
+Kind = Literal["invoices", "payment", "payout", "duplicate", "heir", "none"]
 Tier = Literal["sure", "suggested", "suspense"]
 _LINK_SCORES = {True: 1.0, False: 0.8}
 _TIE = 0.01
@@ -29,7 +29,10 @@ _TIE = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What the engine says of a line. `targets` are (invoice, amount); `subject_id` is the payment, payout or line."""
+    """What the engine says of a line. `targets` are (invoice, amount); `subject_id` is the payment, payout or line.
+
+    A "duplicate" tells of what the line `subject_id` tells of; an "heir" as well, and is the better known of the two.
+    """
 
     line_id: UUID
     kind: Kind
@@ -50,9 +53,10 @@ def judge(book: Book, weights: Weights = CURRENT) -> list[Judgement]:
         lines=sorted(book.lines, key=lambda line: line.id),
         invoices=sorted(book.invoices, key=lambda invoice: (invoice.due_date, invoice.id)),
     )
-    told_twice = known.duplicates(book)
-    linked = known.links(book, set(told_twice))
-    court = _Court(Desk(book, weights), {*told_twice, *linked})
+    told_twice = known.told_twice(book)
+    heirs = known.heirs(book, told_twice)
+    linked = known.links(book, {*told_twice, *heirs})
+    court = _Court(Desk(book, weights), {*told_twice, *heirs, *linked})
     court.hear()
     found = []
     for place, line in enumerate(book.lines):
@@ -60,6 +64,8 @@ def judge(book: Book, weights: Weights = CURRENT) -> list[Judgement]:
             found.append(
                 Judgement(line_id=line.id, kind="duplicate", tier="sure", subject_id=told_twice[line.id], score=1.0)
             )
+        elif line.id in heirs:
+            found.append(Judgement(line_id=line.id, kind="heir", tier="sure", subject_id=heirs[line.id], score=1.0))
         elif line.id in linked:
             found.append(_linked(book, linked[line.id], weights))
         else:
@@ -253,5 +259,10 @@ class _Court:
             "unnamed_sum": len(one.invoices) > 1 and one.features["reference_kind"] != "all",
             "review": any(invoice.stopped for invoice in invoices),
             "undone": self._is(one, self.desk.book.undone),
+            "word": self.desk.book.lines[one.line].word
+            and any(
+                invoice.words is not None and amount > invoice.words
+                for invoice, amount in zip(invoices, one.amounts, strict=True)
+            ),
         }
         return [name for name, holds in found.items() if holds]

@@ -17,7 +17,8 @@ from core.reconciliation.weights import Weights
 class Line:
     """Money that came in: a posted credit that nobody has decided on. `identities` as `payers.identities` finds them.
 
-    `source` is the bank account at its connection: two sources may tell of the same money.
+    `source` is the bank account at its connection: two sources may tell of the same money. It is a `word` when its
+    seller uploaded it: what a bank tells itself is better known.
     """
 
     id: UUID
@@ -30,6 +31,7 @@ class Line:
     identities: tuple[tuple[str, str], ...] = ()
     source: str = ""
     number_masked: str | None = None
+    word: bool = False
 
     @property
     def reference_key(self) -> str | None:
@@ -41,7 +43,8 @@ class Line:
 class OpenInvoice:
     """An invoice that takes money. `taxable` is its value without tax, `confirmed` what its buyer said they will pay.
 
-    `links` are ids of payment links and virtual accounts that stand for it. `stopped`: a review holds it.
+    `links` are ids of payment links and virtual accounts that stand for it. `stopped`: a review holds it. `words`: how
+    much of it a seller's word may settle, None where nobody financed it.
     """
 
     id: UUID
@@ -58,6 +61,7 @@ class OpenInvoice:
     irn: str | None = None
     links: tuple[str, ...] = ()
     stopped: bool = False
+    words: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

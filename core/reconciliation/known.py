@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -33,35 +33,43 @@ class Link:
     features: dict[str, Any]
 
 
-def duplicates(book: Book) -> dict[UUID, UUID]:
-    """Which open lines tell of money that another line tells of already: line → the other one.
+def told_twice(book: Book) -> dict[UUID, UUID]:
+    """Which lines tell of money that another line tells of already: line → the other one.
 
     The same strong reference (UTR, RRN), amount and currency within a few days; or, of another source that is not known
     to be another account, the same words, amount and day. Of what one source tells twice each stays: the second of one
-    source is the second of the other.
+    source is the second of the other. What a bank tells stays before what was uploaded, then what was decided on, then
+    what came first. Of lines that were decided on only uploaded ones give way: see `heirs`.
     """
-    rank = {
-        line.id: (0 if place < len(book.known) else 1, line.id) for place, line in enumerate([*book.known, *book.lines])
-    }
-    open_lines = {line.id for line in book.lines}
+    decided = {line.id for line in book.known}
+    lines = sorted([*book.known, *book.lines], key=lambda line: (line.word, line.id not in decided, line.id))
     found: dict[UUID, UUID] = {}
     by_reference: dict[tuple[str, int, str], list[Line]] = defaultdict(list)
     by_words: dict[tuple[str, int, str, Any], list[Line]] = defaultdict(list)
-    for line in [*book.known, *book.lines]:
+    for line in lines:
         if (key := line.reference_key) is not None:
             by_reference[key, line.amount, line.currency].append(line)
         elif len(words := compact(line.narration)) >= _LEAST_NARRATION:
             by_words[words, line.amount, line.currency, line.day].append(line)
-    for lines in by_reference.values():
-        lines.sort(key=lambda line: rank[line.id])
-        for place, line in enumerate(lines):
-            first = next((one for one in lines[:place] if _same_days(one, line) and one.id not in found), None)
-            if first is not None and line.id in open_lines:
+    for same in by_reference.values():
+        for place, line in enumerate(same):
+            first = next((one for one in same[:place] if _same_days(one, line) and one.id not in found), None)
+            if first is not None and _gives_way(line, first, decided):
                 found[line.id] = first.id
-    for lines in by_words.values():
-        if len(lines) > 1:
-            found.update(_of_other_sources(sorted(lines, key=lambda line: rank[line.id]), open_lines))
+    for same in by_words.values():
+        if len(same) > 1:
+            found.update(_of_other_sources(same, decided))
     return found
+
+
+def heirs(book: Book, twice: Mapping[UUID, UUID]) -> dict[UUID, UUID]:
+    """Which open lines of a bank take the place of an uploaded one that was decided on: line → the uploaded one."""
+    decided = {line.id for line in book.known}
+    return {first: line for line, first in sorted(twice.items(), reverse=True) if line in decided}
+
+
+def _gives_way(line: Line, first: Line, decided: Collection[UUID]) -> bool:
+    return line.id not in decided or (line.word and not first.word and first.id not in decided)
 
 
 def _same_days(one: Line, other: Line) -> bool:
@@ -69,7 +77,7 @@ def _same_days(one: Line, other: Line) -> bool:
     return apart <= (0 if one.source == other.source else MOST_DAYS_APART)
 
 
-def _of_other_sources(lines: Sequence[Line], open_lines: set[UUID]) -> dict[UUID, UUID]:
+def _of_other_sources(lines: Sequence[Line], decided: Collection[UUID]) -> dict[UUID, UUID]:
     """Lines of the same words, amount and day: those of the later sources are those of the first, one by one."""
     by_source: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
@@ -79,7 +87,7 @@ def _of_other_sources(lines: Sequence[Line], open_lines: set[UUID]) -> dict[UUID
     for told in others:
         for one, line in zip(first, told, strict=False):
             other_account = one.number_masked and line.number_masked and one.number_masked != line.number_masked
-            if line.id in open_lines and not other_account:
+            if not other_account and _gives_way(line, one, decided):
                 found[line.id] = one.id
     return found
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from core.bulk import array
+from core.events import Trust
 from core.marketplace import words
 from core.reconciliation.features import Account, Book, Booked, Contact, Line, OpenInvoice
 from core.reconciliation.fingerprints import day_of
@@ -25,7 +26,7 @@ _AROUND = timedelta(days=12)
 _LINES = """
     SELECT transactions.id, transactions.user_id, transactions.version, transactions.amount, transactions.currency,
         narration, counterparty, bank_reference, occurred_at, booked_on, match_state,
-        transactions.connection_id, account_object_id, bank_accounts.number_masked
+        transactions.trust, transactions.connection_id, account_object_id, bank_accounts.number_masked
     FROM transactions LEFT JOIN bank_accounts ON bank_accounts.connection_id = transactions.connection_id
         AND bank_accounts.object_id = transactions.account_object_id
     WHERE transactions.user_id = :user AND transactions.status = 'posted' AND transactions.amount > 0
@@ -110,7 +111,9 @@ def load(connection: Connection, user_id: UUID) -> Loaded:
         "ids": array((row.id for row in rows), "uuid"),
         "currencies": sorted({row.currency for row in rows}),
     }
-    invoices = [_invoice(row) for row in connection.execute(_INVOICES, values)]
+    found = connection.execute(_INVOICES, values).all()
+    rooms = words.rooms(connection, [row.id for row in found]) if any(row.trust == Trust.MANUAL for row in rows) else {}
+    invoices = [_invoice(row, rooms.get(row.id)) for row in found]
     values["contacts"] = array({one.contact_id for one in invoices}, "uuid")
     rejected, undone = _decided(connection, values)
     book = Book(
@@ -145,10 +148,11 @@ def _line(row: Any) -> Line:
         identities=tuple(identities(row.user_id, row.narration, row.counterparty)),
         source=f"{row.connection_id}:{row.account_object_id}",
         number_masked=row.number_masked,
+        word=row.trust == Trust.MANUAL,
     )
 
 
-def _invoice(row: Any) -> OpenInvoice:
+def _invoice(row: Any, room: words.Room | None) -> OpenInvoice:
     return OpenInvoice(
         id=row.id,
         number=row.number,
@@ -164,6 +168,7 @@ def _invoice(row: Any) -> OpenInvoice:
         irn=row.irn or _irn_of(row),
         links=tuple(row.links or ()),
         stopped=row.stopped,
+        words=None if room is None else room.allowed,
     )
 
 

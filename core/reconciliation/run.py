@@ -26,7 +26,7 @@ from core.database import Database
 from core.live.feed import announce_all
 from core.marketplace import repayments
 from core.marketplace.calendar import Calendar
-from core.reconciliation import booking, conversions, engine, loading, proposing
+from core.reconciliation import booking, conversions, engine, loading, proposing, succession
 from core.reconciliation.booking import Decision, Target
 from core.reconciliation.engine import Judgement
 from core.reconciliation.loading import Loaded
@@ -145,24 +145,26 @@ def _write(
     """Let judgements take effect for lines that are still as they were read."""
     if not judged:
         return
-    rows = connection.execute(
-        booking.LOCK_LINES, {"user": user_id, "ids": array((one.line_id for one in judged), "uuid")}
-    )
+    heirs = {one.line_id: one.subject_id for one in judged if one.kind == "heir" and one.subject_id}
+    ids = sorted({*(one.line_id for one in judged), *heirs.values()})
+    rows = connection.execute(booking.LOCK_LINES, {"user": user_id, "ids": array(ids, "uuid")}).all()
+    before = {row.id: row for row in rows if row.id in heirs.values()}
     lines = {row.id: row for row in rows if _is_as_read(row, loaded)}
-    ours = [one for one in judged if one.line_id in lines]
     outcome = Outcome()
-    sure = [one for one in ours if one.tier == "sure" and one.kind not in ("duplicate", "none")]
+    inherited = succession.take_over(connection, heirs, lines | before, outcome, now) if heirs else set()
+    ours = [one for one in judged if one.line_id in lines and (one.kind != "heir" or one.line_id in inherited)]
+    sure = [one for one in ours if one.tier == "sure" and one.kind not in ("duplicate", "heir", "none")]
     accepted: set[UUID] = set()
     if sure and is_automatic(connection, user_id):
         accepted = _accept(connection, loaded, lines, sure, outcome, now)
-    rest = [one for one in ours if one.line_id not in accepted]
+    rest = [one for one in ours if one.line_id not in accepted | inherited]
     proposing.write(connection, lines, rest, outcome)
     _remember(connection, user_id, ours, now)
     matching.refresh(connection, outcome)
     repayments.collect(connection, outcome, now, calendar)
     announce_all(connection, _fewer(outcome))
     done.judged += len(ours)
-    done.accepted += len(accepted)
+    done.accepted += len(accepted | inherited)
     done.proposed += sum(one.kind in ("invoices", "payment", "payout") and one.tier != "suspense" for one in rest)
     done.duplicates += sum(one.kind == "duplicate" for one in rest)
     done.suspense += sum(one.tier == "suspense" for one in rest)

@@ -46,6 +46,7 @@ _STOPS = {
     "unnamed_sum": "Several invoices add up to it, and the bank's text does not name them",
     "undone": "Somebody took this match back before",
     "review": "A review holds this invoice",
+    "word": "Investors wait for its money, and a line that was uploaded repays nobody: the bank's own line does",
 }
 _SUBJECTS = {
     "booked_reference": "A payment of this amount with the same bank reference was booked already",

@@ -62,6 +62,23 @@ CREATE TRIGGER lines_are_no_words_of_financed BEFORE INSERT ON transaction_payme
     FOR EACH ROW EXECUTE FUNCTION refuse_line_of_a_word('line');
 CREATE TRIGGER words_of_financed_are_no_lines BEFORE INSERT ON payment_targets
     FOR EACH ROW EXECUTE FUNCTION refuse_line_of_a_word('target');
+
+-- Of two lines that tell of the same money the bank's counts and never the uploaded one: as the duplicate of a word the
+-- bank's line would be lost to investors, and to everybody else who asks how the money is known.
+UPDATE transactions SET match_state = 'none', duplicate_of = NULL FROM transactions AS other
+    WHERE transactions.duplicate_of = other.id AND other.trust = 'manual' AND transactions.trust <> 'manual';
+INSERT INTO reconcile_requests (user_id) SELECT DISTINCT user_id FROM transactions WHERE trust = 'manual';
+CREATE FUNCTION refuse_duplicate_of_a_word() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM transactions WHERE id = NEW.duplicate_of AND trust = 'manual') THEN
+        RAISE EXCEPTION 'line % is a bank''s own and no duplicate of %, which was uploaded', NEW.id, NEW.duplicate_of
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'banks_lines_are_no_duplicates_of_words';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER banks_lines_are_no_duplicates_of_words BEFORE INSERT OR UPDATE OF duplicate_of, trust ON transactions
+    FOR EACH ROW WHEN (NEW.duplicate_of IS NOT NULL AND NEW.trust <> 'manual')
+    EXECUTE FUNCTION refuse_duplicate_of_a_word();
 """
 
 

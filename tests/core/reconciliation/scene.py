@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from core import intake
-from core.events import BankTransaction, Payment, PaymentStatus, Payout, PayoutStatus, TransactionStatus
+from core.events import BankTransaction, Payment, PaymentStatus, Payout, PayoutStatus, TransactionStatus, Trust
 from core.invoicing import invoices
 from core.invoicing.invoices import NewInvoice, NewItem
 from core.money import Money
@@ -62,6 +62,7 @@ class Scene:
         shop: Shop | None = None,
         version: int = 1,
         status: TransactionStatus = TransactionStatus.POSTED,
+        trust: Trust = Trust.SIGNED,
     ) -> UUID:
         """Let the bank tell of money that came; the id of the line."""
         self.count += 1
@@ -78,7 +79,7 @@ class Scene:
             counterparty=payer,
             bank_reference=utr,
         )
-        self.tell(record, shop=shop)
+        self.tell(record, shop=shop, trust=trust)
         found = self.shop.one(
             "SELECT id FROM transactions WHERE user_id = :user AND object_id = :object AND connection_id = :connection",
             object=object_id,
@@ -86,10 +87,10 @@ class Scene:
         )
         return UUID(str(found["id"]))
 
-    def tell(self, *records: Any, shop: Shop | None = None) -> None:
+    def tell(self, *records: Any, shop: Shop | None = None, trust: Trust = Trust.SIGNED) -> None:
         """Let a connection tell something."""
         with self.shop.database.connect() as connection:
-            intake.apply(connection, (shop or self.shop).state(*records), now=NOW)
+            intake.apply(connection, (shop or self.shop).state(*records, trust=trust), now=NOW)
 
     def gateway(self, amount: int, *, utr: str, number: str | None = None, name: str = "pay-1") -> None:
         """Let the gateway tell of a payment."""
