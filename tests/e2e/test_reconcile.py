@@ -133,6 +133,7 @@ def test_a_statement_of_500_lines_is_reconciled_by_keys(stack: Stack, signed_in:
     page.keyboard.press("u")
     expect(row).to_have_count(1, timeout=SOON_MS)
     assert due(stack, *twins) == [("open", 77_700)] * 2
+    expect(row).to_be_focused()
 
     # Rejected by x, and proposed again by u.
     page.keyboard.press("x")

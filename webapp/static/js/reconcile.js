@@ -120,6 +120,11 @@ document.body.addEventListener("reconciled", ({ detail }) => {
   if (detail.verb === "sure" && detail.left) document.querySelector('form[data-verb="sure"]')?.requestSubmit();
   if (detail.verb === "undone" && detail.left && undoForm.elements.at.value) return void send(undoForm);
   if (chooser?.open) chooser.close();
+  if (["undone", "reopened", "restored"].includes(detail.verb) && detail.ids.length) {
+    // Who takes a decision back goes on with that line: it is here already, or comes with the list that is drawn anew.
+    [present] = detail.ids;
+    if (presentRow()) focusOn(presentRow());
+  }
   const leaving = document.getElementById(`line-${detail.ids[0]}`);
   if (leaving && ["accept", "rejected", "ignored"].includes(detail.verb)) {
     const all = rows();
