@@ -18,7 +18,7 @@ from core.reports.shape import Report, Table
 
 _SELLER = text("SELECT FROM users WHERE id = :id AND role = 'seller'")
 # The others are of today, or show month by month.
-_COMPARED = frozenset({"income", "tax", "methods", "fees", "reconciliation"})
+COMPARED = frozenset({"income", "tax", "methods", "fees", "reconciliation"})
 # A percentage is a number of per cent, and so are days.
 _KINDS = {"percent": "number", "days": "number"}
 
@@ -64,7 +64,7 @@ def make(
     """
     asked = reports.period(period or reports.usual_period(name), since, until, today)
     made = reports.make(session, seller_id, name, asked, today)
-    if compare and name in _COMPARED:
+    if compare and name in COMPARED:
         before = asked.before()
         earlier = {one.label: one.value for one in reports.make(session, seller_id, name, before, today).figures}
         made.figures = [replace(one, before=earlier.get(one.label)) for one in made.figures]

@@ -35,7 +35,18 @@ _PAID = (
     "1 AS many FROM payments WHERE user_id = :user AND occurred_at >= CAST(:since AS date) "
     "AND occurred_at < CAST(:until AS date) + 1 AND status = 'succeeded' AND trust <> 'hint' AND {which}"
 )
+_GATHERED = _PAID.format(which="source = 'gateway'")
+# What gateways keep that belongs to no payment, and give back (negative): of the payouts that are in the books.
+_CHARGED = (
+    "SELECT kind, id, label, contact_id, day, currency, rate_day, amount, fee, unsaid, connection, many, extra "
+    f"FROM (SELECT *, 0::bigint AS extra FROM ({_GATHERED}) AS paid) AS paid "
+    "UNION ALL SELECT 'payout', id, coalesce(bank_reference, object_id), NULL, occurred_at::date, currency, "
+    "CASE WHEN currency = :home THEN CAST(:today AS date) ELSE occurred_at::date END, 0, charges, 0, "
+    "connection_id, 0, charges FROM payouts WHERE user_id = :user AND occurred_at >= CAST(:since AS date) "
+    "AND occurred_at < CAST(:until AS date) + 1 AND status = 'paid' AND NOT to_third_party AND charges <> 0"
+)
 _NAMES = text("SELECT id, name FROM contacts WHERE user_id = :user AND id = ANY(:ids)")
+_TOLD = {"gateway": "Gateway", "bank": "Bank line", "manual": "By hand"}
 _CONNECTIONS = text("SELECT id, name FROM connections WHERE user_id = :user")
 
 
@@ -61,12 +72,12 @@ def paid(period: Period, today: date) -> Source:
 
 
 def charged(period: Period, today: date) -> Source:
-    """Payments of a period through gateways, by connection, with their fees."""
+    """Payments of a period through gateways with their fees, and payouts with what else they cost, by connection."""
     return Source(
-        sql=_PAID.format(which="source = 'gateway'"),
+        sql=_CHARGED,
         values=_values(period, today),
         parts=("connection",),
-        measures=("fee", "amount"),
+        measures=("fee", "amount", "extra"),
         counts=("many", "unsaid"),
     )
 
@@ -146,9 +157,7 @@ def _behind(measure: str, period: Period, **parts: object) -> Rows:
 def _words(source: str, method: str) -> str:
     if method == "tds_withheld":
         return "Tax withheld"
-    named = (method or {"gateway": "Gateway", "bank": "Bank line", "manual": "By hand"}.get(source, source)).replace(
-        "_", " "
-    )
+    named = (method or _TOLD.get(source, source)).replace("_", " ")
     return named.upper() if named == "upi" else named[:1].upper() + named[1:]
 
 
@@ -210,7 +219,8 @@ def methods(session: Session, user_id: UUID, home: str, period: Period, today: d
             rows=[
                 Row(
                     cells=(
-                        _words(*key), key[0], one["many"], one["amount"], one["returned"], one["net"],
+                        _words(*key), _TOLD.get(key[0], key[0]), one["many"], one["amount"], one["returned"],
+                        one["net"],
                         None if key[1] == "tds_withheld" else percent(one["net"], total),
                     ),
                     currency=home,
@@ -235,8 +245,9 @@ def fees(session: Session, user_id: UUID, home: str, period: Period, today: date
         name="fees",
         title="Gateway fees",
         how=(
-            "Fees that gateways told of with their payments of the period, and their share of what was paid. A fee "
-            "that is not told yet counts as none: how many are missing is in the table."
+            "Fees that gateways told of with their payments of the period, by the payment's day, and what their "
+            "payouts were charged beside, by the payout's day; and the share of both in what was paid. A fee that is "
+            "not told yet counts as none: how many are missing is in the table."
         ),
         home=home,
         since=period.since,
@@ -245,6 +256,10 @@ def fees(session: Session, user_id: UUID, home: str, period: Period, today: date
     )
     report.figures = [
         Figure(label="Fees", kind="money", value=fee, currency=home, rows=_behind("fee", period)),
+        Figure(
+            label="Not for a payment", kind="money", value=found.total("extra"), currency=home,
+            note="charged with payouts, in the fees", rows=_behind("extra", period),
+        ),
         Figure(label="Collected", kind="money", value=volume, currency=home, rows=_behind("amount", period)),
         Figure(
             label="Share",
@@ -253,7 +268,7 @@ def fees(session: Session, user_id: UUID, home: str, period: Period, today: date
             note="of what was collected",
             rows=_behind("fee", period),
         ),
-    ]
+    ]  # fmt: skip
     if fee:
         points = [
             Point(names.get(key, "Gateway"), one["fee"], rows=_behind("fee", period, connection=key))
@@ -269,6 +284,7 @@ def fees(session: Session, user_id: UUID, home: str, period: Period, today: date
                 Column("Payments", "number"),
                 Column("Collected", "money"),
                 Column("Fees", "money"),
+                Column("of that not for a payment", "money"),
                 Column("Share", "percent"),
                 Column("Fee not told", "number"),
             ),
@@ -276,7 +292,7 @@ def fees(session: Session, user_id: UUID, home: str, period: Period, today: date
                 Row(
                     cells=(
                         names.get(key, "A connection that is gone"), one["many"], one["amount"], one["fee"],
-                        percent(one["fee"], one["amount"]), one["unsaid"],
+                        one["extra"], percent(one["fee"], one["amount"]), one["unsaid"],
                     ),
                     currency=home,
                     rows=_behind("fee", period, connection=key),

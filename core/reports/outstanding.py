@@ -80,7 +80,7 @@ def dso(session: Session, user_id: UUID, home: str, period: Period) -> Report:
     _, end, owed, sales, days_owed = newest
     report.figures = [
         Figure(
-            label="Sales outstanding", kind="days", value=days_owed, note=f"on {end.isoformat()}",
+            label="Sales outstanding", kind="days", value=days_owed, note=f"on {end:%-d %b %Y}",
             rows=_behind("owed", period, end),
         ),
         Figure(label="Owed", kind="money", value=owed, currency=home, rows=_behind("owed", period, end)),

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import date, timedelta
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core.bulk import Rows as Columns
+from core.ids import parse_id
+from core.invoicing import rates
+from core.invoicing.filters import Filters
 from core.reports.outstanding import dso, owed_until
 from core.reports.shape import Column, Figure, Picture, Point, Report, Row, Table, percent
 from core.reports.sources import Source, behind, sums
@@ -42,6 +48,14 @@ _COMING = _OPEN.format(
     parts=f"least({_WEEK}, {WEEKS}) AS week, {_WEEK} < 4 AS soon, invoices.contact_id AS customer",
     joins=f"LEFT JOIN {_DELAYED.source('usual')} ON usual.contact = invoices.contact_id ",
 )
+_OTHERS = text(
+    "SELECT DISTINCT currency FROM invoices WHERE seller_id = :user AND status IN ('open', 'partial') "
+    "AND currency <> :home"
+)
+# Of each age, how many days late the youngest is, and the oldest.
+_LATE_DAYS: Mapping[str, tuple[int | None, int | None]] = MappingProxyType(
+    {"0": (None, 0), "1": (1, 30), "2": (31, 60), "3": (61, 90), "4": (91, None)}
+)
 _NAMES = text("SELECT id, name FROM contacts WHERE user_id = :user AND id = ANY(:ids)")
 # By what was paid, so that a small payment counts little.
 _USUAL = text(
@@ -55,12 +69,43 @@ _USUAL = text(
     "WHERE paid.amount > 0 AND invoices.seller_id = :user GROUP BY 1"
 )
 
-__all__ = ["ageing", "coming", "dso", "expected", "owed", "owed_until", "usual"]
+__all__ = ["ageing", "coming", "dso", "expected", "listed", "owed", "owed_until", "usual"]
 
 
 def owed(today: date) -> Source:
     """Every open invoice, by its age (a place in BUCKETS) and customer."""
     return Source(sql=_AGED, values={"today": today}, parts=("age", "late", "customer"), measures=("due",))
+
+
+def listed(session: Session, user_id: UUID, part: str, today: date) -> Filters | None:
+    """The list of invoices that holds the rows of a part of `owed` or `coming`, and no others; None: there is none."""
+    home = rates.home_currency(session, user_id)
+    others = {(currency, today) for currency in session.scalars(_OTHERS, {"user": user_id, "home": home})}
+    known = rates.rates_on(session, user_id, home, others) if others else {}
+    if known and len(known) < len(others):
+        # Some other money is among the rows and some is not: no filter says so.
+        return None
+    since: date | None = None
+    until: date | None = None
+    contact: UUID | None = None
+    for one in part.split(";") if part else ():
+        name, _, value = one.partition("=")
+        match name:
+            case "customer":
+                contact = parse_id(unquote(value))
+                if contact is None:
+                    return None
+            case "late" if value == "true":
+                until = today - timedelta(days=1)
+            case "age" if value in _LATE_DAYS:
+                least, most = _LATE_DAYS[value]
+                since = None if most is None else today - timedelta(days=most)
+                until = None if least is None else today - timedelta(days=least)
+            case _:
+                # Weeks depend on how each customer pays.
+                return None
+    currency = home if len(known) < len(others) else None
+    return Filters(status="unpaid", contact_id=contact, currency=currency, due_from=since, due_to=until, sort="due")
 
 
 def names(session: Session, user_id: UUID, ids: list[UUID]) -> dict[UUID, str]:

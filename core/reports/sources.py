@@ -33,9 +33,10 @@ MAX_PART = 400
 class Source:
     """Rows of a report.
 
-    `sql` yields kind (invoice, credit_note, payment, transaction), id, label, contact_id, day, currency, rate_day (the
-    day whose exchange rate counts), the columns of `parts`, by which rows are told apart, and those of `measures`,
-    minor units in `currency`; `counts` are measures that are no money. It reads the parameters of `values` and :home.
+    `sql` yields kind (invoice, credit_note, payment, payout, transaction), id, label, contact_id, day, currency,
+    rate_day (the day whose exchange rate counts), the columns of `parts`, by which rows are told apart, and those of
+    `measures`, minor units in `currency`; `counts` are measures that are no money. It reads the parameters of `values`
+    and :home.
     """
 
     sql: str
@@ -171,7 +172,8 @@ def _asked(source: Source, spelled: str) -> tuple[list[str], dict[str, str]]:
         raise Invalid("part", f"must have at most {MAX_PART} characters")
     for place, one in enumerate(spelled.split(";") if spelled else []):
         name, equals, value = one.partition("=")
-        if name not in source.parts or not equals:
+        # No text in the database has a NUL.
+        if name not in source.parts or not equals or "\x00" in unquote(value):
             raise Invalid("part", f"must be name=value pairs of {', '.join(source.parts)}, with ; between them")
         conditions.append(f"coalesce({name}::text, '') = :part_{place}")
         values[f"part_{place}"] = unquote(value)

@@ -57,9 +57,9 @@ class RowsQuery(ReportQuery):
 
 
 class ReportRowItem(Output):
-    """One document, payment or bank line: its part of the figure in its own currency and at home, in minor units."""
+    """One document, payment, payout or bank line: its part of the figure in its own currency and at home, in minor units."""
 
-    kind: Literal["invoice", "credit_note", "payment", "transaction"]
+    kind: Literal["invoice", "credit_note", "payment", "transaction", "payout"]
     id: UUID
     label: str
     who: str

@@ -43,11 +43,21 @@ def line(values: Sequence[int]) -> Line | None:
     return Line(line=drawn, area=f"{drawn} L{WIDTH} {HEIGHT} L0 {HEIGHT} Z", top=top)
 
 
-def bars(columns: Sequence[tuple[str, int, bool]], urls: Sequence[str] = ()) -> list[Bar]:
-    """Bars for (label, amount, late), scaled to the largest, and where each leads; what is below nothing has none."""
+def ticks(top: int) -> list[int]:
+    """The marks of an axis, from 0 to the first at or above `top`: at most five, 1, 2 or 5 by a power of ten apart."""
+    steps = (step * 10**power for power in range(40) for step in (1, 2, 5))
+    step = next(step for step in steps if step * 4 >= top)
+    return list(range(0, top + step if top % step else top + 1, step)) if top > 0 else [0]
+
+
+def bars(columns: Sequence[tuple[str, int, bool]], urls: Sequence[str] = (), *, top: int = 0) -> list[Bar]:
+    """Bars for (label, amount, late), scaled to `top` or the largest, and where each leads.
+
+    What is below nothing has none.
+    """
     if not columns:
         return []
-    top = max(*(amount for _, amount, _ in columns), 1)
+    top = max(*(amount for _, amount, _ in columns), top, 1)
     step = WIDTH / len(columns)
     width = min(step * 0.7, 64.0)
     return [

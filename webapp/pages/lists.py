@@ -177,6 +177,11 @@ def _api(asked: Filters) -> dict[str, str]:
     return found | ({"sort": asked.sort} if asked.sort != "newest" else {})
 
 
+def address_of(asked: Filters) -> str:
+    """Where the list with these filters is."""
+    return _address(_of_view(_api(asked)))
+
+
 def _of_view(filters: Mapping[str, Any]) -> dict[str, str]:
     """The address of a kept view: its filters as this page spells them."""
     found = {name: str(value) for name, value in filters.items() if name in _NAMES}

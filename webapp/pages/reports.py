@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import date
+from types import MappingProxyType
 from typing import Any, cast
+from urllib.parse import unquote
 from uuid import UUID
 
 from flask import Response, flash, make_response, redirect, request, url_for
@@ -14,10 +16,11 @@ from core import reports as core_reports
 from core.errors import Conflict, Invalid, NotFound
 from core.identity import Role
 from core.ids import parse_id
+from core.reports import gst, matching, receivables
 from core.reports.shape import Report, Rows
 from webapp import reporting
 from webapp.auth import page_login_required
-from webapp.pages import blueprint, charts
+from webapp.pages import blueprint, charts, lists
 from webapp.pages.shell import Look, choice, cursor, looking, only
 
 _DOCUMENTS = {
@@ -27,6 +30,7 @@ _DOCUMENTS = {
     "credit_note": ("pages.credit_note", "note_id"),
     "payment": ("pages.payment", "payment_id"),
     "transaction": ("pages.transaction", "transaction_id"),
+    "payout": ("pages.payout", "payout_id"),
 }
 # What the first page shows of each: enough to see where to look.
 _OVERVIEW = ("ageing", "expected", "income", "dso")
@@ -55,16 +59,21 @@ def _linking(name: str, kept: dict[str, str]) -> Callable[[Rows | None], str | N
 def _bars(report: Report, kept: dict[str, str]) -> list[charts.Bar]:
     picture = report.picture
     link = _linking(report.name, kept)
-    if picture is None:
+    if picture is None or not picture.points:
         return []
-    return charts.bars([(one.label, one.amount, one.late) for one in picture.points],
-                       [link(one.rows) or "" for one in picture.points])  # fmt: skip
+    return charts.bars(
+        [(one.label, one.amount, one.late) for one in picture.points],
+        [link(one.rows) or "" for one in picture.points],
+        top=charts.ticks(max(one.amount for one in picture.points))[-1],
+    )
 
 
 def _days() -> dict[str, Any]:
-    """The period that is asked for; what is no day is as if it were not there."""
+    """The period that is asked for: a named one, or two days; what is no day is as if it were not there."""
+    if (named := choice("period", core_reports.PERIODS)) is not None:
+        return {"period": named, "since": None, "until": None}
     since, until = (_day(request.args.get(name, "")) for name in ("since", "until"))
-    return {"period": choice("period", core_reports.PERIODS), "since": since, "until": until}
+    return {"period": None, "since": since, "until": until}
 
 
 def _day(spelled: str) -> date | None:
@@ -87,7 +96,7 @@ def _shared(look: Look, seller: UUID | None, **more: Any) -> dict[str, Any]:
     kept = {"seller": str(seller)} if look.actor.is_operator and seller else {}
     if look.actor.is_operator:
         more["sellers"] = reporting.sellers(look.db)
-    return {"names": core_reports.NAMES, "periods": core_reports.PERIODS, "kept": kept, **more}
+    return {"names": core_reports.NAMES, "periods": core_reports.PERIODS, "kept": kept, "ticks": charts.ticks, **more}
 
 
 @blueprint.get("/reports")
@@ -113,12 +122,12 @@ def report(name: str) -> Response:
         seller = _seller(look)
         if seller is None:
             return look.show("pages/reports.html", **_shared(look, None, found=[], name=None))
-        asked, refused = _days(), ""
+        asked, refused, compare = _days(), "", request.args.get("compare") == "true"
         try:
-            made = reporting.make(look.db, seller, name, look.now.date(), **asked, compare=True)
+            made = reporting.make(look.db, seller, name, look.now.date(), **asked, compare=compare)
         except Invalid as error:
             asked, refused = {}, f"{error.field.replace('_', ' ').capitalize()} {error.message}"
-            made = reporting.make(look.db, seller, name, look.now.date(), compare=True)
+            made = reporting.make(look.db, seller, name, look.now.date(), compare=compare)
         has_period = core_reports.NAMES[name][1]
         chosen = (
             None if asked.get("since") or asked.get("until") else asked.get("period") or core_reports.usual_period(name)
@@ -126,6 +135,8 @@ def report(name: str) -> Response:
         shared = _shared(look, seller, report=made, name=name, has_period=has_period, chosen=chosen)
         return look.show(
             "pages/report.html", **shared, bars=_bars(made, shared["kept"]), refused=refused, most=MOST,
+            compare=compare, compared=name in reporting.COMPARED,
+            usual=core_reports.PERIODS[core_reports.usual_period(name)],
             file_url=_files(look, seller, name, asked), rows_url=_linking(name, shared["kept"]),
             filing=_filing(look, seller, made) if name == "tax" else None,
         )  # fmt: skip
@@ -164,10 +175,52 @@ def report_rows(name: str) -> Response:
         )  # fmt: skip
         for one in found["items"]:
             one["url"] = _document(one["kind"], one["id"])
+        part = request.args.get("part", "")
         return look.show(
-            "pages/report_rows.html", **_shared(look, seller, name=name, found=found, title=core_reports.NAMES[name][0],
-                                                since=days["since"], until=days["until"])
+            "pages/report_rows.html",
+            **_shared(look, seller, name=name, found=found, title=core_reports.NAMES[name][0]),
+            since=days["since"], until=days["until"], which=_which(name, part, found["items"]),
+            in_invoices=_in_invoices(look, seller, name, part) if found["items"] else None,
+            due=name in _OWED,
         )  # fmt: skip
+
+
+# Reports of open invoices: their rows are by due date, and may be worked on.
+_OWED = frozenset({"ageing", "expected"})
+# What parts of reports are called, by report where names are the same.
+_PARTS: Mapping[tuple[str, str], Mapping[str, str]] = MappingProxyType(
+    {
+        ("ageing", "late"): {"true": "late"},
+        ("ageing", "age"): {str(age): words.lower() for age, words in enumerate(receivables.BUCKETS)},
+        ("expected", "soon"): {"true": "in four weeks"},
+        ("expected", "week"): {"0": "this week", str(receivables.WEEKS): f"later than {receivables.WEEKS} weeks"},
+        ("tax", "section"): gst.SECTIONS,
+        ("reconciliation", "stands"): {key: words.lower() for key, words in matching.STANDS.items()},
+        ("reconciliation", "done"): {"true": "matched"},
+        ("reconciliation", "state"): {"open": "open today"},
+        ("reconciliation", "age"): {str(age): words.lower() for age, words in enumerate(matching.AGES)},
+    }
+)
+
+
+def _which(name: str, spelled: str, items: list[dict[str, Any]]) -> str:
+    """The part of a figure in words; of what has no words nothing."""
+    said = []
+    for one in spelled.split(";"):
+        part, _, value = one.partition("=")
+        if part in {"customer", "contact"} and items:
+            said.append(items[0]["who"])
+        elif (words := _PARTS.get((name, part), {}).get(unquote(value))) is not None:
+            said.append(words)
+    return ", ".join(said)
+
+
+def _in_invoices(look: Look, seller: UUID, name: str, spelled: str) -> str | None:
+    """Where the same invoices are listed to be worked on, if they can be."""
+    if name not in _OWED or look.actor.role is not Role.SELLER:
+        return None
+    asked = receivables.listed(look.db, seller, spelled, look.now.date())
+    return None if asked is None else lists.address_of(asked)
 
 
 @blueprint.post("/reports/tax/<month>/file")

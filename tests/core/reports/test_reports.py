@@ -14,14 +14,18 @@ from sqlalchemy import text
 
 from core import reports
 from core.errors import Invalid, NotFound
-from core.invoicing import credit_notes, invoices
+from core.events import PayoutStatus
+from core.invoicing import credit_notes, invoices, queries
 from core.invoicing.credit_notes import NewCreditNote
 from core.payments import manual
 from core.payments.hand import NewTarget
+from core.reports import receivables
 from core.reports.periods import month_of
 from core.reports.shape import Report, percent
 from tests.builders import NOW, Clockwork, Json, Shop, open_shop, transaction, worker
-from tests.core.books.trade import paid, tell
+from tests.core.books.trade import books, paid, tell
+from tests.core.payments.test_payout_items import STORY
+from tests.core.payments.test_payouts import at, hear, payout
 
 TODAY = NOW.date()
 DAY = timedelta(days=1)
@@ -218,8 +222,76 @@ def test_methods_tell_received_from_given_back_and_tax_from_money(shop: Shop) ->
 def test_fees_are_by_gateway_with_their_share_and_what_is_not_told(shop: Shop) -> None:
     tell(shop, paid("p", 10_000, fee=236), paid("q", 5_000))
     made = make(shop, "fees")
-    assert cells(made, "gateways") == [("my standard_webhooks", 2, 15_000, 236, "1.57", 1)]
-    assert figures(made) == [236, 15_000, "1.57"]
+    assert cells(made, "gateways") == [("my standard_webhooks", 2, 15_000, 236, 0, "1.57", 1)]
+    assert figures(made) == [236, 0, 15_000, "1.57"]
+
+
+def test_fees_that_belong_to_no_payment_are_of_the_day_of_their_payout(shop: Shop) -> None:
+    hear(shop, *STORY)
+    day = at(48).date()
+    made = make(shop, "fees", reports.Period(TODAY - 30 * DAY, day))
+    # 20, 10 and 14 for payments, 2 for what went back, 59 for the plan: the same as in the books.
+    assert figures(made)[:2] == [105, 61]
+    assert books(shop)["gateway_fees", "INR"] == -105
+    with shop.database.session() as session:
+        rows = reports.rows(session, shop.seller.id, "fees", reports.Period(day, day), TODAY, measure="extra")
+    assert [(one["kind"], one["home_amount"]) for one in rows["items"]] == [("payout", 61)]
+    # What goes back to the gateway is in no books.
+    hear(shop, payout("second", 129, 48, version=2, status=PayoutStatus.REVERSED))
+    assert figures(make(shop, "fees", reports.Period(TODAY - 30 * DAY, day)))[:2] == [44, 0]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "", "late=true", "age=0", "age=1", "age=2", "age=3", "age=4", "customer=rao", "age=0;customer=rao",
+        "age=4;customer=late", "customer=nobody",
+    ],
+)  # fmt: skip
+def test_the_list_of_what_is_owed_holds_exactly_the_rows_behind_the_figure(owing: Shop, part: str) -> None:
+    for name in ("rao", "late", "nobody"):
+        (known,) = owing.rows(
+            f"SELECT coalesce(min(id::text), '{NOBODY}') AS id FROM contacts WHERE user_id = :user AND name = :name",
+            name=name.title(),
+        )
+        part = part.replace(f"={name}", f"={known['id']}")
+    with owing.database.session() as session:
+        asked = receivables.listed(session, owing.seller.id, part, TODAY)
+        assert asked is not None
+        listed = {str(each) for each, _ in queries.matching(session, owing.seller, asked, 100)}
+        rows = reports.rows(session, owing.seller.id, "ageing", ALL, TODAY, part=part)
+    assert listed == {one["id"] for one in rows["items"]}
+    assert bool(listed) != (NOBODY in part)
+
+
+ALL = reports.period(None, None, None, TODAY)
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def owing(context: Clockwork) -> Shop:
+    """Somebody who is owed at the edge of every age, in money with a rate and in money without one."""
+    made = open_shop(context)
+    for late in (-5, 0, 1, 30, 31, 60, 61, 90, 91):
+        for who in ("rao", "late"):
+            sell(made, 1_000, due=-late, issued=-100, to=who)
+    take(made, sell(made, 500, issued=-100, to="rao"), 100, TODAY)
+    take(made, sell(made, 500, issued=-100, to="rao"), 500, TODAY)
+    sell(made, 700, currency="EUR", to="rao")
+    made.invoice(5_000, draft=True)
+    return made
+
+
+def test_where_some_other_money_has_a_rate_and_some_has_none_no_list_is_exact(shop: Shop) -> None:
+    sell(shop, 700, currency="USD")
+    rate(shop, "USD", "80")
+    with shop.database.session() as session:
+        assert receivables.listed(session, shop.seller.id, "age=0", TODAY) is not None
+        assert receivables.listed(session, shop.seller.id, "week=1", TODAY) is None
+        assert receivables.listed(session, shop.seller.id, "customer=x", TODAY) is None
+    sell(shop, 700, currency="EUR")
+    with shop.database.session() as session:
+        assert receivables.listed(session, shop.seller.id, "age=0", TODAY) is None
 
 
 def test_tax_of_those_who_are_not_registered_is_by_rate(shop: Shop) -> None:
