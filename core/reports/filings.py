@@ -78,10 +78,6 @@ _LAST = text(
     "SELECT DISTINCT ON (document_id) document_id, month, facts FROM tax_filed "
     "WHERE document_id = ANY(:documents) AND month < :month ORDER BY document_id, month DESC"
 )
-_HOLD = text(
-    "SELECT count(*) FROM (SELECT FROM invoices WHERE seller_id = :user AND issue_date BETWEEN :since AND :until "
-    "ORDER BY id FOR SHARE) AS held"
-)
 _FILED = text("SELECT document_id, facts, was FROM tax_filed WHERE user_id = :user AND month = :month")
 
 
@@ -172,11 +168,11 @@ def file(session: Session, actor: Actor, month: date, now: datetime) -> dict[str
     _check(actor, month)
     if last_day(month) >= now.date():
         raise MonthNotOver(f"{month:%B %Y} is not over yet")
-    # New documents wait for this, and so do changes of the month's own: theirs are noted as of after it was filed.
+    # What changes documents holds this row as well (triggers of migration 0023): it is in the return, or waits and is
+    # noted as of after it was filed.
     session.execute(text("SELECT FROM users WHERE id = :user FOR UPDATE"), {"user": actor.id})
     if filed(session, actor.id, month):
         return _shown(session, actor.id, month)
-    session.execute(_HOLD, {"user": actor.id, "since": month, "until": last_day(month)})
     _in_order(session, actor.id, month)
     home = rates.home_currency(session, actor.id)
     corrected = [one for one in corrections(session, actor.id, home, month) if one.was is not None]

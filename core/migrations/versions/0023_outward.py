@@ -56,8 +56,10 @@ CREATE TABLE tax_changed (
     document_id uuid NOT NULL,
     PRIMARY KEY (user_id, document_id)
 );
+-- Whoever files a month holds the seller's row: a change waits for that, or is waited for, and is in one or the other.
 CREATE FUNCTION tax_document_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM FROM users WHERE id = NEW.seller_id FOR KEY SHARE;
     INSERT INTO tax_changed (user_id, document_id)
     SELECT NEW.seller_id, NEW.id WHERE EXISTS (SELECT FROM tax_filed WHERE document_id = NEW.id)
         OR EXISTS (SELECT FROM tax_months
@@ -78,6 +80,9 @@ CREATE TRIGGER invoices_changed_for_tax AFTER UPDATE ON invoices
 -- Lines are written anew when they are edited, also where the sums stay.
 CREATE FUNCTION tax_lines_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM FROM users WHERE id IN (
+        SELECT seller_id FROM invoices WHERE id IN (SELECT invoice_id FROM written) AND status <> 'draft')
+        ORDER BY id FOR KEY SHARE;
     INSERT INTO tax_changed (user_id, document_id)
     SELECT DISTINCT filed.user_id, filed.document_id FROM written
     JOIN tax_filed AS filed ON filed.document_id = written.invoice_id

@@ -6,7 +6,7 @@ centre and the state inside 27.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -14,8 +14,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
 
 from core import reports
 from core.errors import Forbidden, Invalid
@@ -315,6 +317,51 @@ def test_months_are_filed_once_over_and_in_order(shop: Shop) -> None:
             {"id": shop.seller.id},
         ).all()
     assert told == ["tax_month.filed", "tax_month.filed"]
+
+
+def _lines_anew(session: Session, shop: Shop, sold: Json) -> None:
+    items = [line(500_00), line(500_00, hsn="6204")]
+    editing.update(session, shop.seller, UUID(sold["id"]), InvoiceChanges(items=items), NOW)
+
+
+def _moved(session: Session, shop: Shop, sold: Json) -> None:
+    day = date(2026, 4, 3)
+    editing.update(session, shop.seller, UUID(sold["id"]), InvoiceChanges(issue_date=day, due_date=day), NOW)
+
+
+def _credited(session: Session, shop: Shop, sold: Json) -> None:
+    note = NewCreditNote(invoice_id=UUID(sold["id"]), reason="less", issue_date=date(2026, 4, 20))
+    credit_notes.create(session, shop.seller, note, NOW)
+
+
+def _has_to_wait(shop: Shop, work: Callable[[Session], object]) -> bool:
+    with shop.database.session() as session:
+        session.execute(text("SET LOCAL lock_timeout = '20ms'"))
+        try:
+            work(session)
+        except OperationalError as error:
+            session.rollback()
+            return isinstance(error.orig, LockNotAvailable)
+    return False
+
+
+@pytest.mark.parametrize("act", [_lines_anew, _moved, _credited])
+def test_what_changes_while_a_month_is_filed_waits_or_is_waited_for(shop: Shop, act: Any) -> None:
+    one, another = (sell(shop, line(1_000_00), day=date(2026, 3, 28)) for _ in range(2))
+    with shop.database.session() as changing:
+        act(changing, shop, one)
+        assert _has_to_wait(shop, lambda session: filings.file(session, shop.seller, APRIL, LATER))
+    with shop.database.session() as filing:
+        filings.file(filing, shop.seller, APRIL, LATER)
+        assert _has_to_wait(shop, lambda session: act(session, shop, another))
+
+
+def test_filing_waits_for_nobody_who_waits_for_it(shop: Shop) -> None:
+    sold = sell(shop, line(1_000_00), day=date(2026, 4, 5))
+    with shop.database.session() as changing:
+        changing.execute(text("SELECT FROM invoices WHERE id = :id FOR UPDATE"), {"id": UUID(sold["id"])})
+        assert not _has_to_wait(shop, lambda session: filings.file(session, shop.seller, APRIL, LATER))
+    assert file(shop, APRIL)["documents"] == 1
 
 
 @pytest.mark.parametrize(
