@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, datetime
 from typing import Annotated
 from uuid import UUID
@@ -20,6 +21,8 @@ from webapp.openapi import operation
 from webapp.services import services
 
 blueprint = Blueprint("tax_months", __name__, url_prefix="/api/reports/tax/months")
+# To 2199, as the days of reports: `date` ends at 9999, and a month has a next one.
+_MONTH = re.compile(r"2[01][0-9]{2}-(0[1-9]|1[0-2])")
 
 
 class Whose(BaseModel):
@@ -45,11 +48,10 @@ class TaxMonths(Output):
 
 
 def month_of(spelled: str) -> date:
-    """The first day of a month such as 2026-04. Raises Invalid."""
-    try:
-        return datetime.strptime(spelled, "%Y-%m").date() if len(spelled) == len("2026-04") else date.min  # noqa: DTZ007
-    except ValueError as error:
-        raise Invalid("month", "must be a month such as 2026-04") from error
+    """The first day of a month such as 2026-04, of those that can be filed. Raises Invalid."""
+    if _MONTH.fullmatch(spelled) and (month := date.fromisoformat(f"{spelled}-01")) >= filings.FIRST_MONTH:
+        return month
+    raise Invalid("month", f"must be a month such as 2026-04, from {filings.FIRST_MONTH:%Y-%m} on")
 
 
 @blueprint.get("")
@@ -89,8 +91,6 @@ def gstr1(month: str, query: Whose) -> Response:
     """The return of a month in the shape of the portal's upload, as far as it is publicly described."""
     person = auth.actor()
     first = month_of(month)
-    if first < filings.FIRST_MONTH:
-        raise Invalid("month", f"must be a month such as 2026-04, from {filings.FIRST_MONTH:%Y-%m} on")
     with services().database.session() as session:
         seller = reporting.whose(session, person, query.seller)
         made = tax.upload(session, seller, rates.home_currency(session, seller), first)

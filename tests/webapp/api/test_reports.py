@@ -159,11 +159,13 @@ _FOLLOWED = {"ageing": 6, "expected": 4, "dso": 4, "income": 8, "tax": 14, "meth
     "query",
     [
         "measure=moons", "part=moons=1", "part=age", "cursor=x", "limit=0", "limit=101", "part=" + "x" * 401,
-        "measure=" + "x" * 41, "part=age=4;age=%00",
+        "measure=" + "x" * 41, "part=age=4;age=%2500",
     ],
 )  # fmt: skip
 def test_rows_that_there_are_not_are_refused(world: World, seller: Person, query: str) -> None:
-    assert ask(world, seller, f"/api/reports/ageing/rows?{query}").status in {400, 422}
+    refused = ask(world, seller, f"/api/reports/ageing/rows?{query}")
+    # The wrong part is named: it is not the database that refuses it.
+    assert (refused.status, len(refused.body["errors"])) == (422, 1), refused.body
 
 
 def test_a_month_is_filed_and_opened_again_over_the_api_and_on_the_page(world: World, trader: Person) -> None:
@@ -171,7 +173,7 @@ def test_a_month_is_filed_and_opened_again_over_the_api_and_on_the_page(world: W
     month = f"{(today.replace(day=1) - timedelta(days=1)):%Y-%m}"
     address = f"/api/reports/tax/months/{month}"
     assert world.post(f"/api/reports/tax/months/{today:%Y-%m}/file", trader).status == 409
-    for wrong in ("2026-13", "2026-1", "1999-01", "x"):
+    for wrong in ("2026-13", "2026-1", "1999-01", "x", "0000-01", "2017-06", "2200-01", "9999-12", "٢٠٢٦-10"):
         assert world.post(f"/api/reports/tax/months/{wrong}/file", trader).status == 422, wrong
         assert world.get(f"/api/reports/tax/months/{wrong}/gstr1.json", trader).status == 422, wrong
     filed = world.post(f"{address}/file", trader)
