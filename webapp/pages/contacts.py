@@ -18,6 +18,7 @@ from core.errors import Conflict, Invalid
 from core.identity import Role
 from webapp.auth import page_login_required
 from webapp.pages import blueprint
+from webapp.pages.correspondence import MAIL_STATES
 from webapp.pages.forms import Form
 from webapp.pages.invoice_forms import CURRENCIES, STATE_CHOICES
 from webapp.pages.shell import Look, cursor, limit, looking, only, search
@@ -70,6 +71,7 @@ def contact(contact_id: UUID) -> Response:
             contact=found,
             past=past,
             kinds=KINDS,
+            mail_states=MAIL_STATES,
             states=STATE_CHOICES,
             bounce=bounce,
             accounts=accounts.of_contact(look.db, look.actor, contact_id),
@@ -251,4 +253,5 @@ def contact_statement(contact_id: UUID) -> Response:
             periods={name: (first.isoformat(), last.isoformat()) for name, (first, last) in periods.items()},
             span=(since.isoformat(), until.isoformat()),
             kinds=KINDS,
+            mail_states=MAIL_STATES,
         )

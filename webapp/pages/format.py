@@ -103,6 +103,22 @@ def plain(number: str) -> str:
     return number.rstrip("0").rstrip(".") if "." in number else number
 
 
+_SHORT = frozenset({"ach", "bacs", "becs", "blik", "emi", "eps", "fpx", "imps", "neft", "rtgs", "sepa", "upi", "ussd"})
+
+
+def method(code: str) -> str:
+    """How something was paid, in words: upi is UPI, bank_transfer is Bank transfer, sepa_debit is SEPA debit."""
+    if code == "tds_withheld":
+        return "TDS kept back"
+    said = " ".join(word.upper() if word in _SHORT else word for word in code.split("_"))
+    return said[:1].upper() + said[1:]
+
+
+def exchange_rate(value: Decimal) -> str:
+    """A rate as it is read: six decimals, or six digits of one that is smaller; whole zeros at the end are left out."""
+    return plain(f"{value:.{max(6, 5 - value.adjusted())}f}")
+
+
 def count(number: int) -> str:
     """A whole number with separators."""
     return str(format_decimal(number, locale="en_US"))
@@ -356,6 +372,10 @@ _FIELD_WORDS = {
     "contact_name": "Customer",
     "contact_email": "Customer's e-mail",
     "amount_due": "To pay",
+    "tds_rate": "Tax they keep back",
+    "payment_days": "Days to pay",
+    "state_code": "State",
+    "gstin": "GSTIN",
     "hsn": "HSN/SAC",
     "cgst": "CGST",
     "sgst": "SGST",

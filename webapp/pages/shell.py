@@ -239,6 +239,8 @@ def _words(setup: BlueprintSetupState) -> None:
         clock=formats.clock,
         day=formats.day,
         plain=formats.plain,
+        method=formats.method,
+        exchange_rate=formats.exchange_rate,
         spoken=lambda words: formats.spoken(words, "INR", render.preferences()["locale"]),
         count=formats.count,
         ms=formats.milliseconds,

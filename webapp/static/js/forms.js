@@ -1,9 +1,18 @@
 // Inline validation with the browser's own rules: said beside the field once it was left or sent, and taken
 // back as soon as it is right. The server decides.
+function missing(input) {
+  if (input.type === "radio" || input.tagName === "SELECT") return "Choose one.";
+  const text = input.labels?.[0]?.firstChild?.textContent.trim() ?? "";
+  const label = /^[A-Z][a-z]/.test(text) ? text[0].toLowerCase() + text.slice(1) : text;
+  // A label is a thing ("Name"), what is asked ("What is wrong"), or the middle of a sentence ("Is worth, in INR").
+  if (/^(what|why|how|who|when|where)\b/.test(label)) return `Say ${label}.`;
+  if (!label || /^(is|its|in|from|to|at|your|their|of|until)\b/.test(label)) return "Fill this in.";
+  return `Enter ${/^[aeiou]/.test(label) ? "an" : "a"} ${label}.`;
+}
+
 function words(input) {
   const { validity } = input;
-  const label = input.labels?.[0]?.firstChild?.textContent.trim().toLowerCase() ?? "this";
-  if (validity.valueMissing) return input.type === "radio" ? "Choose one." : `Enter ${/^[aeiou]/.test(label) ? "an" : "a"} ${label}.`;
+  if (validity.valueMissing) return missing(input);
   if (validity.typeMismatch && input.type === "email") return "Enter an e-mail address such as name@example.com.";
   if (validity.tooShort) return `Use at least ${input.minLength} characters.`;
   return input.validationMessage;
