@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from core.bulk import Rows, array
+from core.events import Trust
 from core.ids import new_id
 from core.marketplace import words
 from core.payments import apply as payments
@@ -205,12 +206,16 @@ def book(
 
 
 def possible(
-    connection: Connection, decisions: Sequence[Decision], dues: Mapping[UUID, int] | None = None
+    connection: Connection,
+    decisions: Sequence[Decision],
+    dues: Mapping[UUID, int] | None = None,
+    refused: dict[UUID, str] | None = None,
 ) -> list[Decision]:
     """Those of these whose invoices still take what was meant for them, with the invoices locked; others are dropped.
 
     Two lines may claim one invoice: the first that fits has it. With `dues` only invoices are taken of which as much is
-    due as was read. A payment that was deleted since is no line any more.
+    due as was read. A payment that was deleted since is no line any more. An uploaded line is its seller's word, and is
+    dropped where investors leave words no room. `refused` is told why, by line.
     """
     gone = _deleted(connection, [one.subject_id for one in decisions if one.kind == "payment" and one.subject_id])
     wanted = {target.invoice_id for one in decisions for target in one.targets}
@@ -226,17 +231,29 @@ def possible(
         for row in rows
         if row.status in ("open", "partial") and (dues is None or dues.get(row.id) == row.amount_due)
     }
-    kept = []
+    said = [one for one in decisions if one.line.trust == Trust.MANUAL]
+    rooms = words.rooms(connection, {target.invoice_id for one in said for target in one.targets})
+    room = {invoice_id: found.allowed for invoice_id, found in rooms.items()}
+    refused, kept = {} if refused is None else refused, []
     for one in decisions:
         line = one.line
-        if line.match_state not in ("none", "proposed") or line.status != "posted" or line.amount <= 0:
+        by_word = [to for to in one.targets if line.trust == Trust.MANUAL and to.invoice_id in room]
+        if (
+            line.match_state not in ("none", "proposed")
+            or line.status != "posted"
+            or line.amount <= 0
+            or one.subject_id in gone
+            or any(left.get(target.invoice_id, 0) < target.amount for target in one.targets)
+        ):
+            refused[line.id] = "It cannot be that any more."
             continue
-        if one.subject_id in gone:
-            continue
-        if any(left.get(target.invoice_id, 0) < target.amount for target in one.targets):
+        if small := next((rooms[to.invoice_id] for to in by_word if room[to.invoice_id] < to.amount), None):
+            refused[line.id] = f"Invoice {small.number}: {small.why}"
             continue
         for target in one.targets:
             left[target.invoice_id] -= target.amount
+        for target in by_word:
+            room[target.invoice_id] -= target.amount
         kept.append(one)
     return kept
 

@@ -7,6 +7,7 @@ what changed, and keeps a decision against the engine as a labelled case.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -257,6 +258,14 @@ def _check_subject(connection: Connection, user_id: UUID, decision: Decision) ->
         raise Conflict(f"this {decision.kind} is another line of the bank already")
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What came of many: the lines that were decided, and why which others were not."""
+
+    done: list[UUID]
+    refused: dict[UUID, str]
+
+
 def accept_sure(
     session: Session,
     user_id: UUID,
@@ -264,10 +273,11 @@ def accept_sure(
     *,
     transaction_ids: Sequence[UUID] | None = None,
     calendar: Calendar | None = None,
-) -> list[UUID]:
+) -> Batch:
     """Accept every proposal of the tier "sure", or those of the lines named; return the lines that are matched now.
 
-    At most `BATCH` in one call. What cannot be any more (the invoice was paid meanwhile) is passed over.
+    At most `BATCH` in one call. What cannot be any more (the invoice was paid meanwhile), and an uploaded line where
+    investors wait for the money, is refused and the others go through.
     """
     connection = session.connection()
     ids = session.scalars(
@@ -288,9 +298,10 @@ def accept_sure(
         for line in lines
         if line.id in best and best[line.id].tier == "sure" and best[line.id].state == "proposed"
     ]
-    done = book(connection, booking.possible(connection, chosen), outcome, now, user_id)
+    refused: dict[UUID, str] = {}
+    done = book(connection, booking.possible(connection, chosen, refused=refused), outcome, now, user_id)
     _finish(connection, outcome, now, calendar)
-    return list(done)
+    return Batch(list(done), refused)
 
 
 def undo(
@@ -303,6 +314,30 @@ def undo(
     (`core.reconciliation.overruling`).
     """
     take_back(session, user_id, transaction_id, user_id, now, calendar, for_investors=True)
+
+
+def undo_many(
+    session: Session,
+    user_id: UUID,
+    transaction_ids: Sequence[UUID],
+    now: datetime,
+    *,
+    most: int,
+    calendar: Calendar | None = None,
+) -> Batch:
+    """Take several matches back, in this order and `most` of them; one that is refused stays, and the others do not."""
+    batch = Batch([], {})
+    for transaction_id in transaction_ids:
+        if len(batch.done) == most:
+            break
+        try:
+            with session.begin_nested():
+                undo(session, user_id, transaction_id, now, calendar=calendar)
+        except Conflict as error:
+            batch.refused[transaction_id] = str(error)
+        else:
+            batch.done.append(transaction_id)
+    return batch
 
 
 def take_back(

@@ -29,6 +29,8 @@ _LINES = """
     SELECT transactions.id, transactions.user_id, transactions.amount, transactions.currency, transactions.narration,
         transactions.counterparty, transactions.bank_reference, transactions.occurred_at, transactions.booked_on,
         transactions.match_state, transactions.duplicate_of, transactions.trust,
+        EXISTS (SELECT FROM transactions AS other WHERE other.id = transactions.duplicate_of
+            AND other.trust = 'manual') AS duplicate_uploaded,
         bank_accounts.name AS account_name, bank_accounts.number_masked,
         connections.id AS connection_id, connections.name AS connection_name,
         match.id AS match_id, match.kind, match.subject_id, match.state AS state, match.score, match.margin,
@@ -64,11 +66,12 @@ def worklist(
 ) -> dict[str, Any]:
     """A page of money that came in, each line with what is proposed for it: {"items", "next_cursor"}.
 
-    An item: id, amount, currency, narration, counterparty, bank_reference, occurred_at, booked_on, account,
-    connection, match_state, rejected (something was, and nothing is decided), duplicate_of, age_days, tier, payment_id,
-    and `proposal`: None or {id, state, kind ("invoices", "payment", "payout"), subject_id, targets: [{invoice_id,
-    number, contact, due_date, amount_due, amount, currency}], score, margin, tier, reasons, stops, features,
-    weights_version, actor, decided_at}, and `alternatives`: [{targets, score, reasons}]. Amounts are minor units.
+    An item: id, amount, currency, narration, counterparty, bank_reference, occurred_at, booked_on, account, connection,
+    match_state, rejected (something was, and nothing is decided), duplicate_of, duplicate_uploaded, age_days, tier,
+    payment_id, and `proposal`: None or {id, state, kind ("invoices", "payment", "payout"), subject_id, targets:
+    [{invoice_id, number, contact, due_date, amount_due, amount, currency}], score, margin, tier, reasons, stops,
+    features, weights_version, actor, decided_at}, and `alternatives`: [{targets, score, reasons}]. Amounts are minor
+    units.
     Raises Invalid.
     """
     if state not in STATES:
@@ -192,6 +195,7 @@ def _item(row: Any, known: dict[str, Any], now: datetime) -> dict[str, Any]:
         "match_state": row.match_state,
         "rejected": row.rejected,
         "duplicate_of": str(row.duplicate_of) if row.duplicate_of else None,
+        "duplicate_uploaded": row.duplicate_uploaded,
         "age_days": max(0, (now - row.occurred_at) // timedelta(days=1)),
         "tier": row.tier or "suspense",
         "payment_id": str(row.payment_id) if row.payment_id else None,

@@ -71,10 +71,22 @@ class MatchSureInput(Input):
     transaction_ids: Annotated[list[UUID], Field(max_length=500)] | None = None
 
 
+class RefusedLine(Output):
+    """A transaction that was not matched with the others, and why, in a sentence."""
+
+    transaction_id: UUID
+    reason: str
+
+
 class MatchedSure(Output):
-    """The transactions that are matched now; call again when there are as many as can be in one answer (500)."""
+    """The transactions that are matched now; call again when there are as many as can be in one answer (500).
+
+    `refused` are those of which the proposal cannot be (any more): the invoice takes less by now, or investors wait for
+    its money and the transaction was uploaded by its seller.
+    """
 
     transaction_ids: list[UUID]
+    refused: list[RefusedLine]
 
 
 class Withheld(Output):

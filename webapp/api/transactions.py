@@ -98,12 +98,13 @@ def match_sure(body: reconciliation_models.MatchSureInput) -> Response:
 
     def work(session: Session) -> tuple[dict[str, Any], int]:
         now = auth.now()
-        done = decisions.accept_sure(
+        batch = decisions.accept_sure(
             session, person.id, now, transaction_ids=body.transaction_ids, calendar=services().rules.calendar
         )
-        for transaction_id in done:
+        for transaction_id in batch.done:
             audit.record(session, person, "match.accepted", "transaction", transaction_id, {"sure": True}, now)
-        return {"transaction_ids": [str(one) for one in done]}, 200
+        refused = [{"transaction_id": str(one), "reason": reason} for one, reason in batch.refused.items()]
+        return {"transaction_ids": [str(one) for one in batch.done], "refused": refused}, 200
 
     return once(person, work)
 

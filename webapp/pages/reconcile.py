@@ -28,6 +28,8 @@ from webapp.services import services
 PAGE = 50
 # Matches taken back by one request; what is left is taken back by the next ones.
 UNDONE_AT_ONCE = 100
+# Why lines of a batch stayed as they were, at most so many sentences of it.
+SHOWN_REASONS = 3
 # (state, tier) of `queries.worklist`.
 TABS: dict[str, tuple[str, str, str | None]] = {
     "sure": ("Sure", "proposed", "sure"),
@@ -177,6 +179,16 @@ def _decide(transaction_id: UUID, decide: Callable[[Look], tuple[str, str]]) -> 
         return _refused(error)
 
 
+def _stayed(batch: decisions.Batch) -> str:
+    """Of how many lines of a batch nothing came, and why, for the end of a message."""
+    if not batch.refused:
+        return ""
+    reasons = list(dict.fromkeys(f"{why[:1].upper()}{why[1:]}".rstrip(".") for why in batch.refused.values()))
+    more = f" And {len(reasons) - SHOWN_REASONS} more." if len(reasons) > SHOWN_REASONS else ""
+    stayed = "1 stayed as it was" if len(batch.refused) == 1 else f"{len(batch.refused)} stayed as they were"
+    return f" {stayed}: {'. '.join(reasons[:SHOWN_REASONS])}.{more}"
+
+
 def _refused(error: Exception) -> Response:
     words = f"{str(error)[:1].upper()}{str(error)[1:]}.".replace("..", ".")
     return render.refused(words, render.back(url_for("pages.reconcile")), 409)
@@ -252,13 +264,15 @@ def accept_sure() -> Response:
     try:
         with looking() as look:
             only(look, Role.SELLER)
-            done = decisions.accept_sure(look.db, look.actor.id, look.now, calendar=services().rules.calendar)
-            left = queries.progress(look.db, look.actor, look.now)["sure"] if done else 0
+            batch = decisions.accept_sure(look.db, look.actor.id, look.now, calendar=services().rules.calendar)
+            done = batch.done
+            left = queries.progress(look.db, look.actor, look.now)["sure"] - len(batch.refused) if done else 0
             audit.record(
                 look.db, look.actor, "match.sure_accepted", "user", look.actor.id, {"lines": len(done)}, look.now
             )
             lines = "line" if len(done) == 1 else "lines"
-            return _said(f"{len(done)} {lines} matched.", "sure", done, look.now, left)
+            message = f"{len(done)} {lines} matched.{_stayed(batch)}"
+            return _said(message, "sure", done, look.now, left)
     except (Conflict, Invalid) as error:
         return _refused(error)
 
@@ -276,15 +290,17 @@ def undo_together() -> Response:
     try:
         with looking() as look:
             only(look, Role.SELLER)
-            ids = decided_at(look.db, look.actor, moment, UNDONE_AT_ONCE + 1)
-            for transaction_id in ids[:UNDONE_AT_ONCE]:
-                decisions.undo(look.db, look.actor.id, transaction_id, look.now, calendar=services().rules.calendar)
-            count = min(len(ids), UNDONE_AT_ONCE)
+            ids = decided_at(look.db, look.actor, moment, decisions.BATCH)
+            batch = decisions.undo_many(
+                look.db, look.actor.id, ids, look.now, most=UNDONE_AT_ONCE, calendar=services().rules.calendar
+            )
+            count = len(batch.done)
             if not count:
-                return _refused(Conflict("that is taken back already"))
+                why = next(iter(batch.refused.values()), "that is taken back already")
+                return _refused(Conflict(why))
             audit.record(look.db, look.actor, "match.undone", "user", look.actor.id, {"lines": count}, look.now)
             lines = "line" if count == 1 else "lines"
-            message = f"{count} {lines} taken back."
-            return _said(message, "undone", ids[:UNDONE_AT_ONCE], look.now, len(ids) - count)
+            message = f"{count} {lines} taken back.{_stayed(batch)}"
+            return _said(message, "undone", batch.done, look.now, len(ids) - count - len(batch.refused))
     except (Conflict, Invalid) as error:
         return _refused(error)

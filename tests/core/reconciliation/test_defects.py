@@ -123,6 +123,16 @@ DEFECTS: list[tuple[str, Plant, Callable[[], None]]] = [
         ),
     ),
     (
+        "who came first stands",
+        spoil(known.told_twice, "(line.word, line.id not in decided, line.id)", "(line.id not in decided, line.id)"),
+        lambda: test_engine.test_a_banks_line_stands_before_an_uploaded_one_whichever_came_first({}),
+    ),
+    (
+        "a word is as good as cash",
+        no_stop("word"),
+        lambda: test_engine.test_an_uploaded_line_is_not_sure_where_investors_leave_words_no_room(0, True, ["word"]),
+    ),
+    (
         "an amount is enough to be booked already",
         spoil(known.links, "certain=_is_told_by(line, one)", "certain=True"),
         lambda: test_engine.test_what_is_booked_already_is_linked({}, "payment", "suggested"),

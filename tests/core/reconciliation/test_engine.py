@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.reconciliation import generator, measuring, names
+from core.reconciliation import words as explain
 from core.reconciliation.assign import assign
 from core.reconciliation.engine import judge as judge_book
 from core.reconciliation.features import Booked
@@ -221,6 +223,34 @@ def test_a_line_that_is_decided_is_the_one_that_stays() -> None:
     known = line("INV-2026-00042", reference="HDFCN52026110000001", place=2, source="file")
     (found,) = judge([open_line], [bill(42)], known=[known])
     assert (found.kind, found.subject_id) == ("duplicate", known.id)
+
+
+@pytest.mark.parametrize("told", [{"reference": "HDFCN52026110000001"}, {}], ids=["by reference", "by words"])
+def test_a_banks_line_stands_before_an_uploaded_one_whichever_came_first(told: dict[str, Any]) -> None:
+    uploaded = line("BY TRANSFER RAO TEXTILES", place=1, source="file", word=True, **told)
+    told_by_bank = line("BY TRANSFER RAO TEXTILES", place=2, **told)
+    first, second = judge([uploaded, told_by_bank], [])
+    assert ((first.kind, first.subject_id), second.kind) == (("duplicate", told_by_bank.id), "none")
+    # What was decided on the uploaded one is the bank's line's, and what was decided on the bank's stays there.
+    (heir,) = judge([told_by_bank], [bill(42)], known=[uploaded])
+    assert (heir.kind, heir.subject_id, heir.targets) == ("heir", uploaded.id, ())
+    (late,) = judge([uploaded], [bill(42)], known=[told_by_bank])
+    assert (late.kind, late.subject_id) == ("duplicate", told_by_bank.id)
+    third = line("BY TRANSFER RAO TEXTILES", place=3, source="other", **told)
+    (twice,) = judge([third], [], known=[told_by_bank, uploaded])
+    assert (twice.kind, twice.subject_id) == ("duplicate", told_by_bank.id)
+
+
+@pytest.mark.parametrize(
+    ("room", "word", "stops"),
+    [(None, True, []), (118_000, True, []), (117_999, True, ["word"]), (0, True, ["word"]), (0, False, [])],
+)
+def test_an_uploaded_line_is_not_sure_where_investors_leave_words_no_room(
+    room: int | None, word: bool, stops: list[str]
+) -> None:
+    (found,) = judge([line("INV-2026-00042", word=word)], [bill(42, words=room)])
+    assert (found.tier, found.features["stops"]) == ("suggested" if stops else "sure", stops)
+    assert all("repays nobody" in said for said in explain.stops(found.features))
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,8 @@ def test_where_the_seller_wants_to_be_asked_it_is_proposed_as_sure_and_accepted_
         assert progress == {
             "open": 4, "sure": 3, "suggested": 0, "suspense": 1, "matched_today": 0, "oldest_days": 3,
         }  # fmt: skip
-        assert set(decisions.accept_sure(session, scene.shop.seller.id, NOW)) == set(lines)
-        assert decisions.accept_sure(session, scene.shop.seller.id, NOW) == []
+        assert set(decisions.accept_sure(session, scene.shop.seller.id, NOW).done) == set(lines)
+        assert decisions.accept_sure(session, scene.shop.seller.id, NOW) == decisions.Batch([], {})
     assert scene.due(*bills) == [0, 0, 0]
     assert scene.state(vague) == "none"
 

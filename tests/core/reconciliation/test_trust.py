@@ -7,18 +7,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import permutations
 from random import Random
+from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from core.errors import PlatformError
 from core.events import TransactionStatus, Trust
 from core.marketplace.words import Financed, InvestorsRepaid
+from core.reconciliation import decisions, known
 from tests.builders import NOW, Clockwork, Json, Shop, worker
 from tests.core.marketplace import deals
 from tests.core.marketplace.builders import check_books
 from tests.core.marketplace.deals import BEGUN, Deal
-from tests.core.reconciliation.scene import Scene, other_source, utr
+from tests.core.marketplace.test_planted_defects import spoil
+from tests.core.payments.counter import Counter
+from tests.core.reconciliation.scene import Scene, open_scene, other_source, utr
 
 # What the buyer did not confirm is free for words.
 FACE, CONFIRMED = 1_00_000_00, 98_000_00
@@ -180,6 +185,102 @@ def test_more_than_words_settle_waits_again_when_the_bank_takes_its_line_back(co
     much.remove()
     assert (much.scene.state(uploaded), much.deal.standing, much.scene.due(much.invoice)) == ("none", [], [FACE])
     check_books(much.scene.shop.database)
+
+
+def test_a_line_that_was_set_aside_is_set_aside_as_the_banks_as_well(small: Stage) -> None:
+    uploaded = small.upload()
+    small.scene.decide("ignore", uploaded)
+    told = small.bank()
+    small.scene.engine()
+    assert (small.scene.state(uploaded), small.scene.state(told)) == ("duplicate", "ignored")
+
+
+def test_what_was_given_back_and_aimed_by_hand_goes_over_with_the_payment(small: Stage) -> None:
+    paid = small.scene.accept(small.upload(), small.invoice)
+    assert paid is not None
+    counter = Counter(small.deal.shop)
+    counter.give_back(paid, 500_00)
+    small.bank()
+    small.scene.engine()
+    assert [row["principal"] for row in small.deal.standing] == [FREE - 500_00]
+    assert small.scene.money() == FREE - 500_00
+    small.scene.check()
+
+
+@pytest.mark.parametrize("kind", ["payment", "payout"])
+def test_a_link_to_what_was_booked_before_is_the_banks_lines_as_well(context: Clockwork, kind: str) -> None:
+    scene = open_scene(context)
+    scene.by_hand()
+    if kind == "payment":
+        scene.gateway(FREE, utr=utr(), number=scene.bill(FREE)["number"])
+    else:
+        scene.payout(FREE, utr=utr())
+    told: dict[str, Any] = {"name": "b", "utr": utr()}
+    uploaded = scene.line(FREE, "SETTLEMENT", utr=utr(), shop=other_source(scene), trust=Trust.MANUAL)
+    scene.engine()
+    scene.accept(uploaded)
+    line = scene.line(FREE, "SETTLEMENT", **told)
+    for status, stands, states in (
+        (TransactionStatus.POSTED, line, ("duplicate", "accepted")),
+        (TransactionStatus.REMOVED, uploaded, ("accepted", "none")),
+    ):
+        scene.line(FREE, "SETTLEMENT", **told, status=status, version=3)
+        scene.engine()
+        assert (scene.state(uploaded), scene.state(line)) == states
+        assert scene.match(stands)["kind"] == kind
+        if kind == "payout":
+            found = scene.shop.one("SELECT transaction_id FROM payouts WHERE user_id = :user")["transaction_id"]
+        else:
+            found = scene.shop.one("SELECT transaction_id FROM transaction_payments WHERE user_id = :user")[
+                "transaction_id"
+            ]
+        assert (found, scene.money()) == (stands, FREE if kind == "payment" else 0)
+        scene.check()
+
+
+def test_without_the_rule_in_code_the_database_refuses_a_banks_line_as_the_duplicate_of_a_word(
+    small: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.scene.accept(small.upload(), small.invoice)
+    small.bank()
+    spoil(known.told_twice, "(line.word, line.id not in decided, line.id)", "(line.id not in decided, line.id)")(
+        monkeypatch
+    )
+    with pytest.raises(IntegrityError, match="no duplicate of"):
+        small.scene.engine()
+
+
+def test_uploaded_lines_of_what_investors_wait_for_are_proposed_and_refused_with_the_reason(context: Clockwork) -> None:
+    much = stage(context, CONFIRMED)
+    much.scene.set("UPDATE business_profiles SET match_automatically = true WHERE user_id = :user")
+    number = much.deal.offer.number
+    line = much.scene.line(CONFIRMED, number, day=deals.DUE.date(), utr=utr(), shop=much.file, trust=Trust.MANUAL)
+    much.scene.engine()
+    assert (much.scene.state(line), much.scene.due(much.invoice)) == ("proposed", [FACE])
+    assert much.scene.match(line)["features"]["stops"] == ["word"]
+    # One that was judged before the invoice was financed.
+    much.scene.set("UPDATE matches SET tier = 'sure' WHERE user_id = :user")
+    with much.scene.shop.database.session() as session:
+        batch = decisions.accept_sure(session, much.scene.shop.seller.id, NOW)
+    assert (batch.done, list(batch.refused)) == ([], [line])
+    assert number in batch.refused[line]
+    assert "may be settled by hand" in batch.refused[line]
+    assert much.scene.money() == 0
+
+
+def test_of_matches_that_are_taken_back_together_one_that_repaid_investors_stays(small: Stage) -> None:
+    other = small.scene.bill(77_00)
+    mine = small.scene.line(77_00, other["number"], utr=utr(7))
+    told = small.bank()
+    small.scene.accept(told, small.invoice)
+    small.scene.accept(mine, other)
+    with small.scene.shop.database.session() as session:
+        batch = decisions.undo_many(session, small.scene.shop.seller.id, [told, mine], NOW, most=2)
+    assert (batch.done, list(batch.refused)) == ([mine], [told])
+    assert "investors were repaid" in batch.refused[told]
+    assert (small.scene.state(told), small.scene.state(mine)) == ("accepted", "proposed")
+    assert (small.scene.due(other), small.scene.due(small.invoice)) == ([77_00], [FACE - FREE])
+    small.scene.check()
 
 
 DEEDS = ("upload", "bank", "accept", "undo", "remove")

@@ -168,10 +168,10 @@ def test_what_is_sure_is_accepted_in_one_go_and_the_rest_waits(world: World, sel
     part = line(world, seller, 300, bills[0]["number"])
     engine(world, seller, ask=True)
     some = world.post("/api/transactions/match-sure", seller, {"transaction_ids": [lines[1], part]})
-    assert some.body == {"transaction_ids": [lines[1]]}
+    assert some.body == {"transaction_ids": [lines[1]], "refused": []}
     rest = world.post("/api/transactions/match-sure", seller, {})
     assert set(rest.body["transaction_ids"]) == {lines[0], lines[2]}
-    assert world.post("/api/transactions/match-sure", seller, {}).body == {"transaction_ids": []}
+    assert world.post("/api/transactions/match-sure", seller, {}).body == {"transaction_ids": [], "refused": []}
     assert world.post("/api/transactions/match-sure", world.person(Role.BUYER), {}).status == 403
     assert world.get(f"/api/transactions/{part}", seller).body["match_state"] == "none"
 
