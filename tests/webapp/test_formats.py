@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 
 from webapp.pages.format import exchange_rate, field_words, method
@@ -28,7 +26,7 @@ def test_a_way_to_pay_is_spelled_alike_wherever_it_stands(code: str, said: str) 
     ],
 )
 def test_an_exchange_rate_is_shown_to_six_digits_at_least(kept: str, said: str) -> None:
-    assert exchange_rate(Decimal(kept)) == said
+    assert exchange_rate(kept) == said
 
 
 def test_a_field_that_somebody_else_changed_is_named_as_the_form_names_it() -> None:

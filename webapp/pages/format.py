@@ -114,8 +114,9 @@ def method(code: str) -> str:
     return said[:1].upper() + said[1:]
 
 
-def exchange_rate(value: Decimal) -> str:
-    """A rate as it is read: six decimals, or six digits of one that is smaller; whole zeros at the end are left out."""
+def exchange_rate(kept: str) -> str:
+    """A rate as it is read: six decimals, or six digits of one that is smaller; zeros that say nothing are left out."""
+    value = Decimal(kept)
     return plain(f"{value:.{max(6, 5 - value.adjusted())}f}")
 
 
