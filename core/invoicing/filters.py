@@ -21,7 +21,8 @@ from core.money import MAX_MINOR
 PAYMENT_STATUSES: Final = ("draft", "open", "partial", "paid", "void")
 # What is shown as `status`: see core.marketplace.shapes.STATUS.
 STATUSES: Final = (*PAYMENT_STATUSES, *(state.value for state in State))
-LATE: Final = "invoices.status IN ('open', 'partial') AND invoices.due_date < (now() AT TIME ZONE 'UTC')::date"
+_PAST: Final = "invoices.due_date < (now() AT TIME ZONE 'UTC')::date"
+LATE: Final = f"invoices.status IN ('open', 'partial') AND {_PAST}"
 # What people ask for that is not one state: what still has money coming, and what is late, financed or not.
 _GROUPS: Final = {"unpaid": "invoices.status IN ('open', 'partial')", "overdue": LATE}
 FILTERS: Final = tuple(dict.fromkeys((*STATUSES, *_GROUPS)))
@@ -99,7 +100,9 @@ def conditions(asked: Filters, actor: Actor, found_by: search.Found | None = Non
         _one_of("stage", asked.stage, stages.STAGES)
         # The first part finds the few by an index.
         paid = _STAGED.get(asked.stage, "= 'open'")
-        found.append(f"invoices.status {paid} AND {stages.SQL} = :stage")
+        # What is open and not overdue is due today or later: of old invoices that are few.
+        young = "" if asked.stage in _STAGED else f" AND {_PAST.replace('<', '>=')}"
+        found.append(f"invoices.status {paid}{young} AND {stages.SQL} = :stage")
         values["stage"] = asked.stage
     for name, condition in _EXACT.items():
         value = getattr(asked, name)

@@ -23,12 +23,13 @@ _OWED = (
 )
 _MOVED = (
     "SELECT 'invoice' AS kind, id, number AS label, contact_id, issue_date AS day, currency, total AS owed, 1 AS many "
-    f"{_INVOICED} UNION ALL SELECT 'payment', id, payer_name, contact_id, occurred_at::date, currency, -allocated, 1 "
-    f"{_PAID}"
+    f"{_INVOICED} AND issue_date >= :oldest UNION ALL SELECT 'payment', id, payer_name, contact_id, occurred_at::date, "
+    f"currency, -allocated, 1 {_PAID} AND occurred_at >= CAST(:oldest AS date)"
 )
 # The months of a million rows are found by their days.
 _OWED_BY_DAY = _OWED.format(
-    moved="SELECT 'invoice' AS kind, issue_date AS day, currency, sum(total) AS owed, count(*) AS many "
+    moved="SELECT 'invoice' AS kind, issue_date AS day, currency, sum(total) AS owed, "
+    "count(*) FILTER (WHERE total <> 0) AS many "
     f"{_INVOICED} GROUP BY issue_date, currency UNION ALL SELECT 'payment', occurred_at::date, currency, "
     f"-sum(allocated), count(*) {_PAID} GROUP BY occurred_at::date, currency"
 )
@@ -36,7 +37,7 @@ _OWED_BY_DAY = _OWED.format(
 
 def owed_until(until: date) -> Source:
     """What was owed at the end of a day, and what was sold in its month and the two before."""
-    values = {"until": until, "window": month_of(until, -2)}
+    values = {"until": until, "window": month_of(until, -2), "oldest": date.min}
     return Source(
         sql=_OWED.format(moved=_MOVED), added=_OWED_BY_DAY, values=values, parts=("month",), measures=("owed", "sales")
     )

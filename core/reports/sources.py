@@ -46,7 +46,8 @@ class Source:
     counts: tuple[str, ...] = ("many",)
     # Yields currency and rate_day of what is in another currency, where that is read faster than the rows themselves.
     foreign: str = ""
-    # Yields the same sums from fewer rows, without ids and labels.
+    # Yields the same sums by day from fewer rows, without ids and labels; `many` are those whose measures are not 0.
+    # `sql` of such a source reads :oldest, and yields nothing before that day.
     added: str = ""
     # Whether a document has several rows, one a line.
     lines: bool = False
@@ -180,6 +181,49 @@ def _asked(source: Source, spelled: str) -> tuple[list[str], dict[str, str]]:
     return conditions, values
 
 
+def _whole_of(
+    session: Session,
+    user_id: UUID,
+    home: str,
+    source: Source,
+    chosen: str,
+    conditions: list[str],
+    asked: dict[str, str],
+) -> tuple[list[tuple[date, int, int]], set[tuple[str, date]]]:
+    """What rows come to and how many there are, and which other currencies on which days are among them.
+
+    Where the source is added up by day, by day. Most sellers have one currency: theirs is read in this one pass.
+    """
+    where = " AND ".join([f"{chosen} <> 0", *conditions])
+    by_day = source.added and chosen in source.measures
+    read, day, many = (source.added, "day", "sum(many)") if by_day else (source.sql, "DATE '0001-01-01'", "count(*)")
+    inner = f"SELECT {day} AS day, currency, rate_day, {chosen} AS amount, many FROM ({read}) AS lines WHERE {where}"
+    if source.lines:
+        inner = (
+            f"SELECT {day} AS day, currency, rate_day, sum({chosen}) AS amount FROM ({read}) AS lines WHERE {where} "
+            f"GROUP BY kind, id, currency, rate_day HAVING sum({chosen}) <> 0"
+        )
+    found = session.execute(
+        text(
+            f"SELECT day, {_OTHER}, sum(amount)::bigint AS total, {many}::bigint AS many FROM ({inner}) AS lines "
+            "GROUP BY day, other, other_day"
+        ),
+        {**source.values, **asked, "home": home, "user": user_id},
+    ).all()
+    others = {(row.other, row.other_day) for row in found if row.other is not None}
+    return [(row.day, row.total, row.many) for row in found if row.other is None], others
+
+
+def _oldest(whole: list[tuple[date, int, int]], after: date | None, enough: int) -> date:
+    """The day from which on there are enough rows for a page that begins after a day; of that day nothing is known."""
+    for day, _, many in sorted(whole, reverse=True):
+        if after is None or day < after:
+            enough -= many
+            if enough <= 0:
+                return day
+    return date.min
+
+
 def rows(
     session: Session,
     user_id: UUID,
@@ -201,26 +245,33 @@ def rows(
         raise Invalid("measure", f"must be one of {', '.join(measures)}")
     limit = paging.check_limit(limit)
     conditions, asked = _asked(source, part)
-    where = " AND ".join(["factor IS NOT NULL", f"{chosen} <> 0", *conditions])
-    sql, values = converted(session, user_id, home, source)
+    whole, others = _whole_of(session, user_id, home, source, chosen, conditions, asked)
+    sql, values = source.sql, {**source.values, "home": home, "user": user_id}
+    home_amount = chosen
+    if others:
+        sql, values = converted(session, user_id, home, source, others)
+        home_amount, conditions = _measured(chosen, source), ["factor IS NOT NULL", *conditions]
     values |= asked
+    where = " AND ".join([f"{chosen} <> 0", *conditions])
     columns = "kind, id, label, contact_id, day, currency"
-    amounts = f"{chosen} AS amount, {_measured(chosen, source)} AS home_amount"
-    inner = f"SELECT {columns}, {amounts} FROM ({sql}) AS lines WHERE {where}"
+    inner = f"SELECT {columns}, {chosen} AS amount, {home_amount} AS home_amount FROM ({sql}) AS lines WHERE {where}"
     if source.lines:
         # A document stands there once, with all its lines that are of the part.
         inner = (
             f"SELECT {columns}, sum(amount) AS amount, sum(home_amount) AS home_amount FROM ({inner}) AS lines "
             f"GROUP BY {columns} HAVING sum(amount) <> 0"
         )
-    whole = session.execute(
-        text(f"SELECT coalesce(sum(home_amount), 0)::bigint AS total, count(*) AS many FROM ({inner}) AS lines"), values
-    ).one()
-    after = ""
+    if others:
+        both = text(f"SELECT coalesce(sum(home_amount), 0)::bigint AS total, count(*) AS many FROM ({inner}) AS lines")
+        total, many = session.execute(both, values).one()
+        whole = [(date.min, total, many)]
+    after, day = "", ""
     if cursor:
         _, day, identity = paging.after_key(cursor)
         after = "WHERE (day, id) < (CAST(:after_day AS date), CAST(:after_id AS uuid)) "
         values |= {"after_day": _day(day), "after_id": identity}
+    if source.added and not others:
+        values["oldest"] = _oldest(whole, _day(day) if cursor else None, limit + 1)
     page = session.execute(
         text(
             f"SELECT page.*, contacts.name AS who FROM (SELECT * FROM ({inner}) AS lines {after}"
@@ -230,8 +281,14 @@ def rows(
         {**values, "limit": limit + 1},
     ).all()
     found = paging.page_by_key(list(page), limit, _item, lambda row: ("rows", row.day.isoformat(), row.id))
-    return {**found, "total": whole.total, "count": whole.many, "measure": chosen, "home": home,
-            "kind": "number" if chosen in source.counts else "money"}  # fmt: skip
+    return {
+        **found,
+        "total": sum(total for _, total, _ in whole),
+        "count": sum(many for _, _, many in whole),
+        "measure": chosen,
+        "home": home,
+        "kind": "number" if chosen in source.counts else "money",
+    }
 
 
 def _day(spelled: str) -> date:
