@@ -276,8 +276,10 @@ def cross(quoted: Mapping[str, Decimal], base: str, home: str, day: date) -> lis
         return []
     step = Decimal(1).scaleb(-MAX_PLACES)
     found = []
-    for currency, value in worth.items():
-        rate = (worth[home] / value).quantize(step, rounding=ROUND_HALF_UP) if value > 0 else Decimal(0)
-        if currency != home and 0 < rate <= MAX_RATE:
-            found.append(Rate(currency=currency, home=home, day=day, rate=rate))
+    # Wide enough for the widest of what `decimal_of` takes: it is refused here for its size, not by the arithmetic.
+    with localcontext(prec=100):
+        for currency, value in worth.items():
+            rate = (worth[home] / value).quantize(step, rounding=ROUND_HALF_UP) if value > 0 else Decimal(0)
+            if currency != home and 0 < rate <= MAX_RATE:
+                found.append(Rate(currency=currency, home=home, day=day, rate=rate))
     return found

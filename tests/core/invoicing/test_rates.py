@@ -252,6 +252,13 @@ def test_the_central_banks_file_is_crossed_to_the_home_currency() -> None:
         rate_files.read(ECB, "KES")
 
 
+@pytest.mark.parametrize("home", ["INR", "USD"])
+def test_rates_of_the_central_bank_beyond_all_are_none(home: str) -> None:
+    huge, tiny = b"'" + b"9" * 31 + b"'", b"'0." + b"0" * 28 + b"1'"
+    with pytest.raises(Invalid, match=f"has no rate of {home} on 2026-11-20"):
+        rate_files.read(ECB.replace(b"'99'", huge).replace(b"'1.1'", tiny), home)
+
+
 def test_a_rate_of_the_central_bank_that_is_no_number_is_refused() -> None:
     with pytest.raises(Invalid):
         rate_files.read(ECB.replace(b"'1.1'", b"'many'"), "INR")
