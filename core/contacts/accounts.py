@@ -39,7 +39,7 @@ VPA_LENGTH: Final = 100
 IFSC = re.compile(r"[A-Z]{4}0[A-Z0-9]{6}")
 # NPCI: letters, digits, full stop, hyphen (and underscore, at some banks), "@", and the handle of the bank.
 _VPA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,79}@[A-Za-z][A-Za-z0-9]{1,29}")
-_ACCOUNT = re.compile(r"[A-Z0-9]+")
+_ACCOUNT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 -]*[A-Za-z0-9])?")
 _GATEWAY = re.compile(r"[a-z]{2,8}_[A-Za-z0-9]{4,40}")
 _MARKS = re.compile(r"[\s-]+")
 
@@ -67,7 +67,8 @@ def clean(kind: str, value: str, ifsc: str | None = None) -> tuple[str, str, str
             raise Invalid("value", "must be an id of the gateway, such as va_DET8z3wBxfPB5L or cust_BtQNqzmBlAXyTY")
         return value, value, None
     key, (least, most) = account_key(value), ACCOUNT_LENGTHS
-    if not _ACCOUNT.fullmatch(key) or not least <= len(key) <= most or sum(one.isdigit() for one in key) < 6:
+    # As it is written: in capitals other letters ("ß", ligatures) would be another account's.
+    if not _ACCOUNT.fullmatch(value) or not least <= len(key) <= most or sum(one.isdigit() for one in key) < 6:
         raise Invalid("value", f"must be a number of {least} to {most} letters and digits, with six digits at least")
     if len(value) > VPA_LENGTH:
         raise Invalid("value", f"must have {VPA_LENGTH} characters at most")
@@ -103,12 +104,14 @@ def add(
     """Write an account of a customer down; payments that came through it before are theirs from now on.
 
     `MOST` of a contact. Writing what is there already changes nothing. Raises NotFound, Forbidden, Invalid, or Conflict
-    when another customer has it.
+    when another customer has it, or this one as something else.
     """
     called = _own(session, actor, contact_id)
     value, key, ifsc = clean(kind, value, ifsc)
     rows = of_contact(session, actor, contact_id)
     if (same := next((row for row in rows if clean(row["kind"], row["value"])[1] == key), None)) is not None:
+        if same["kind"] != kind or ifsc not in (None, same["ifsc"]):
+            raise Conflict(f"this contact has it already, as {KINDS[same['kind']].lower()}; remove that first")
         return same
     if len(rows) >= MOST:
         raise Conflict(f"a contact has {MOST} accounts at most")

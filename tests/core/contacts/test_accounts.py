@@ -75,6 +75,8 @@ def test_what_is_written_down_is_looked_for_without_marks(kind: str, value: str,
         pytest.param("virtual_account", "A" * 29 + "123456", None, "value", id="thirty-five"),
         pytest.param("bank_account", "ABCDEFG12345", None, "value", id="five digits"),
         pytest.param("bank_account", "१२३४५६७८", None, "value", id="other digits"),
+        *(pytest.param("bank_account", f"12345678{one}", None, "value", id=ascii(one)) for one in ("ß", "\ufb01", "-")),
+        pytest.param("bank_account", "1234\n5678", None, "value", id="two lines"),
         pytest.param("bank_account", "12345678", "HDFC1001234", "ifsc", id="IFSC without its zero"),
         pytest.param("bank_account", "12345678", "HDFC000123", "ifsc", id="IFSC too short"),
         pytest.param("bank_account", "12345678", "HDFC00012345", "ifsc", id="IFSC too long"),
@@ -96,7 +98,10 @@ def test_what_is_no_account_is_refused_by_its_field(kind: str, value: str, ifsc:
 def test_two_customers_of_a_seller_share_no_account_and_two_sellers_may(scene: Scene, context: Clockwork) -> None:
     first, second = scene.bill(10_000), scene.bill(20_000, "Verma Steel")
     made = add(scene, first, "virtual_account", VIRTUAL, "RATN0VAAPIS")
-    assert add(scene, first, "bank_account", f"{VIRTUAL[:4]} {VIRTUAL[4:]}") == made
+    assert add(scene, first, "virtual_account", f"{VIRTUAL[:4]} {VIRTUAL[4:]}") == made
+    for kind, ifsc in (("bank_account", None), ("virtual_account", "HDFC0001234")):
+        with pytest.raises(Conflict, match="has it already, as virtual account"):
+            add(scene, first, kind, VIRTUAL, ifsc)
     with pytest.raises(Conflict, match="another customer"):
         add(scene, second, "bank_account", VIRTUAL)
     other = open_scene(context)
@@ -165,6 +170,34 @@ def test_money_by_a_virtual_account_is_its_customer_s_whichever_is_told_first(
         deed()
     row = scene.shop.one("SELECT contact_id, invoice_id, allocated FROM payments WHERE user_id = :user")
     assert row == {"contact_id": UUID(invoice["contact"]["id"]), "invoice_id": None, "allocated": 0}
+
+
+@pytest.mark.parametrize("last", ["account", "payment"])
+def test_an_account_that_is_written_down_while_its_payment_comes_is_found_by_the_next_look(
+    scene: Scene, last: str
+) -> None:
+    invoice = scene.bill(10_000)
+    database, seller = scene.shop.database, scene.shop.seller
+    with database.session() as writing, database.connect() as telling:
+        contact = UUID(invoice["contact"]["id"])
+        if last == "payment":
+            intake.apply(telling, scene.shop.state(credited()), now=NOW)
+        accounts.add(writing, seller, contact, NOW, kind="virtual_account", value=VIRTUAL)
+        if last == "account":
+            intake.apply(telling, scene.shop.state(credited()), now=NOW)
+            telling.commit()
+            with database.connect() as connection:
+                assert run.due(connection, 1000).count(seller.id) == 1
+            run.work(database, seller.id, NOW)
+        writing.commit()
+    assert scene.shop.one("SELECT contact_id FROM payments WHERE user_id = :user") == {"contact_id": None}
+    with database.connect() as connection:
+        assert run.due(connection, 1000).count(seller.id) == 1
+    run.work(database, seller.id, NOW)
+    assert scene.shop.one("SELECT contact_id FROM payments WHERE user_id = :user") == {"contact_id": contact}
+    told = scene.shop.rows("SELECT id FROM outbox WHERE room = 'user:' || :user AND name LIKE 'payment.%'")
+    run.work(database, seller.id, NOW)
+    assert scene.shop.rows("SELECT id FROM outbox WHERE room = 'user:' || :user AND name LIKE 'payment.%'") == told
 
 
 def test_where_a_hint_pointed_does_not_decide_whose_confirmed_money_is(scene: Scene) -> None:
