@@ -23,7 +23,7 @@ from core.ids import new_id
 from core.invoicing.references import candidate_keys
 from core.live.feed import announce_all
 from core.payments import apply as payments
-from core.reconciliation import booking, succession
+from core.reconciliation import booking, requests, succession
 from core.statements import Outcome
 
 # Weights of this version of the rules; stored with every proposal.
@@ -143,13 +143,7 @@ def _write(connection: Connection, made: Sequence[Mapping[str, Any]], lines: Map
     )
 
 
-def ask(connection: Connection, users: Iterable[UUID]) -> None:
-    """Have the engine look at the lines of these users; it is rung for once this is committed."""
-    if wanted := sorted(set(users)):
-        connection.execute(
-            text("INSERT INTO reconcile_requests (user_id) SELECT * FROM unnest(CAST(:users AS uuid[]))"),
-            {"users": array(wanted, "uuid")},
-        )
+ask = requests.ask
 
 
 def ask_about_money(connection: Connection, users: Iterable[UUID]) -> None:

@@ -46,6 +46,13 @@ def adopt_received(
     return _settle(connection, receivers.received(connection, user_id, key), now, calendar)
 
 
+def adopt_unsettled(
+    connection: Connection, user_id: UUID, *, now: datetime | None = None, calendar: Calendar | None = None
+) -> int:
+    """The same for what an account missed that was written down in the instant in which its payment came."""
+    return _settle(connection, receivers.unsettled(connection, user_id), now, calendar)
+
+
 def _settle(
     connection: Connection, rows: Sequence[tuple[UUID, UUID, str]], now: datetime | None, calendar: Calendar | None
 ) -> int:

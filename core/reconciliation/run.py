@@ -26,6 +26,7 @@ from core.database import Database
 from core.live.feed import announce_all
 from core.marketplace import repayments
 from core.marketplace.calendar import Calendar
+from core.payments.adopt import adopt_unsettled
 from core.reconciliation import booking, conversions, engine, loading, proposing, succession
 from core.reconciliation.booking import Decision, Target
 from core.reconciliation.engine import Judgement
@@ -78,6 +79,7 @@ def reconcile(
     """
     connection = session.connection() if isinstance(session, Session) else session
     _alone(connection, user_id)
+    adopt_unsettled(connection, user_id, now=now, calendar=calendar)
     conversions.convert(connection, user_id, now, calendar)
     loaded = loading.load(connection, user_id)
     done = Done()
@@ -95,6 +97,9 @@ def work(
     weights: Weights = CURRENT,
 ) -> Done:
     """The same in transactions of its own: one to read, and one for each `BATCH` of lines that are written."""
+    with database.connect() as connection:
+        _alone(connection, user_id)
+        adopt_unsettled(connection, user_id, now=now, calendar=calendar)
     with database.connect() as connection:
         _alone(connection, user_id)
         conversions.convert(connection, user_id, now, calendar)

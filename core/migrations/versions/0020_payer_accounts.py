@@ -32,6 +32,9 @@ CREATE TABLE payer_accounts (
         AND (ifsc IS NULL OR kind IN ('virtual_account', 'bank_account')))
 );
 CREATE INDEX payer_accounts_contact ON payer_accounts (contact_id);
+-- Payments that came through an account or address and are nobody's yet.
+CREATE INDEX payments_of_nobody ON payments (user_id)
+    WHERE contact_id IS NULL AND NOT decided AND jsonb_path_exists(invoice_references, '$[*] ? (@[0] == 100)');
 
 -- A rejection can be taken back; the case says so.
 ALTER TABLE reconciliation_cases DROP CONSTRAINT reconciliation_cases_kind_check;
