@@ -96,15 +96,17 @@ CREATE TRIGGER credit_notes_new_for_tax AFTER INSERT ON credit_notes
 CREATE TRIGGER credit_notes_changed_for_tax AFTER UPDATE OF status ON credit_notes
     FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION tax_document_changed();
 
--- What reports of a period add up, without reading the invoices themselves.
+-- What reports of a period add up, without reading the invoices themselves. The list finds a day by it, drafts too.
 DROP INDEX invoices_issued;
 CREATE INDEX invoices_issued ON invoices (seller_id, issue_date)
-    INCLUDE (currency, contact_id, total, subtotal, rounding, tax) WHERE status NOT IN ('draft', 'void');
+    INCLUDE (status, currency, contact_id, total, subtotal, rounding, tax);
 -- The orders of the list, each by seller.
 CREATE INDEX invoices_by_due ON invoices (seller_id, due_date, id);
 CREATE INDEX invoices_by_total ON invoices (seller_id, total, id);
 CREATE INDEX invoices_by_number ON invoices (seller_id, coalesce(number, ''), id);
 CREATE INDEX invoices_by_status ON invoices (seller_id, status, id);
+-- Few are in other money than most are; those of one who sells in another all the same.
+CREATE INDEX invoices_by_currency ON invoices (seller_id, currency, id) WHERE currency <> 'INR';
 CREATE INDEX contacts_by_name ON contacts (user_id, lower(name), id);
 CREATE INDEX credit_notes_issued ON credit_notes (seller_id, issue_date) WHERE status = 'issued';
 """
