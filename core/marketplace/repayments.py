@@ -31,6 +31,7 @@ from core.marketplace.repayment_rows import Desk, Written
 from core.marketplace.rules import today
 from core.marketplace.states import SETTLED, Financing, State
 from core.notifications import Notice
+from core.payments.settle import settle
 from core.statements import Effect, EffectKind, Outcome
 
 _FINANCED = text(
@@ -138,7 +139,8 @@ def _leave(
 def repurchase(session: Session, financing: Financing, number: str, now: datetime, calendar: Calendar) -> Financing:
     """The seller buys the claims of a locked, defaulted financing back, as full recourse says, and it is told.
 
-    It counts from the day of the default. What the seller's wallet lacks the platform advances, and claims.
+    It counts from the day of the default. What the seller's wallet lacks the platform advances, and claims. What the
+    seller's words may settle now, they do (`core.marketplace.words`).
     """
     connection = session.connection()
     bought = Receipt(
@@ -151,6 +153,7 @@ def repurchase(session: Session, financing: Financing, number: str, now: datetim
     money[financing.id].append(bought)
     outcome = Outcome()
     found = repay(connection, [(financing, number)], money, outcome, now, calendar, {})
+    settle(connection, {}, {}, outcome, refilled=[financing.invoice_id])
     announce_all(connection, outcome.announcements)
     return found[financing.id]
 

@@ -103,8 +103,9 @@ def settle(
     *,
     resolve: bool = True,
     quiet: Collection[UUID] = (),
+    refilled: Collection[UUID] = (),
 ) -> None:
-    """Write payments and refill every invoice they name or named.
+    """Write payments and refill every invoice they name or named, and those that are to be `refilled` besides.
 
     `origins` says which event changed which payment. With `resolve` the invoice of each payment is looked up
     from its references; without, `invoice_id` is taken as it stands. What a person decided stands in either case.
@@ -113,14 +114,14 @@ def settle(
     (`core.marketplace.repayments.collect`): it takes locks that come after those of every invoice. The sellers' books
     follow at the end of the transaction.
     """
-    if not touched:
+    if not touched and not refilled:
         return
     books.touch(connection)
     before = {identity: state.named | set(state.names) for identity, state in touched.items()}
     _recount(touched.values())
     if resolve:
         _resolve(connection, touched.values())
-    affected = set().union(*before.values(), *(state.names for state in touched.values()))
+    affected = set(refilled).union(*before.values(), *(state.names for state in touched.values()))
     invoices = lock_invoices(connection, affected)
     plan = _plan(connection, touched, invoices)
     changes = plan.changes

@@ -22,6 +22,7 @@ from tests.builders import NOW, Clockwork, transaction, worker
 from tests.core.marketplace import builders, deals
 from tests.core.marketplace.builders import LAKH, NEXT_DAY, RULES, check_books
 from tests.core.marketplace.deals import BEGUN, WORKED, Deal, state_of
+from tests.core.payments.counter import Counter
 
 # The worked example falls due on Friday 1 January 2027: three working days of grace end on Wednesday the 6th.
 OVERDUE = opening(date(2027, 1, 7))
@@ -195,6 +196,21 @@ def test_full_recourse_takes_what_the_seller_has_and_claims_the_rest(context: Cl
     assert deal.balance(claim) == 0
     assert deal.money(seller) == [1_82_246_58]
     assert deal.financing.collected == 5_00_000_00
+    check_books(context.database)
+
+
+def test_words_that_a_repurchase_sets_free_settle_at_once(context: Clockwork) -> None:
+    deal = deals.make(context, face=LAKH, confirmed=98_000_00, haircut="20", recourse="full", now=BEGUN)
+    counter = Counter(deal.shop)
+    deal.pay(78_400_00)
+    paid = counter.record(21_600_00, (deal.invoice_id, 21_600_00), method="other")
+    deal.shop.hear(deal.returned(78_400_00))
+    assert (state_of(deal), counter.parts(paid)) == (State.FUNDED, {deal.invoice_id: 2_000_00})
+    tick(context, OVERDUE)
+    tick(context, DEFAULT)
+    assert (state_of(deal), counter.parts(paid)) == (State.REPAID, {deal.invoice_id: 21_600_00})
+    assert counter.standing(deal.invoice_id) == [("partial", 21_600_00)]
+    assert deal.told("invoice.updated", room=f"invoice:{deal.invoice_id}")[-1]["data"]["amount_paid"] == 21_600_00
     check_books(context.database)
 
 
