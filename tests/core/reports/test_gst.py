@@ -7,6 +7,7 @@ centre and the state inside 27.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -29,6 +30,7 @@ from core.reports import filings, gstr1, tax
 from core.reports.filings import MonthNotOver, MonthsOutOfOrder
 from core.reports.shape import Report
 from tests.builders import NOW, Clockwork, Json, Shop, open_shop, worker
+from tests.core.payments.test_money_guards import until_blocked
 
 BUYER = "29AAFCC9980M1ZR"
 MARCH, APRIL, MAY = date(2026, 3, 1), date(2026, 4, 1), date(2026, 5, 1)
@@ -362,6 +364,19 @@ def test_filing_waits_for_nobody_who_waits_for_it(shop: Shop) -> None:
         changing.execute(text("SELECT FROM invoices WHERE id = :id FOR UPDATE"), {"id": UUID(sold["id"])})
         assert not _has_to_wait(shop, lambda session: filings.file(session, shop.seller, APRIL, LATER))
     assert file(shop, APRIL)["documents"] == 1
+
+
+def test_two_who_file_a_month_at_once_file_it_once(shop: Shop) -> None:
+    sell(shop, line(1_000_00), day=date(2026, 4, 5))
+    with ThreadPoolExecutor(1) as pool, shop.database.session() as first:
+        filed = filings.file(first, shop.seller, APRIL, LATER)
+        second = pool.submit(file, shop, APRIL)
+        until_blocked(shop)
+        first.commit()
+        assert second.result(10) == filed
+    kept = "SELECT 1 FROM tax_filed WHERE user_id = :user UNION ALL SELECT 1 FROM tax_months WHERE user_id = :user"
+    told = "SELECT 1 FROM audit_log WHERE subject_id = :user AND action = 'tax_month.filed'"
+    assert (len(shop.rows(kept)), len(shop.rows(told))) == (2, 1)
 
 
 @pytest.mark.parametrize(
