@@ -247,7 +247,7 @@ def _mark(spelled: str, *, filed: bool) -> Response:
             raise NotFound("month", spelled)
         try:
             (filings.file if filed else filings.reopen)(look.db, look.actor, month, look.now)
-        except (Conflict, Invalid) as error:
+        except Conflict as error:
             flash(str(error), "bad")
         else:
             flash(f"{month:%B %Y} is {'marked as filed' if filed else 'open again'}.", "good")

@@ -180,8 +180,12 @@ def test_a_month_is_filed_and_opened_again_over_the_api_and_on_the_page(world: W
     filed = world.post(f"{address}/file", trader)
     assert (filed.status, filed.body["documents"]) == (200, 10)
     assert [one["month"] for one in world.get("/api/reports/tax/months", trader).body["items"]] == [f"{month}-01"]
-    shown = world.browser(trader).get("/reports/tax").get_data(as_text=True)
+    browser = world.browser(trader)
+    shown = browser.get("/reports/tax").get_data(as_text=True)
     assert "Marked as filed" in shown
+    token = {"csrf_token": re.findall(r'name="csrf_token"[^>]*value="([^"]*)"', shown)[0]}
+    for wrong, status in (("9999-12", 422), ("2017-06", 422), ("x", 404)):
+        assert browser.post(f"/reports/tax/{wrong}/reopen", data=token).status_code == status, wrong
     assert f"/reports/tax/{month}/reopen" in shown
     assert world.post(f"{address}/reopen", trader).body == {"items": []}
     file = world.get(f"{address}/gstr1.json", trader)
