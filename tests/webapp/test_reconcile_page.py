@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from core.identity import Role
 from core.ids import new_id
-from core.reconciliation import run
+from core.marketplace.words import InvestorsRepaid
+from core.reconciliation import decisions, run
 from tests.conftest import Servers
 from tests.webapp.conftest import INVOICE, World, standing_world
 
@@ -123,6 +125,49 @@ def test_what_was_accepted_together_is_taken_back_by_a_form_of_its_own(desk: Des
     done = desk.client.post("/reconcile/undo", data={"csrf_token": token, "at": at})
     assert (done.status_code, [desk.due(one) for one in invoices]) == (303, [510_00, 520_00])
     assert "Take back the last" not in desk.page(tab="done")
+
+
+def test_one_that_may_not_be_taken_back_keeps_no_other_and_the_page_says_which(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoices = [desk.invoice(410_00 + place) for place in range(2)]
+    lines = [desk.line(one["total"], f"NEFT {one['number']}") for one in invoices]
+    desk.judge()
+    said = told(desk.post("/reconcile/sure"))
+    undo = decisions.undo
+
+    def held(session: Any, user: UUID, line: UUID, *rest: Any, **more: Any) -> None:
+        if str(line) == lines[0]:
+            raise InvestorsRepaid("investors were repaid with this money")
+        undo(session, user, line, *rest, **more)
+
+    monkeypatch.setattr(decisions, "undo", held)
+    answer = desk.post("/reconcile/undo", at=said["at"])
+    assert told(answer)["left"] == 0
+    shown = " ".join(desk.page(tab="done").split()) + answer.headers["HX-Trigger"]
+    assert "1 line taken back. 1 stayed as it was: Investors were repaid with this money." in shown
+    assert [desk.due(one) for one in invoices] == [0, 410_01]
+    refused = desk.post("/reconcile/undo", at=said["at"])
+    assert (refused.status_code, "Investors were repaid" in refused.get_data(as_text=True) + str(refused.headers)) == (
+        409, True,
+    )  # fmt: skip
+
+
+def test_an_uploaded_line_says_that_the_banks_own_counts(desk: Desk) -> None:
+    invoice = desk.invoice(610_00)
+    uploaded = desk.line(610_00, f"NEFT BINA BUYER {invoice['number']}")
+    with desk.world.session() as session:
+        kept = session.execute(text("SELECT * FROM transactions WHERE id = :id"), {"id": uploaded}).mappings().one()
+        told_by_bank = {**kept, "id": new_id(), "object_id": "b", "trust": "fetched", "account_object_id": "b"}
+        names = [name for name in told_by_bank if name not in ("created_at", "updated_at")]
+        session.execute(
+            text(f"INSERT INTO transactions ({', '.join(names)}) VALUES ({', '.join(f':{one}' for one in names)})"),
+            told_by_bank,
+        )
+    desk.judge()
+    assert desk.state(uploaded) == "duplicate"
+    assert "The bank tells of this money itself" in desk.page(tab="doubled")
+    assert "own line comes before one that was uploaded" in " ".join(desk.page(f"/transactions/{uploaded}").split())
 
 
 def test_much_is_taken_back_in_parts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

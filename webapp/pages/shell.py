@@ -247,6 +247,7 @@ def _words(setup: BlueprintSetupState) -> None:
         size=formats.size,
         initials=formats.initials,
         reasons=words.reasons,
+        stops=words.stops,
         history=formats.history,
         field_words=formats.field_words,
         changed_value=lambda value, field, currency: formats.changed_value(
