@@ -113,7 +113,7 @@ def check_targets(amount: int, targets: Sequence[NewTarget]) -> None:
         if target.invoice_id in {earlier.invoice_id for earlier in targets[:place]}:
             raise Invalid(f"targets.{place}.invoice_id", "stands more than once")
     if sum(target.amount for target in targets) > amount:
-        raise Invalid("targets", f"share out more than the payment of {amount} minor units has")
+        raise Invalid("targets", f"the invoices get more than the payment of {amount} minor units has")
 
 
 def aim(connection: Connection, state: PaymentState, targets: Sequence[NewTarget]) -> None:

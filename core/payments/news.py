@@ -66,10 +66,11 @@ def _payment(
         "amount": state.amount,
         "currency": state.currency,
         "payer": state.payer_name or state.payer_email,
+        "method": state.method,
     }
     heard = {f"user:{state.user_id}": {**data, **_of(named[0] if named else None)}}
-    # Investors listen there too, and who paid is not theirs to know.
-    heard |= {f"invoice:{invoice['id']}": {**data, "payer": None, **_of(invoice)} for invoice in named}
+    # Investors listen there too, and who paid, and how, is not theirs to know.
+    heard |= {f"invoice:{invoice['id']}": {**data, "payer": None, "method": None, **_of(invoice)} for invoice in named}
     for room, told in heard.items():
         outcome.tell(
             [room],

@@ -98,6 +98,22 @@ def test_a_payment_is_recorded_edited_refunded_applied_and_deleted(till: Till) -
     assert "It was deleted: bounced" in till.see(path)[1]
 
 
+def test_tax_kept_back_is_not_called_money_that_was_received(till: Till) -> None:
+    till.record("5.00", **{"method": "tds_withheld", f"target-{till.first}": "5.00"})
+    page = till.see(f"/invoices/{till.first}")[1]
+    assert ("<h3>Tax kept back</h3>" in page, "<h3>Payment received</h3>" in page) == (True, False)
+    till.record("6.00", **{"method": "upi", f"target-{till.first}": "6.00"})
+    page = till.see(f"/invoices/{till.first}")[1]
+    assert ("<h3>Payment received</h3>" in page, ">UPI</a>" in page) == (True, True)
+
+
+def test_an_operator_reads_whose_each_invoice_and_payment_is(till: Till) -> None:
+    operator = till.world.person(Role.OPERATOR)
+    page = till.see("/invoices", operator)[1]
+    assert 'data-label="Seller"' in page
+    assert 'data-label="Seller"' not in till.see("/invoices")[1]
+
+
 def test_what_is_wrong_stands_beside_its_field(till: Till) -> None:
     at = f"/payments/new?contact={till.contact}"
     status, page = till.send("/payments/new", at, contact=till.contact, amount="", date="", method="barter")
@@ -107,7 +123,7 @@ def test_what_is_wrong_stands_beside_its_field(till: Till) -> None:
     given = {"contact": till.contact, "amount": "5.00", "date": "2026-11-02", "method": "cash"}
     status, page = till.send("/payments/new", at, **given, **{f"target-{till.first}": "6.00"})
     assert status == 422
-    assert "Share out more than the payment of ₹5.00" in page
+    assert "The invoices get more than the payment of ₹5.00 has" in page
     status, page = till.send("/payments/new", at, **{**given, "date": "2099-01-01"})
     assert status == 422
     assert "Must lie between 2000 and today" in page

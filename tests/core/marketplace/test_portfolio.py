@@ -246,11 +246,14 @@ def test_a_past_instant_has_the_books_that_were_recorded_then(context: Clockwork
     assert nobody_yet["wallet"]["balance"] == 0
 
 
-def test_investors_do_not_hear_who_paid(context: Clockwork) -> None:
+def test_investors_do_not_hear_who_paid_and_how(context: Clockwork) -> None:
     deal = deals.make(context, face=LAKH, ask=90_000_00, now=BEGUN)
     deal.pay(LAKH, payer={"name": "Bina Buyer"})
     heard = {row["room"]: row["data"]["payer"] for row in deal.told("payment.received")}
     assert heard == {f"user:{deal.offer.seller.id}": "Bina Buyer", f"invoice:{deal.invoice_id}": None}
+    assert {row["data"]["method"] for row in deal.told("payment.received") if row["room"].startswith("invoice:")} == {
+        None
+    }
 
 
 def test_money_that_is_only_held_is_reserved_and_earns_nothing(context: Clockwork) -> None:

@@ -43,6 +43,9 @@ function payment({ data }) {
   setTimeout(() => { if (!own.delete(data.payment_id)) sayPayment(data); }, GATHER_MS);
 }
 
+// What settles an invoice and is no money.
+const NO_MONEY = { credit_note: (amount) => `${amount} credited`, tds_withheld: (amount) => `${amount} of tax kept back` };
+
 function sayPayment(data) {
   const amount = money(data.amount, data.currency);
   const href = `/payments/${data.payment_id}`;
@@ -53,7 +56,7 @@ function sayPayment(data) {
   const words = { paid: "It is paid in full.", partial: `${money(data.amount_due ?? 0, data.currency)} is left to pay.` };
   const first = [from, invoice].filter(Boolean).join(" ");
   const text = `${first ? `${first[0].toUpperCase()}${first.slice(1)}. ` : ""}${invoice ? words[data.invoice_status] ?? "" : ""}`.trim();
-  return toast({ title: `${amount} received`, text, href, tone: "good" });
+  return toast({ title: NO_MONEY[data.method]?.(amount) ?? `${amount} received`, text, href, tone: "good" });
 }
 
 // What is news to whom, and only what somebody else did. Money that moves has events of its own.
