@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import NotFound
 from core.invoicing import rates
-from core.reports import income, matching, outstanding, receivables, sources, tax
+from core.reports import fees, income, listing, matching, outstanding, receivables, sources, tax
 from core.reports.periods import NAMES as PERIODS
 from core.reports.periods import Period, period
 from core.reports.shape import Report
@@ -62,7 +62,7 @@ def make(session: Session, seller_id: UUID, name: str, asked: Period, today: dat
         case "methods":
             return income.methods(session, seller_id, home, asked, today)
         case "fees":
-            return income.fees(session, seller_id, home, asked, today)
+            return fees.fees(session, seller_id, home, asked, today)
         case "reconciliation":
             return matching.reconciliation(session, seller_id, home, asked, today)
         case _:
@@ -84,7 +84,7 @@ def _source(session: Session, seller_id: UUID, name: str, asked: Period, today: 
         case "methods":
             return income.paid(asked, today)
         case "fees":
-            return income.charged(asked, today)
+            return fees.charged(asked, today)
         case "reconciliation":
             open_today = "state=open" in part.split(";")
             return matching.waiting(today) if open_today else matching.lines(asked, today)
@@ -104,7 +104,7 @@ def rows(
     limit: int = 50,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    """The rows behind a figure of a report, as its `rows` name them: see `sources.rows`. Raises NotFound, Invalid."""
+    """The rows behind a figure of a report, as its `rows` name them: see `listing.rows`. Raises NotFound, Invalid."""
     home = rates.home_currency(session, seller_id)
     source = _source(session, seller_id, name, asked, today, part)
-    return sources.rows(session, seller_id, home, source, measure=measure, part=part, limit=limit, cursor=cursor)
+    return listing.rows(session, seller_id, home, source, measure=measure, part=part, limit=limit, cursor=cursor)

@@ -14,9 +14,8 @@ from datetime import date
 from typing import Any, Final
 
 from core.reports.filings import Correction, Facts
-from core.reports.gst import ABROAD
+from core.reports.gstr1_documents import TAXES, listed, rate_of, rupees, section_of
 
-_TAXES: Final = (("txval", "taxable"), ("iamt", "igst"), ("camt", "cgst"), ("samt", "sgst"))
 _CODES: Final = (
     "BAG", "BAL", "BDL", "BKL", "BOU", "BOX", "BTL", "BUN", "CAN", "CBM", "CCM", "CMS", "CTN", "DOZ", "DRM", "GGK",
     "GMS", "GRS", "GYD", "KGS", "KLR", "KME", "LTR", "MLT", "MTR", "MTS", "NOS", "PAC", "PCS", "PRS", "QTL", "ROL",
@@ -31,114 +30,6 @@ _UNITS: Final = {
 }  # fmt: skip
 
 
-def rupees(minor: int) -> float:
-    """Paise as the number JSON has for it; exact to the paisa up to ninety lakh crore."""
-    return minor / 100
-
-
-def _date(spelled: str) -> str:
-    return f"{date.fromisoformat(spelled):%d-%m-%Y}"
-
-
-def _rate(spelled: str) -> float | int:
-    rate = float(spelled)
-    return int(rate) if rate == int(rate) else rate
-
-
-def _items(one: Facts, *, flat: bool = False, only_igst: bool = False) -> list[dict[str, Any]]:
-    """The lines of a document by rate, without those at nil, which are in a table of their own."""
-    by_rate: dict[str, dict[str, int]] = {}
-    for line in one["lines"]:
-        if line["section"] == "nil":
-            continue
-        sums = by_rate.setdefault(line["rate"], {name: 0 for _, name in _TAXES})
-        for _, name in _TAXES:
-            sums[name] += line[name]
-    shown = [pair for pair in _TAXES if not only_igst or pair[1] in {"taxable", "igst"}]
-    found = []
-    for place, (rate, sums) in enumerate(sorted(by_rate.items(), key=lambda each: float(each[0])), start=1):
-        detail = {"rt": _rate(rate), **{name: rupees(sums[kept]) for name, kept in shown}, "csamt": 0.0}
-        found.append(detail if flat else {"num": place, "itm_det": detail})
-    return found
-
-
-def _invoice(one: Facts, was: Facts | None) -> dict[str, Any]:
-    original = {} if was is None else {"oinum": was["number"], "oidt": _date(was["day"])}
-    return {**original, "inum": one["number"], "idt": _date(one["day"]), "val": rupees(one["value"])}
-
-
-def _note(one: Facts, was: Facts | None) -> dict[str, Any]:
-    original = {} if was is None else {"ont_num": was["number"], "ont_dt": _date(was["day"])}
-    return {
-        **original,
-        "ntty": "C",
-        "nt_num": one["number"],
-        "nt_dt": _date(one["day"]),
-        "val": rupees(one["value"]),
-    }
-
-
-Pair = tuple[Facts, Facts | None]
-
-
-def _grouped(pairs: Iterable[Pair], key: Callable[[Facts], str], name: str, inner: str, shape: Any) -> list[Any]:
-    found: dict[str, list[Any]] = defaultdict(list)
-    for one, was in pairs:
-        found[key(one)].append(shape(one, was))
-    return [{name: value, inner: shaped} for value, shaped in sorted(found.items())]
-
-
-def _charge(one: Facts) -> str:
-    return "Y" if one["reverse_charge"] else "N"
-
-
-def _b2b(one: Facts, was: Facts | None) -> dict[str, Any]:
-    more = {"pos": one["place"], "rchrg": _charge(one), "inv_typ": "R"}
-    return {**_invoice(one, was), **more, "itms": _items(one)}
-
-
-def _b2cl(one: Facts, was: Facts | None) -> dict[str, Any]:
-    return {**_invoice(one, was), "itms": _items(one, only_igst=True)}
-
-
-def _export(one: Facts, was: Facts | None) -> dict[str, Any]:
-    return {**_invoice(one, was), "itms": _items(one, flat=True, only_igst=True)}
-
-
-def _cdnr(one: Facts, was: Facts | None) -> dict[str, Any]:
-    more = {"pos": one["place"], "rchrg": _charge(one), "inv_typ": "R"}
-    return {**_note(one, was), **more, "itms": _items(one)}
-
-
-def _cdnur(one: Facts, was: Facts | None) -> dict[str, Any]:
-    kind = "B2CL" if one["belongs"] == "b2cl" else "EXPWP" if one["charged"] else "EXPWOP"
-    # Exports are everywhere and nowhere: their place is not asked for.
-    more = {"pos": one["place"]} if one["place"] != ABROAD else {}
-    return {"typ": kind, **_note(one, was), **more, "itms": _items(one, only_igst=True)}
-
-
-def section_of(one: Facts) -> str:
-    """The table a document stands in by itself: b2b, b2cl, exp, cdnr or cdnur; b2cs, nil for those that do not."""
-    found = {line["section"].removesuffix("_rc") for line in one["lines"]} - {"nil"}
-    return found.pop() if found else "nil"
-
-
-def _documents(pairs: Sequence[Pair], suffix: str) -> dict[str, list[Any]]:
-    """The tables that list documents one by one; `suffix` a for those that correct."""
-    by: dict[str, list[Pair]] = defaultdict(list)
-    for one, was in pairs:
-        by[section_of(one)].append((one, was))
-    return {
-        f"b2b{suffix}": _grouped(by["b2b"], lambda one: one["gstin"], "ctin", "inv", _b2b),
-        f"b2cl{suffix}": _grouped(by["b2cl"], lambda one: one["place"], "pos", "inv", _b2cl),
-        f"exp{suffix}": _grouped(
-            by["exp"], lambda one: "WPAY" if one["charged"] else "WOPAY", "exp_typ", "inv", _export
-        ),
-        f"cdnr{suffix}": _grouped(by["cdnr"], lambda one: one["gstin"], "ctin", "nt", _cdnr),
-        f"cdnur{suffix}": [_cdnur(one, was) for one, was in by["cdnur"]],
-    }
-
-
 def _sign(one: Facts) -> int:
     return -1 if one["kind"] == "credit_note" else 1
 
@@ -151,8 +42,8 @@ def _added(documents: Iterable[Facts], key: Callable[[Facts, Mapping[str, Any]],
             named = key(one, line)
             if named is None:
                 continue
-            sums = found.setdefault(named, {name: 0 for _, name in _TAXES})
-            for _, name in _TAXES:
+            sums = found.setdefault(named, {name: 0 for _, name in TAXES})
+            for _, name in TAXES:
                 sums[name] += _sign(one) * line[name]
     return dict(sorted(found.items()))
 
@@ -165,7 +56,7 @@ def _b2cs_sums(supply: str, rate: float, sums: Mapping[str, int]) -> dict[str, A
     taxes = {"camt": rupees(sums["cgst"]), "samt": rupees(sums["sgst"])}
     if supply == "inter":
         taxes = {"iamt": rupees(sums["igst"])}
-    return {"rt": _rate(str(rate)), "txval": rupees(sums["taxable"]), **taxes, "csamt": 0.0}
+    return {"rt": rate_of(str(rate)), "txval": rupees(sums["taxable"]), **taxes, "csamt": 0.0}
 
 
 def _b2cs(documents: Sequence[Facts]) -> list[dict[str, Any]]:
@@ -224,7 +115,7 @@ def _hsn(documents: Sequence[Facts], buyers: str) -> list[dict[str, Any]]:
         {
             "num": place, "hsn_sc": hsn, "uqc": code,
             "qty": 0 if code == "NA" else round(quantities[hsn, code, rate], 2),
-            "rt": _rate(str(rate)), **{name: rupees(sums[kept]) for name, kept in _TAXES}, "csamt": 0.0,
+            "rt": rate_of(str(rate)), **{name: rupees(sums[kept]) for name, kept in TAXES}, "csamt": 0.0,
         }
         for place, ((hsn, code, rate), sums) in enumerate(_added(documents, key).items(), start=1)
     ]  # fmt: skip
@@ -268,7 +159,7 @@ def _same_buyer(one: Correction) -> bool:
 
 
 def _emptied(one: Facts) -> Facts:
-    lines = [{**line, **{name: 0 for _, name in _TAXES}} for line in one["lines"]]
+    lines = [{**line, **{name: 0 for _, name in TAXES}} for line in one["lines"]]
     return {**one, "value": 0, "lines": lines}
 
 
@@ -291,9 +182,9 @@ def upload(
         if one.was is not None and uploadable(one)
     ]
     found: dict[str, Any] = {
-        **_documents([(one, None) for one in documents], ""),
+        **listed([(one, None) for one in documents], ""),
         "b2cs": _b2cs(documents),
-        **_documents(corrected, "a"),
+        **listed(corrected, "a"),
         "b2csa": _b2csa(corrections, months),
         "nil": _nil(documents),
         "hsn": {

@@ -1,4 +1,4 @@
-"""What was earned from whom, how it was paid, and what gateways took of it."""
+"""What was earned from whom, and how it was paid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.reports.shape import Column, Figure, Picture, Point, Report, Row, Rows
 from core.reports.sources import Source, behind, sums
 
 SHOWN = 200
-_BARS = 8
+BARS = 8
 
 _SOLD = (
     "SELECT kind, id, label, customer, customer AS contact_id, day, currency, "
@@ -25,7 +25,7 @@ _SOLD = (
     "subtotal + rounding, 0 FROM credit_notes "
     "WHERE seller_id = :user AND status = 'issued' AND issue_date BETWEEN :since AND :until) AS sold"
 )
-_PAID = (
+PAID = (
     "SELECT 'payment' AS kind, id, coalesce(payer_name, bank_reference, '') AS label, contact_id, "
     "occurred_at::date AS day, currency, "
     "CASE WHEN currency = :home THEN CAST(:today AS date) ELSE occurred_at::date END AS rate_day, "
@@ -35,19 +35,8 @@ _PAID = (
     "1 AS many FROM payments WHERE user_id = :user AND occurred_at >= CAST(:since AS date) "
     "AND occurred_at < CAST(:until AS date) + 1 AND status = 'succeeded' AND trust <> 'hint' AND {which}"
 )
-_GATHERED = _PAID.format(which="source = 'gateway'")
-# What gateways keep that belongs to no payment, and give back (negative): of the payouts that are in the books.
-_CHARGED = (
-    "SELECT kind, id, label, contact_id, day, currency, rate_day, amount, fee, unsaid, connection, many, extra "
-    f"FROM (SELECT *, 0::bigint AS extra FROM ({_GATHERED}) AS paid) AS paid "
-    "UNION ALL SELECT 'payout', id, coalesce(bank_reference, object_id), NULL, occurred_at::date, currency, "
-    "CASE WHEN currency = :home THEN CAST(:today AS date) ELSE occurred_at::date END, 0, charges, 0, "
-    "connection_id, 0, charges FROM payouts WHERE user_id = :user AND occurred_at >= CAST(:since AS date) "
-    "AND occurred_at < CAST(:until AS date) + 1 AND status = 'paid' AND NOT to_third_party AND charges <> 0"
-)
 _NAMES = text("SELECT id, name FROM contacts WHERE user_id = :user AND id = ANY(:ids)")
 _TOLD = {"gateway": "Gateway", "bank": "Bank line", "manual": "By hand"}
-_CONNECTIONS = text("SELECT id, name FROM connections WHERE user_id = :user")
 
 
 def _values(period: Period, today: date) -> dict[str, object]:
@@ -64,21 +53,10 @@ def sold(period: Period, today: date) -> Source:
 def paid(period: Period, today: date) -> Source:
     """Payments of a period that succeeded, by who told of them and how they were made."""
     return Source(
-        sql=_PAID.format(which="source <> 'credit_note'"),
+        sql=PAID.format(which="source <> 'credit_note'"),
         values=_values(period, today),
         parts=("source", "method"),
         measures=("received", "net", "amount", "returned"),
-    )
-
-
-def charged(period: Period, today: date) -> Source:
-    """Payments of a period through gateways with their fees, and payouts with what else they cost, by connection."""
-    return Source(
-        sql=_CHARGED,
-        values=_values(period, today),
-        parts=("connection",),
-        measures=("fee", "amount", "extra"),
-        counts=("many", "unsaid"),
     )
 
 
@@ -116,10 +94,10 @@ def income(session: Session, user_id: UUID, home: str, period: Period, today: da
         ),
     ]  # fmt: skip
     if ordered:
-        rest = sum(one["net"] for _, one in ordered[_BARS:])
+        rest = sum(one["net"] for _, one in ordered[BARS:])
         points = [
             Point(names.get(key, ""), one["net"], rows=_behind("net", period, customer=key))
-            for key, one in ordered[:_BARS]
+            for key, one in ordered[:BARS]
         ]
         report.picture = Picture(
             label="Income by customer", kind="money", points=[*points, Point("Others", rest)] if rest else points
@@ -200,7 +178,7 @@ def methods(session: Session, user_id: UUID, home: str, period: Period, today: d
     if ordered:
         points = [
             Point(_words(*key), one["net"], rows=_behind("net", period, source=key[0], method=key[1]))
-            for key, one in ordered[:_BARS]
+            for key, one in ordered[:BARS]
         ]
         report.picture = Picture(label="Received, by method", kind="money", points=points)
     report.tables = [
@@ -226,77 +204,6 @@ def methods(session: Session, user_id: UUID, home: str, period: Period, today: d
                     currency=home,
                     rows=_behind("net", period, source=key[0], method=key[1]),
                     column=5,
-                )
-                for key, one in ordered
-            ],
-        )
-    ]  # fmt: skip
-    return report
-
-
-def fees(session: Session, user_id: UUID, home: str, period: Period, today: date) -> Report:
-    """What each gateway took of what it collected in a period."""
-    found = sums(session, user_id, home, charged(period, today), ("connection",), main="amount")
-    names = {row.id: row.name for row in session.execute(_CONNECTIONS, {"user": user_id})}
-    volume, fee = found.total("amount"), found.total("fee")
-    by_connection = {key: one for (key,), one in found.by_key.items()}
-    ordered = sorted(by_connection.items(), key=lambda one: (-one[1]["fee"], names.get(one[0], "")))
-    report = Report(
-        name="fees",
-        title="Gateway fees",
-        how=(
-            "Fees that gateways told of with their payments of the period, by the payment's day, and what their "
-            "payouts were charged beside, by the payout's day; and the share of both in what was paid. A fee that is "
-            "not told yet counts as none: how many are missing is in the table."
-        ),
-        home=home,
-        since=period.since,
-        until=period.until,
-        apart=found.apart,
-    )
-    report.figures = [
-        Figure(label="Fees", kind="money", value=fee, currency=home, rows=_behind("fee", period)),
-        Figure(
-            label="Not for a payment", kind="money", value=found.total("extra"), currency=home,
-            note="charged with payouts, in the fees", rows=_behind("extra", period),
-        ),
-        Figure(label="Collected", kind="money", value=volume, currency=home, rows=_behind("amount", period)),
-        Figure(
-            label="Share",
-            kind="percent",
-            value=percent(fee, volume),
-            note="of what was collected",
-            rows=_behind("fee", period),
-        ),
-    ]  # fmt: skip
-    if fee:
-        points = [
-            Point(names.get(key, "Gateway"), one["fee"], rows=_behind("fee", period, connection=key))
-            for key, one in ordered[:_BARS]
-        ]
-        report.picture = Picture(label="Fees by gateway", kind="money", points=points)
-    report.tables = [
-        Table(
-            name="gateways",
-            title="By gateway",
-            columns=(
-                Column("Gateway"),
-                Column("Payments", "number"),
-                Column("Collected", "money"),
-                Column("Fees", "money"),
-                Column("of that not for a payment", "money"),
-                Column("Share", "percent"),
-                Column("Fee not told", "number"),
-            ),
-            rows=[
-                Row(
-                    cells=(
-                        names.get(key, "A connection that is gone"), one["many"], one["amount"], one["fee"],
-                        one["extra"], percent(one["fee"], one["amount"]), one["unsaid"],
-                    ),
-                    currency=home,
-                    rows=_behind("fee", period, connection=key),
-                    column=3,
                 )
                 for key, one in ordered
             ],

@@ -5,7 +5,6 @@ Amounts are in the home currency, by the rate of the document's day: a return is
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -13,11 +12,12 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core.reports import filings, gst, gstr1
+from core.reports import filings, gst, gstr1, tax_tables
+from core.reports.gstr1_documents import section_of
 from core.reports.periods import Period, month_of
 from core.reports.shape import Column, Figure, Picture, Point, Report, Row, Rows, Table
-from core.reports.sources import Source, at_home, behind, converted, sums
-from core.taxids.gstin import STATES
+from core.reports.sources import Source, Sums, at_home, behind, converted, sums
+from core.reports.tax_tables import Behind
 
 # What a file holds at most of a section.
 SHOWN = 10_000
@@ -45,11 +45,6 @@ _LISTED = (
     "currency, factor, rate ORDER BY day, label, rate LIMIT :most) AS listed "
     "JOIN contacts ON contacts.id = listed.contact_id ORDER BY day, label, rate"
 )
-_MONEY = tuple(Column(head, "money") for head in ("Taxable", "CGST", "SGST", "IGST"))
-_RATE = Column("Rate", "percent")
-_HEAD = (Column("Number"), Column("Date", "date"), Column("Customer"))
-_BY = ("section", "place", "rate", "hsn", "unit", "buyers", "supply", "kind")
-Sums = dict[tuple[Any, ...], Counter[str]]
 
 
 def issued(session: Session, user_id: UUID, since: date, until: date) -> list[dict[str, Any]]:
@@ -58,35 +53,11 @@ def issued(session: Session, user_id: UUID, since: date, until: date) -> list[di
     return [row._asdict() for row in rows]
 
 
-def _parts(one: Counter[str], prefix: str = "") -> tuple[int, ...]:
-    return tuple(one[f"{prefix}{name}"] for name in gst.MEASURES)
-
-
-def _by(found: Sums, names: tuple[str, ...], **only: str) -> list[tuple[tuple[Any, ...], Counter[str]]]:
-    """The sums of the keys that are as `only` says, added up by some of their columns, in order."""
-    place = {name: _BY.index(name) for name in _BY}
-    added: Sums = {}
-    for key, one in found.items():
-        if all(key[place[name]] == value for name, value in only.items()):
-            added.setdefault(tuple(key[place[name]] for name in names), Counter()).update(one)
-    return sorted(added.items(), key=lambda each: tuple(_sortable(part) for part in each[0]))
-
-
-def _sortable(value: Any) -> tuple[float, str]:
-    try:
-        return float(value), ""
-    except (TypeError, ValueError):
-        return 0.0, str(value or "")
-
-
 def tax(session: Session, user_id: UUID, home: str, period: Period) -> Report:
     """The tax of a period by the sections of GSTR-1."""
     source = gst.lines(period.since, period.until)
-    added = sums(session, user_id, home, source, _BY, main="taxable")
-    found: Sums = added.by_key
-
-    def total(measure: str) -> int:
-        return sum(one[measure] for one in found.values())
+    added = sums(session, user_id, home, source, tax_tables.BY, main="taxable")
+    found = added.by_key
 
     def rows(measure: str, **parts: object) -> Rows:
         return behind(measure, period.since, period.until, **parts)
@@ -104,153 +75,45 @@ def tax(session: Session, user_id: UUID, home: str, period: Period) -> Report:
         until=period.until,
         apart=added.apart,
     )
-    report.figures = [
-        Figure(label="Taxable", kind="money", value=total("invoiced"), currency=home, rows=rows("invoiced")),
-        Figure(
-            label="Tax invoiced", kind="money", value=total("invoiced_tax"), currency=home, rows=rows("invoiced_tax"),
-            note="what buyers pay under reverse charge is not in it",
-        ),
-        Figure(
-            label="Tax of credit notes", kind="money", value=total("credited"), currency=home, note="to be taken off",
-            rows=rows("credited"),
-        ),
-    ]  # fmt: skip
-    kinds = [(name.upper(), f"net_{name}") for name in ("cgst", "sgst", "igst")]
-    if any(total(measure) for _, measure in kinds):
-        report.picture = Picture(
-            label="Tax by kind, less credit notes, reverse charge included",
-            kind="money",
-            points=[Point(word, total(measure), rows=rows(measure)) for word, measure in kinds],
-        )
+    report.figures = _figures(added, home, rows)
+    report.picture = _picture(added, rows)
     sql, values = converted(session, user_id, home, source)
     listed = session.execute(
         text(_LISTED.format(lines=sql)),
         {**values, "most": SHOWN, "sections": ["b2b", "b2b_rc", "b2cl", "exp", "cdnr", "cdnur"]},
     ).all()
     report.tables = [
-        _summary(found, home, rows),
-        *_documents(list(listed), home),
-        *_grouped(found, home, rows),
+        tax_tables.summary(found, home, rows),
+        *tax_tables.documents(list(listed), home),
+        *tax_tables.grouped(found, home, rows),
         _corrections(session, user_id, home, period),
         _series(session, user_id, home, period),
-        _plain(found, home, rows),
+        tax_tables.plain(found, home, rows),
     ]
     return report
 
 
-def _place(code: str) -> str:
-    """A place of supply as the portal writes it: 29-Karnataka."""
-    return f"{code}-{STATES[code]}" if code in STATES else code
-
-
-def _summary(found: Sums, home: str, rows: Any) -> Table:
-    named = dict(_by(found, ("section",)))
-    return Table(
-        name="sections",
-        title="Sections of the return",
-        columns=(Column("Section"), *_MONEY),
-        rows=[
-            Row(cells=(words, *_parts(one)), currency=home, rows=rows("taxable", section=section), column=1)
-            for section, words in gst.SECTIONS.items()
-            if (one := named.get((section,))) is not None
-        ],
-        note="Credit notes of 9B are shown as they are, and are to be taken off.",
+def _figures(added: Sums, home: str, rows: Behind) -> list[Figure]:
+    said = (
+        ("Taxable", "invoiced", ""),
+        ("Tax invoiced", "invoiced_tax", "what buyers pay under reverse charge is not in it"),
+        ("Tax of credit notes", "credited", "to be taken off"),
     )
-
-
-def _documents(listed: list[Any], home: str) -> list[Table]:
-    """What a return lists one by one."""
-
-    def table(name: str, title: str, sections: set[str], columns: tuple[Column, ...], cells: Any) -> Table:
-        return Table(
-            name=name,
-            title=title,
-            columns=(*_HEAD, *columns, Column("Value", "money"), _RATE, *_MONEY),
-            rows=[
-                Row(
-                    cells=(row.label, row.day, row.name, *cells(row), row.value, row.rate,
-                           row.taxable, row.cgst, row.sgst, row.igst),
-                    currency=home,
-                    rows=Rows("invoices" if row.kind == "invoice" else "credit_notes", {"id": str(row.id)}),
-                )
-                for row in listed
-                if row.section in sections
-            ],
-        )  # fmt: skip
-
-    place = Column("Place of supply")
     return [
-        table("b2b", "B2B: to registered customers, by invoice and rate (4)", {"b2b", "b2b_rc"},
-              (Column("GSTIN"), place, Column("Reverse charge")),
-              lambda row: (row.gstin, _place(row.place), "Y" if row.reverse_charge else "N")),
-        table("b2cl", "B2C large: to other states, above the limit (5)", {"b2cl"}, (place,),
-              lambda row: (_place(row.place),)),
-        table("exp", "Exports (6A)", {"exp"}, (Column("Payment of tax"),),
-              lambda row: ("With" if row.charged else "Without",)),
-        table("cdnr", "Credit notes to registered customers (9B)", {"cdnr"},
-              (Column("Invoice"), Column("GSTIN"), place), lambda row: (row.original, row.gstin, _place(row.place))),
-        table("cdnur", "Credit notes of exports and B2C large (9B)", {"cdnur"},
-              (Column("Invoice"), place), lambda row: (row.original, _place(row.place))),
-    ]  # fmt: skip
+        Figure(label=label, kind="money", value=added.total(name), currency=home, note=note, rows=rows(name))
+        for label, name, note in said
+    ]
 
 
-def _grouped(found: Sums, home: str, rows: Any) -> list[Table]:
-    """What a return adds up."""
-    nil = [
-        Row(cells=(f"{words}, to {whom}", one["taxable"]), currency=home, column=1,
-            rows=rows("taxable", section="nil", supply=supply, buyers=buyers))
-        for (supply, buyers), one in _by(found, ("supply", "buyers"), section="nil")
-        for words in ("Inside the state" if supply == "intra" else "To other states",)
-        for whom in ("registered customers" if buyers == "b2b" else "others",)
-    ]  # fmt: skip
-    return [
-        Table(
-            name="b2cs",
-            title="B2C others, by place of supply and rate, less credit notes (7)",
-            columns=(Column("Place of supply"), _RATE, *_MONEY),
-            rows=[
-                Row(cells=(_place(place), rate, *_parts(one)), currency=home, column=2,
-                    rows=rows("taxable", section="b2cs", place=place, rate=rate))
-                for (place, rate), one in _by(found, ("place", "rate"), section="b2cs")
-            ],
-        ),
-        Table(
-            name="nil",
-            title="Nil rated and exempt, less credit notes (8)",
-            columns=(Column("Supplies"), Column("Amount", "money")),
-            rows=nil,
-        ),
-        *(
-            Table(
-                name=f"hsn_{buyers}",
-                title=f"HSN summary, {buyers.upper()}, less credit notes (12)",
-                columns=(Column("HSN"), Column("Unit"), Column("Quantity", "number"), _RATE, *_MONEY),
-                rows=[
-                    Row(
-                        cells=(hsn, unit, format(one["quantity"], "f").rstrip("0").rstrip(".") if "." in
-                               format(one["quantity"], "f") else str(one["quantity"]), rate, *_parts(one, "net_")),
-                        currency=home, column=4,
-                        rows=rows("net_taxable", hsn=hsn, unit=unit, rate=rate, buyers=buyers),
-                    )
-                    for (hsn, unit, rate), one in _by(found, ("hsn", "unit", "rate"), buyers=buyers)
-                ],
-            )
-            for buyers in ("b2b", "b2c")
-        ),
-    ]  # fmt: skip
-
-
-def _plain(found: Sums, home: str, rows: Any) -> Table:
-    return Table(
-        name="plain",
-        title="Other taxes, by rate, less credit notes",
-        columns=(_RATE, Column("Taxable", "money"), Column("Tax", "money")),
-        rows=[
-            Row(cells=(rate, one["taxable"], one["plain"]), currency=home, column=1,
-                rows=rows("taxable", section="plain", rate=rate))
-            for (rate,), one in _by(found, ("rate",), section="plain")
-        ],
-    )  # fmt: skip
+def _picture(added: Sums, rows: Behind) -> Picture | None:
+    kinds = [(name.upper(), f"net_{name}") for name in ("cgst", "sgst", "igst")]
+    if not any(added.total(measure) for _, measure in kinds):
+        return None
+    return Picture(
+        label="Tax by kind, less credit notes, reverse charge included",
+        kind="money",
+        points=[Point(word, added.total(measure), rows=rows(measure)) for word, measure in kinds],
+    )
 
 
 def _series(session: Session, user_id: UUID, home: str, period: Period) -> Table:
@@ -303,8 +166,8 @@ def _correction(one: filings.Correction, home: str) -> Row:
     return Row(
         cells=(
             f"{one.month:%b %Y}", seen["number"], happened,
-            None if one.was is None else gstr1.section_of(one.was).upper(),
-            None if one.now is None else gstr1.section_of(one.now).upper(),
+            None if one.was is None else section_of(one.was).upper(),
+            None if one.now is None else section_of(one.now).upper(),
             sum_of(one.was, "taxable"), sum_of(one.now, "taxable"), sum_of(one.now, "cgst", "sgst", "igst"),
         ),
         currency=home,
