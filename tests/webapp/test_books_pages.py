@@ -17,6 +17,7 @@ from core.identity import Role
 from core.ids import new_id
 from tests.conftest import Servers
 from tests.webapp.conftest import INVOICE, Person, World, standing_world
+from webapp.limits import limiter
 
 TODAY = datetime.now(UTC).date()
 
@@ -240,6 +241,18 @@ def test_rates_are_fetched_for_whoever_switches_it_on(world: World, owner: Perso
     browser.post("/rates/feed", 303, "/rates", do="off")
     assert world.get("/api/rates/feed", owner).body["on"] is False
     assert world.post("/api/rates/feed/fetch", owner).status == 409
+
+
+def test_switching_the_rates_on_and_off_without_end_is_refused(world: World, owner: Person) -> None:
+    # Each time it is switched on they are fetched at once.
+    limiter.enabled = True
+    limiter.reset()
+    try:
+        answers = [world.put("/api/rates/feed", owner, {"on": place % 2 == 0}).status for place in range(61)]
+    finally:
+        limiter.enabled = False
+        limiter.reset()
+    assert (set(answers[:60]), answers[60]) == ({200}, 429)
 
 
 def test_the_simulated_bank_has_two_files_and_no_more(world: World) -> None:

@@ -109,6 +109,7 @@ def show_feed() -> Response:
 
 
 @blueprint.put("/feed")
+@limits.upload_limit
 @operation("rates", {200: models.RateFeed}, body=models.RateFeedInput)
 def switch_feed(body: models.RateFeedInput) -> Response:
     """Have them fetched each day, the first time at once with ninety days; or no more. Mine are never replaced."""
