@@ -23,6 +23,8 @@ _MAX_TEXT = 20_000
 _MAX_HTML = 60_000
 _MAX_NAME = 200
 _MAX_ATTACHED = 5
+# Controls, and what turns the direction of writing: a name would spell another address beside it.
+_UNSPELLED = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,11 @@ class Mail:
     contact_id: UUID | None = None
 
 
+def _one_line(words: str) -> str:
+    """A name that somebody chose, as a header may hold it: it must not begin one of its own."""
+    return " ".join(words.split()).translate(_UNSPELLED)
+
+
 def write(session: Session | Connection, mail: Mail, now: datetime) -> UUID | None:
     """Queue a mail in the caller's transaction: it is sent when that commits, and never when it does not.
 
@@ -84,16 +91,14 @@ def write(session: Session | Connection, mail: Mail, now: datetime) -> UUID | No
             "id": new_id(),
             "key": mail.key,
             "to": clean_email(mail.to, "to"),
-            # One line: a name that somebody chose must not begin a header of its own.
-            "subject": " ".join(mail.subject.split())[:_MAX_SUBJECT] or "(no subject)",
+            "subject": _one_line(mail.subject)[:_MAX_SUBJECT] or "(no subject)",
             "text": mail.text[:_MAX_TEXT],
             "html": mail.html if mail.html is None or len(mail.html) <= _MAX_HTML else None,
             "subject_kind": mail.subject_kind,
             "subject_id": mail.subject_id,
             "now": now,
             "sender": sender.id if sender else None,
-            # A header as well: one line.
-            "sender_name": (" ".join(sender.name.split())[:_MAX_NAME] or None) if sender else None,
+            "sender_name": (_one_line(sender.name)[:_MAX_NAME] or None) if sender else None,
             "reply_to": clean_email(sender.reply_to, "reply_to") if sender else None,
             "attachments": json.dumps([{"kind": each.kind, "id": str(each.id)} for each in mail.attached]),
             "contact": mail.contact_id,

@@ -163,7 +163,7 @@ def test_the_same_key_is_one_mail(context: Clockwork) -> None:
 
 def test_a_chosen_name_begins_no_header_of_its_own(context: Clockwork) -> None:
     with office() as server:
-        write(context, subject="Invoice of A\r\nBcc: all@shop.test")
+        write(context, subject="Invoice of A\r\nBcc:\x07 \u202eall\u2066@shop.test")
         mail.drain(by(context, server.port))
     assert server.got[0]["Subject"] == "Invoice of A Bcc: all@shop.test"
     assert server.got[0]["Bcc"] is None
