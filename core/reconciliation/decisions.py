@@ -24,7 +24,7 @@ from core.live.feed import announce_all
 from core.marketplace import repayments, words
 from core.marketplace.calendar import Calendar
 from core.payments.holding import lock_by_hand
-from core.reconciliation import booking, cases, rejections
+from core.reconciliation import booking, cases, known, loading, rejections, succession
 from core.reconciliation.booking import Decision, Kind, Target
 from core.statements import Outcome
 
@@ -51,6 +51,24 @@ def _lock(connection: Connection, user_id: UUID, transaction_id: UUID) -> Any:
     if row is None:
         raise NotFound("transaction", transaction_id)
     return row
+
+
+def _lock_first(connection: Connection, user_id: UUID, transaction_id: UUID, outcome: Outcome, now: datetime) -> Any:
+    """The line of this user, locked, with what was decided on an uploaded one of the same money.
+
+    The engine has not looked yet, or it would know. Raises NotFound, and Conflict when another line that was decided on
+    tells of this money.
+    """
+    book = loading.around(connection, user_id, transaction_id)
+    twice = known.told_twice(book)
+    if transaction_id in twice:
+        raise Conflict("the same money is matched already, as another line")
+    heirs = known.heirs(book, twice)
+    if heirs:
+        ids = array(sorted({*heirs, *heirs.values()}), "uuid")
+        rows = connection.execute(booking.LOCK_LINES, {"user": user_id, "ids": ids})
+        succession.take_over(connection, heirs, {row.id: row for row in rows}, outcome, now)
+    return _lock(connection, user_id, transaction_id)
 
 
 def _standing(connection: Connection, transaction_id: UUID) -> Sequence[Any]:
@@ -80,7 +98,8 @@ def accept(
     Raises NotFound, Invalid, or Conflict when the line cannot be that.
     """
     connection = session.connection()
-    line = _lock(connection, user_id, transaction_id)
+    outcome = Outcome()
+    line = _lock_first(connection, user_id, transaction_id, outcome, now)
     found = _standing(connection, transaction_id)
     given = _given(line, invoice_id, targets, payment_id, payout_id)
     if match_id is not None and not any(row.id == match_id for row in found):
@@ -93,13 +112,13 @@ def accept(
     if accepted is not None:
         if (given is not None and given.target_key != accepted.target_key) or match_id not in (None, accepted.id):
             raise Conflict("this transaction is matched with something else; undo that match first")
+        _finish(connection, outcome, now, calendar)
         paid: UUID | None = accepted.payment_id
         return paid
     if given is None and best is None:
         raise NotFound("proposed match of transaction", transaction_id)
     decision = _decision(line, given, best, short_reason)
     check(connection, user_id, decision)
-    outcome = Outcome()
     first = next((row for row in found if row.state == "proposed"), None)
     if first is not None and first.target_key != decision.target_key:
         cases.keep(connection, "chose_other", line, first, decision, user_id, now)

@@ -33,6 +33,7 @@ _LINES = """
         AND transactions.trust <> 'hint'
 """
 _OPEN = text(f"{_LINES} AND match_state IN ('none', 'proposed') ORDER BY transactions.id LIMIT :most")
+_ONE = text(f"{_LINES} AND match_state IN ('none', 'proposed') AND transactions.id = :id")
 _KNOWN = text(
     f"{_LINES} AND match_state IN ('accepted', 'ignored') AND transactions.amount = ANY(CAST(:amounts AS bigint[])) "
     "AND occurred_at BETWEEN :since AND :until ORDER BY transactions.id"
@@ -134,6 +135,21 @@ def load(connection: Connection, user_id: UUID) -> Loaded:
         undone=undone,
     )
     return Loaded(book, {row.id: row for row in rows}, {one.id: one.due for one in invoices}, request or 0)
+
+
+def around(connection: Connection, user_id: UUID, transaction_id: UUID) -> Book:
+    """One open line of a seller, and the decided ones that may tell of the same money; nothing else."""
+    row = connection.execute(_ONE, {"user": user_id, "id": transaction_id}).one_or_none()
+    if row is None:
+        return Book(lines=(), invoices=(), contacts={})
+    values = {
+        "user": user_id,
+        "amounts": [row.amount],
+        "since": row.occurred_at - _AROUND,
+        "until": row.occurred_at + _AROUND,
+    }
+    decided = connection.execute(_KNOWN, values)
+    return Book(lines=[_line(row)], invoices=(), contacts={}, known=[_line(one) for one in decided])
 
 
 def _line(row: Any) -> Line:

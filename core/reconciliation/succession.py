@@ -71,7 +71,8 @@ def take_over(
     pairs = {
         old: new
         for new, old in heirs.items()
-        if new in lines and old in lines and lines[old].match_state in ("accepted", "ignored")
+        if new in lines and lines[new].match_state in ("none", "proposed") and lines[new].status == "posted"
+        if old in lines and lines[old].match_state in ("accepted", "ignored")
     }
     done: set[UUID] = set()
     # Together; where the database refuses that, one by one, so that the others are not held up.

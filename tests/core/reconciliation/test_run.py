@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core.errors import Conflict, NotFound
 from core.events import TransactionStatus
-from core.reconciliation import queries, run
+from core.reconciliation import known, queries, run
 from core.reconciliation.booking import Target
 from core.reconciliation.weights import CURRENT
 from tests.builders import NOW, Clockwork, worker
@@ -138,12 +138,17 @@ def test_what_two_sources_tell_is_matched_once_and_the_other_line_says_so(scene:
     assert (scene.state(second), scene.due(invoice)) == ("accepted", [0])
 
 
-def test_the_same_money_on_two_lines_is_refused_by_the_database_as_well(scene: Scene) -> None:
+def test_the_same_money_on_two_lines_is_refused_by_the_database_as_well(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = scene.bill(118_000), scene.bill(118_000)
     one = scene.line(118_000, "A", utr=utr())
     other = scene.line(118_000, "B", utr=utr(), shop=other_source(scene))
     scene.accept(one, first)
-    with pytest.raises(Conflict, match="matched already"):
+    with pytest.raises(Conflict, match=r"matched already, as another line$"):
+        scene.accept(other, second)
+    monkeypatch.setattr(known, "told_twice", lambda _: {})
+    with pytest.raises(Conflict, match="or with another payment"):
         scene.accept(other, second)
     assert (scene.due(first, second), scene.money()) == ([0, 118_000], 118_000)
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from core.errors import PlatformError
+from core.errors import Conflict, PlatformError
 from core.events import TransactionStatus, Trust
 from core.marketplace.words import Financed, InvestorsRepaid
 from core.reconciliation import decisions, known
@@ -185,6 +185,25 @@ def test_more_than_words_settle_waits_again_when_the_bank_takes_its_line_back(co
     much.remove()
     assert (much.scene.state(uploaded), much.deal.standing, much.scene.due(much.invoice)) == ("none", [], [FACE])
     check_books(much.scene.shop.database)
+
+
+@pytest.mark.parametrize("reference", [utr(), None])
+def test_whoever_accepts_the_banks_line_before_the_engine_looks_accepts_nothing_twice(
+    context: Clockwork, reference: str | None
+) -> None:
+    quick = stage(context, FREE, reference)
+    uploaded = quick.upload()
+    paid = quick.scene.accept(uploaded, quick.invoice)
+    told = quick.bank()
+    assert quick.scene.accept(told, quick.invoice) == paid
+    assert (quick.scene.state(uploaded), quick.scene.money()) == ("duplicate", FREE)
+    assert [row["principal"] for row in quick.deal.standing] == [FREE]
+    late = stage(context, FREE, reference)
+    late.scene.accept(late.bank(), late.invoice)
+    with pytest.raises(Conflict, match="matched already"):
+        late.scene.accept(late.upload(), late.invoice)
+    assert late.scene.money() == FREE
+    quick.scene.check()
 
 
 def test_a_line_that_was_set_aside_is_set_aside_as_the_banks_as_well(small: Stage) -> None:
