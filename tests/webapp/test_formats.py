@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webapp.pages.format import exchange_rate, field_words, method
+from webapp.pages.format import changed_value, exchange_rate, field_words, method
 from webapp.pages.payments import METHODS
 
 
@@ -35,4 +35,12 @@ def test_a_field_that_somebody_else_changed_is_named_as_the_form_names_it() -> N
         "Tax they keep back",
         "GSTIN",
         "Due date",
+    ]
+
+
+def test_a_stage_that_changed_is_named_as_its_badge_is() -> None:
+    assert [changed_value(stage, "stage", "INR") for stage in ("draft", "partial", None)] == [
+        "Draft",
+        "Part paid",
+        "nothing",
     ]

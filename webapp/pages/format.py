@@ -413,6 +413,8 @@ def changed_value(value: object, field: str, currency: str, locale: str = "auto"
         case list():
             one = "invoice" if field == "targets" else "line"
             return f"{len(value)} {one if len(value) == 1 else one + 's'}"
+        case str() if field in ("stage", "status"):
+            return state("invoice", value).label
         case str() if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
             return day(date.fromisoformat(value))
         case _:
