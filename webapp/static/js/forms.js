@@ -3,11 +3,11 @@
 function missing(input) {
   if (input.type === "radio" || input.tagName === "SELECT") return "Choose one.";
   const text = input.labels?.[0]?.firstChild?.textContent.trim() ?? "";
-  const label = /^[A-Z][a-z]/.test(text) ? text[0].toLowerCase() + text.slice(1) : text;
+  const label = /^[A-Z][^A-Z]/.test(text) ? text[0].toLowerCase() + text.slice(1) : text;
   // A label is a thing ("Name"), what is asked ("What is wrong"), or the middle of a sentence ("Is worth, in INR").
   if (/^(what|why|how|who|when|where)\b/.test(label)) return `Say ${label}.`;
   if (!label || /^(is|its|in|from|to|at|your|their|of|until)\b/.test(label)) return "Fill this in.";
-  return `Enter ${/^[aeiou]/.test(label) ? "an" : "a"} ${label}.`;
+  return `Enter ${/^([aeiou]|[AEFHILMNORSX][A-Z])/.test(label) ? "an" : "a"} ${label}.`;
 }
 
 function words(input) {
