@@ -19,6 +19,7 @@ from core.identity import Role
 from core.ids import new_id
 from tests.webapp.configured import settings_for
 from tests.webapp.conftest import INVOICE, Person, Reply, World, make_world
+from webapp.pages import charts
 
 
 @pytest.fixture(scope="module")
@@ -291,3 +292,12 @@ def test_somebody_who_has_sold_nothing_is_told_what_comes_here(world: World) -> 
     browser = world.browser(world.person(Role.SELLER))
     assert "Nothing to show yet" in browser.get("/reports").get_data(as_text=True)
     assert "Nothing in this period" in browser.get("/reports/income").get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("top", "marks"),
+    [(-5, [0]), (0, [0]), (1, [0, 1]), (4, [0, 1, 2, 3, 4]), (5, [0, 2, 4, 6]), (92, [0, 50, 100]),
+     (80_000, [0, 20_000, 40_000, 60_000, 80_000]), (80_001, [0, 50_000, 100_000])],
+)  # fmt: skip
+def test_an_axis_ends_at_or_above_the_highest_bar(top: int, marks: list[int]) -> None:
+    assert charts.ticks(top) == marks
