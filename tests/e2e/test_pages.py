@@ -177,6 +177,8 @@ def test_forms_say_what_is_wrong_beside_the_field(stack: Stack, signed_in: SignI
     page.get_by_role("button", name="Make invoice").click()
     expect(page.locator("#contact_email-error")).to_have_text("Enter an e-mail address such as name@example.com.")
     expect(page.get_by_label("E-mail")).to_be_focused()
+    expect(page.locator("#items-0-description-error")).to_have_text("Say what.")
+    expect(page.locator("#items-0-unit_price-error")).to_have_text("Enter a price.")
     page.get_by_label("E-mail").fill("accounts@kaveri.example")
     expect(page.locator("#contact_email-error")).to_have_text("")
 
