@@ -350,3 +350,26 @@ def test_there_is_no_other_report(shop: Shop) -> None:
 )
 def test_shares_are_rounded_half_up(part: int, whole: int, said: str | None) -> None:
     assert percent(part, whole) == said
+
+
+@pytest.mark.parametrize(
+    ("measure", "part", "many"), [("owed", "", 12), ("sales", "", 6), ("owed", "month=2026-04-01", 1)]
+)
+def test_pages_of_what_was_owed_hold_every_row_once(shop: Shop, measure: str, part: str, many: int) -> None:
+    sold = [sell(shop, 1_000 + days, due=5, issued=-days) for days in (0, 0, 0, 1, 40, 40, 200)]
+    for invoice in sold[:4]:
+        take(shop, invoice, 300, TODAY)
+    take(shop, sold[4], 300, TODAY - 3 * DAY)
+    seen: list[Json] = []
+    cursor = None
+    with shop.database.session() as session:
+        while cursor or not seen:
+            found = reports.rows(
+                session, shop.seller.id, "dso", ALL, TODAY, measure=measure, part=part, limit=2, cursor=cursor
+            )
+            seen += found["items"]
+            if (cursor := found["next_cursor"]) is None:
+                break
+    assert seen == sorted(seen, key=lambda one: (one["day"], one["id"]), reverse=True)
+    assert len({one["id"] for one in seen}) == len(seen) == found["count"] == many
+    assert sum(one["home_amount"] for one in seen) == found["total"]
