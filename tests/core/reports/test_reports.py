@@ -363,12 +363,13 @@ def test_pages_of_what_was_owed_hold_every_row_once(shop: Shop, measure: str, pa
     seen: list[Json] = []
     cursor = None
     with shop.database.session() as session:
-        while cursor or not seen:
+        while True:
             found = reports.rows(
                 session, shop.seller.id, "dso", ALL, TODAY, measure=measure, part=part, limit=2, cursor=cursor
             )
             seen += found["items"]
-            if (cursor := found["next_cursor"]) is None:
+            cursor = found["next_cursor"]
+            if cursor is None:
                 break
     assert seen == sorted(seen, key=lambda one: (one["day"], one["id"]), reverse=True)
     assert len({one["id"] for one in seen}) == len(seen) == found["count"] == many
