@@ -209,7 +209,9 @@ def confirm(session: Session, actor: Actor, import_id: UUID, now: datetime, *, d
                     "entry": group.entry,
                     "number": group.number,
                     "new": group.given,
-                    "errors": [f"line {error.line}, {error.field}: {error.message}" for error in group.errors[:5]],
+                    "errors": [
+                        f"line {error.line}, {_spoken(error.field)}: {error.message}" for error in group.errors[:5]
+                    ],
                 }
             ),
         }
@@ -222,6 +224,11 @@ def confirm(session: Session, actor: Actor, import_id: UUID, now: datetime, *, d
         {"job": UUID(job["id"]), "id": import_id},
     )
     return job
+
+
+def _spoken(field: str) -> str:
+    """A field's name as people read it."""
+    return field.rpartition(".")[2].replace("_", " ")
 
 
 def _new(given: Mapping[str, Any]) -> NewInvoice:

@@ -156,14 +156,19 @@ def get_payout(session: Session, actor: Actor, payout_id: UUID) -> dict[str, Any
 
 
 def fees(session: Session, actor: Actor, since: datetime) -> list[dict[str, Any]]:
-    """What gateways kept of a seller's payments since then, by connection and currency, in minor units."""
+    """What gateways kept of a seller's money since then, by connection and currency, in minor units.
+
+    With what belongs to no payment, which a payout's own charges are.
+    """
     rows = session.execute(
         text(
-            "SELECT connections.id, connections.name, payments.currency, count(*) AS many, "
-            "sum(payments.amount)::bigint AS collected, coalesce(sum(payments.fee), 0)::bigint AS fees "
-            "FROM payments JOIN connections ON connections.id = payments.connection_id "
-            "WHERE payments.user_id = :actor AND payments.source = 'gateway' AND payments.status = 'succeeded' "
-            "AND payments.trust <> 'hint' AND payments.occurred_at >= :since "
+            "SELECT connections.id, connections.name, told.currency, sum(told.many)::bigint AS many, "
+            "sum(told.amount)::bigint AS collected, sum(told.fee)::bigint AS fees FROM ("
+            "SELECT connection_id, currency, 1 AS many, amount, coalesce(fee, 0) AS fee FROM payments "
+            "WHERE user_id = :actor AND source = 'gateway' AND status = 'succeeded' AND trust <> 'hint' "
+            "AND occurred_at >= :since UNION ALL SELECT connection_id, currency, 0, 0, charges FROM payouts "
+            "WHERE user_id = :actor AND status = 'paid' AND NOT to_third_party AND charges <> 0 "
+            "AND occurred_at >= :since) AS told JOIN connections ON connections.id = told.connection_id "
             "GROUP BY 1, 2, 3 ORDER BY 2, 1, 3"
         ),
         {"actor": actor.id, "since": since},
