@@ -57,7 +57,7 @@ class RowsQuery(ReportQuery):
 
 
 class ReportRowItem(Output):
-    """One document, payment, payout or bank line: its part of the figure in its own currency and at home, in minor units."""
+    """One document, payment, payout or bank line: its part of the figure, its own and at home, in minor units."""
 
     kind: Literal["invoice", "credit_note", "payment", "transaction", "payout"]
     id: UUID
