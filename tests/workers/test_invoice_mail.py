@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 import pypdfium2
@@ -26,7 +27,7 @@ def scene(file_database_url: str) -> Iterator[Scene]:
         yield sent_invoice(made, send=False)
 
 
-def send(scene: Scene, **more: str) -> UUID:
+def send(scene: Scene, **more: Any) -> UUID:
     with scene.shop.database.session() as session:
         links = customer_links(scene.context)
         made = sending.send(session, scene.shop.seller, scene.id, links, scene.context.now(), **more)
