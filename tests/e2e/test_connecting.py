@@ -120,5 +120,5 @@ def test_the_keys_for_a_providers_api_are_changed_on_its_page(signed_in: SignIn)
 def test_nothing_needs_a_person_at_first(signed_in: SignIn) -> None:
     # Not the seller, whose connections the tests before this one make trouble with.
     page = signed_in("investor@demo.com")
-    page.get_by_role("link", name="Notifications").click()
+    page.locator("#bell").click()
     expect(page.get_by_role("heading", name="Notifications")).to_be_visible()
