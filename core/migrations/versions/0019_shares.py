@@ -86,8 +86,3 @@ def upgrade() -> None:
     """Create the guards."""
     # Straight to the driver: the script holds several statements and no parameters.
     op.get_bind().exec_driver_sql(GUARDS.replace("%", "%%"))
-
-
-def downgrade() -> None:
-    """Migrations go forward only."""
-    raise NotImplementedError

@@ -47,8 +47,3 @@ def upgrade() -> None:
     """Create what is new."""
     # Straight to the driver: this script holds several statements and no parameters.
     op.get_bind().exec_driver_sql(TABLES.replace("%", "%%"))
-
-
-def downgrade() -> None:
-    """Migrations go forward only."""
-    raise NotImplementedError

@@ -117,8 +117,3 @@ def upgrade() -> None:
     # Straight to the driver: these scripts hold several statements and no parameters.
     for script in (TABLES, GUARDS):
         op.get_bind().exec_driver_sql(script.replace("%", "%%"))
-
-
-def downgrade() -> None:
-    """Migrations go forward only."""
-    raise NotImplementedError

@@ -65,8 +65,3 @@ UPDATE invoices SET overdue_told = due_date
 def upgrade() -> None:
     """Mark of overdue invoices, counts of mails, feeds of rates, drafts of credit notes."""
     op.execute(TABLES)
-
-
-def downgrade() -> None:
-    """Migrations go forward only."""
-    raise NotImplementedError

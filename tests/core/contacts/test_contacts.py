@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -21,26 +20,9 @@ from core.events import Payment, PaymentStatus, Reference, Trust
 from core.identity import Actor, Role, users
 from core.ids import new_id
 from core.money import Money
-from tests.builders import NOW, Clockwork, add_invoice, add_seller, open_shop, worker
+from tests.builders import NOW, Clockwork, add_invoice, add_seller, open_shop
 
 GSTIN = "27AAPFU0939F1ZV"
-
-
-@pytest.fixture(scope="module")
-def context(file_database_url: str) -> Iterator[Clockwork]:
-    with worker(file_database_url) as parts:
-        yield parts
-
-
-@pytest.fixture
-def seller(context: Clockwork) -> Actor:
-    return add_seller(context)
-
-
-@pytest.fixture
-def session(context: Clockwork) -> Iterator[Session]:
-    with context.database.session() as opened:
-        yield opened
 
 
 def new(**more: Any) -> NewContact:

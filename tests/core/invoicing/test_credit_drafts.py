@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -20,25 +19,8 @@ from core.invoicing import credit_drafts, credit_notes, queries
 from core.invoicing.credit_drafts import MOST_DRAFTS
 from core.invoicing.credit_notes import NewCreditNote
 from core.invoicing.totals import NewItem
-from tests.builders import NOW, Clockwork, add_invoice, add_seller, worker
+from tests.builders import NOW, Clockwork, add_invoice
 from tests.core.invoicing.desk import register
-
-
-@pytest.fixture(scope="module")
-def context(file_database_url: str) -> Iterator[Clockwork]:
-    with worker(file_database_url) as parts:
-        yield parts
-
-
-@pytest.fixture
-def seller(context: Clockwork) -> Actor:
-    return add_seller(context)
-
-
-@pytest.fixture
-def session(context: Clockwork) -> Iterator[Session]:
-    with context.database.session() as opened:
-        yield opened
 
 
 def note(invoice: Any, price: int | None = 2_500, **more: Any) -> NewCreditNote:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from decimal import Decimal
@@ -32,26 +31,9 @@ from core.marketplace.words import Financed
 from core.payments import manual
 from core.payments.manual import NewPayment, NewRefund, NewTarget
 from tests.budget import examples
-from tests.builders import NOW, Clockwork, add_invoice, add_seller, worker
+from tests.builders import NOW, Clockwork, add_invoice, add_seller
 
 TODAY = NOW.date()
-
-
-@pytest.fixture(scope="module")
-def context(file_database_url: str) -> Iterator[Clockwork]:
-    with worker(file_database_url) as parts:
-        yield parts
-
-
-@pytest.fixture
-def seller(context: Clockwork) -> Actor:
-    return add_seller(context)
-
-
-@pytest.fixture
-def session(context: Clockwork) -> Iterator[Session]:
-    with context.database.session() as opened:
-        yield opened
 
 
 def item(price: int, rate: str = "0", **more: Any) -> NewItem:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -18,26 +17,9 @@ from core.ids import new_id
 from core.invoicing import rate_files, rates
 from core.invoicing.rates import FRESH_DAYS, MAX_RATES, Rate
 from core.money import MAX_MINOR, exponent
-from tests.builders import NOW, Clockwork, add_seller, worker
+from tests.builders import NOW, Clockwork, add_seller
 
 DAY = date(2026, 11, 20)
-
-
-@pytest.fixture(scope="module")
-def context(file_database_url: str) -> Iterator[Clockwork]:
-    with worker(file_database_url) as parts:
-        yield parts
-
-
-@pytest.fixture
-def seller(context: Clockwork) -> Actor:
-    return add_seller(context)
-
-
-@pytest.fixture
-def session(context: Clockwork) -> Iterator[Session]:
-    with context.database.session() as opened:
-        yield opened
 
 
 def rate(value: str = "84.12", *, currency: str = "USD", home: str = "INR", day: date = DAY) -> Rate:
